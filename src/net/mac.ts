@@ -1,0 +1,36 @@
+/** A 48-bit MAC address, immutable. */
+export class Mac {
+  readonly #bytes: Uint8Array;
+
+  private constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** @param text six hex pairs with colons, as `ip link` prints them. @throws SyntaxError */
+  static parse(text: string): Mac {
+    if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(text)) throw new SyntaxError(`"${text}" is not a MAC address: expected six hex pairs with colons`);
+    return new Mac(Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16)));
+  }
+
+  /** @param bytes six bytes; copied. */
+  static fromBytes(bytes: Uint8Array): Mac {
+    if (bytes.length !== 6) throw new RangeError(`a MAC address has 6 bytes, not ${bytes.length}`);
+    return new Mac(Uint8Array.from(bytes));
+  }
+
+  get bytes(): Uint8Array {
+    return Uint8Array.from(this.#bytes);
+  }
+
+  equals(other: Mac): boolean {
+    return this.toString() === other.toString();
+  }
+
+  toString(): string {
+    return Array.from(this.#bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}
