@@ -73,7 +73,10 @@ export class IpAddr {
 
   /** Orders IPv4 before IPv6, then by value. */
   compare(other: IpAddr): number {
-    return Buffer.compare(this.#bytes, other.#bytes) * (this.family === other.family ? 1 : 0) || this.#bytes.length - other.#bytes.length;
+    return (
+      Buffer.compare(this.#bytes, other.#bytes) * (this.family === other.family ? 1 : 0) ||
+      this.#bytes.length - other.#bytes.length
+    );
   }
 
   get isUnspecified(): boolean {

@@ -8,7 +8,8 @@ export class Mac {
 
   /** @param text six hex pairs with colons, as `ip link` prints them. @throws SyntaxError */
   static parse(text: string): Mac {
-    if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(text)) throw new SyntaxError(`"${text}" is not a MAC address: expected six hex pairs with colons`);
+    if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(text))
+      throw new SyntaxError(`"${text}" is not a MAC address: expected six hex pairs with colons`);
     return new Mac(Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16)));
   }
 

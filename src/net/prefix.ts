@@ -18,7 +18,9 @@ export class Prefix {
     const digits = text.slice(slash + 1);
     const bits = addressBits(address.family);
     if (!/^(0|[1-9]\d{0,2})$/.test(digits) || Number(digits) > bits) {
-      throw new SyntaxError(`"${text}" is not a CIDR: the length must be 0 to ${bits}, found "${digits}" (at position ${slash + 1})`);
+      throw new SyntaxError(
+        `"${text}" is not a CIDR: the length must be 0 to ${bits}, found "${digits}" (at position ${slash + 1})`,
+      );
     }
     const prefix = Prefix.of(address, Number(digits));
     if (!prefix.address.equals(address)) {
@@ -30,7 +32,8 @@ export class Prefix {
   /** Masks the host bits of the address away. */
   static of(address: IpAddr, length: number): Prefix {
     const bits = addressBits(address.family);
-    if (!Number.isInteger(length) || length < 0 || length > bits) throw new RangeError(`a prefix length of ${address.family} is 0 to ${bits}, not ${length}`);
+    if (!Number.isInteger(length) || length < 0 || length > bits)
+      throw new RangeError(`a prefix length of ${address.family} is 0 to ${bits}, not ${length}`);
     const shift = BigInt(bits - length);
     return new Prefix(IpAddr.fromBigInt(address.family, (address.toBigInt() >> shift) << shift), length);
   }
@@ -60,7 +63,8 @@ export class Prefix {
 
   /** The n-th address, 0 being the network address. @throws RangeError outside of the prefix. */
   at(n: number | bigint): IpAddr {
-    if (BigInt(n) < 0n || BigInt(n) >= this.size) throw new RangeError(`${this} has ${this.size} addresses; there is no number ${n}`);
+    if (BigInt(n) < 0n || BigInt(n) >= this.size)
+      throw new RangeError(`${this} has ${this.size} addresses; there is no number ${n}`);
     return this.address.offset(n);
   }
 

@@ -1,0 +1,141 @@
+import type { Family, IpAddr } from '../net/ip.ts';
+import type { Mac } from '../net/mac.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+/**
+ * One thing that the kernel of a node should hold. Plain data: the kernel writer applies it, the tracer walks a packet through it,
+ * the doctor compares it with what the kernel really holds.
+ */
+export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftRule | NftSet | NftElement;
+
+/** What a node's network should be: every item by its key (see `keyOf`). */
+export type NodeNetwork = ReadonlyMap<string, Item>;
+
+/** A file under /proc/sys of the node's network namespace; `name` with slashes, e.g. `net/ipv4/ip_forward`. */
+export interface Sysctl {
+  kind: 'sysctl';
+  name: string;
+  value: string;
+}
+
+/** A link that podnet owns on the node. Pods' veths are made by CNI ADD and stand here so that drift is seen. */
+export interface Link {
+  kind: 'link';
+  name: string;
+  type: 'veth' | 'vxlan' | 'bridge' | 'svc';
+  mtu?: number;
+  mac?: Mac;
+  up: boolean;
+  master?: string;
+  vxlan?: { id: number; port: number; local: IpAddr; underlay: string };
+}
+
+export interface Address {
+  kind: 'address';
+  link: string;
+  address: IpAddr;
+  prefixLength: number;
+}
+
+/** A route with podnet's own protocol number (112). `destination` of length 0 is the default route. */
+export interface Route {
+  kind: 'route';
+  destination: Prefix;
+  type: 'unicast' | 'blackhole' | 'unreachable' | 'local';
+  link?: string;
+  gateway?: IpAddr;
+  onlink?: boolean;
+  /** RTA_PREFSRC: the node's own address, so that an address added later never becomes a source by accident. */
+  source?: IpAddr;
+  mtu?: number;
+  table?: number;
+}
+
+export interface Neighbour {
+  kind: 'neighbour';
+  link: string;
+  address: IpAddr;
+  mac: Mac;
+}
+
+/** A VXLAN forwarding entry: frames to `mac` go to the node at `destination`. */
+export interface Fdb {
+  kind: 'fdb';
+  link: string;
+  mac: Mac;
+  destination: IpAddr;
+}
+
+export interface NftTable {
+  kind: 'nft-table';
+  family: 'inet';
+  name: string;
+}
+
+export interface NftChain {
+  kind: 'nft-chain';
+  name: string;
+  hook?: {
+    type: 'filter' | 'nat' | 'route';
+    hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+    priority: number;
+    policy?: 'accept' | 'drop';
+  };
+}
+
+/** A rule, told apart inside its chain by its position; `text` is what `nft` would print, `expressions` what the kernel is given. */
+export interface NftRule {
+  kind: 'nft-rule';
+  chain: string;
+  position: number;
+  text: string;
+}
+
+/** A set or, with `data`, a map. Types are nft's own names, concatenations with ' . '. */
+export interface NftSet {
+  kind: 'nft-set';
+  name: string;
+  key: string;
+  data?: string;
+  flags: readonly ('interval' | 'timeout' | 'dynamic' | 'constant')[];
+  timeoutMs?: number;
+}
+
+/** An element of a set or map; key and data as nft prints them, parts of a concatenation joined by ' . '. */
+export interface NftElement {
+  kind: 'nft-element';
+  set: string;
+  key: string;
+  data?: string;
+}
+
+/** The canonical key of an item: its kind and what identifies it in the kernel. */
+export function keyOf(item: Item): string {
+  switch (item.kind) {
+    case 'sysctl':
+      return `sysctl ${item.name}`;
+    case 'link':
+      return `link ${item.name}`;
+    case 'address':
+      return `address ${item.link} ${item.address}`;
+    case 'route':
+      return `route ${item.table ?? 254} ${item.destination}`;
+    case 'neighbour':
+      return `neighbour ${item.link} ${item.address}`;
+    case 'fdb':
+      return `fdb ${item.link} ${item.mac}`;
+    case 'nft-table':
+      return `nft-table ${item.name}`;
+    case 'nft-chain':
+      return `nft-chain ${item.name}`;
+    case 'nft-rule':
+      return `nft-rule ${item.chain} ${item.position}`;
+    case 'nft-set':
+      return `nft-set ${item.name}`;
+    case 'nft-element':
+      return `nft-element ${item.set} ${item.key}`;
+  }
+}
+
+/** The families a node serves, primary first. */
+export type Families = readonly Family[];
