@@ -1,19 +1,24 @@
 import type { ObjectMeta } from './types.ts';
 
-/** What names a served resource: `group` is '' for the core group. */
-export interface Resource {
-  group: string;
-  version: string;
-  plural: string;
-  kind: string;
-  namespaced: boolean;
-}
-
 /** Every Kubernetes object has this shape. */
 export interface KubeObject {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
+}
+
+/**
+ * What names a served resource: `group` is '' for the core group. The constants in `resources.ts` carry the type of their objects, so
+ * that `api.get(Pods, …)` gives a Pod.
+ */
+export interface Resource<T extends KubeObject = KubeObject> {
+  group: string;
+  version: string;
+  plural: string;
+  kind: string;
+  namespaced: boolean;
+  /** Never present at run time: only carries the type. A method, so that a Resource of unknown objects fits everywhere. */
+  __objects?(object: T): void;
 }
 
 export interface ListOptions {
@@ -44,6 +49,9 @@ export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continue'> {
   onEnd: (error?: Error) => void;
 }
 
+/** Annotation of the BOOKMARK that ends the initial events of a WatchList. */
+export const initialEventsEnd = 'k8s.io/initial-events-end';
+
 /** PATCH content types by their short names: JSON merge, strategic merge, RFC 6902, server-side apply. */
 export type PatchType = 'merge' | 'strategic' | 'json' | 'apply';
 
@@ -64,13 +72,13 @@ export interface DeleteOptions {
  * lab's controllers use. Failures are `ApiError`s. Returned objects are the caller's own: changing them changes nothing else.
  */
 export interface Api {
-  get<T extends KubeObject>(resource: Resource, name: string, namespace?: string): Promise<T>;
-  list<T extends KubeObject>(resource: Resource, options?: ListOptions): Promise<List<T>>;
-  create<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions): Promise<T>;
+  get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string): Promise<T>;
+  list<T extends KubeObject>(resource: Resource<T>, options?: ListOptions): Promise<List<T>>;
+  create<T extends KubeObject>(resource: Resource<T>, object: T, options?: WriteOptions): Promise<T>;
   /** Replaces; conflicts (409) when `metadata.resourceVersion` is set and not the newest. */
-  update<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions): Promise<T>;
+  update<T extends KubeObject>(resource: Resource<T>, object: T, options?: WriteOptions): Promise<T>;
   patch<T extends KubeObject>(
-    resource: Resource,
+    resource: Resource<T>,
     name: string,
     namespace: string | undefined,
     patch: unknown,
@@ -80,7 +88,7 @@ export interface Api {
   delete(resource: Resource, name: string, namespace?: string, options?: DeleteOptions): Promise<void>;
   /** Streams events until closed or ended. */
   watch<T extends KubeObject>(
-    resource: Resource,
+    resource: Resource<T>,
     onEvent: (event: WatchEvent<T>) => void,
     options: WatchOptions,
   ): { close(): void };
@@ -110,5 +118,7 @@ const reasonIs =
 export const isNotFound = reasonIs('NotFound');
 export const isConflict = reasonIs('Conflict');
 export const isAlreadyExists = reasonIs('AlreadyExists');
+export const isInvalid = reasonIs('Invalid');
+export const isForbidden = reasonIs('Forbidden');
 /** 410: the resourceVersion is too old; list again. */
 export const isExpired = (error: unknown): boolean => error instanceof ApiError && error.code === 410;

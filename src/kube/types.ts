@@ -1,4 +1,4 @@
-// Generated from the Kubernetes 1.36 API (Apache-2.0, see NOTICE). Do not edit by hand.
+// Generated from the Kubernetes 1.36 API (Apache-2.0, see NOTICE) by src/apiserver/schema/generate.ts. Do not edit by hand.
 
 export interface AWSElasticBlockStoreVolumeSource {
   fsType?: string;
@@ -54,6 +54,13 @@ export interface Binding {
   kind?: string;
   metadata: ObjectMeta;
   target: ObjectReference;
+}
+
+export interface BoundObjectReference {
+  apiVersion?: string;
+  kind?: string;
+  name?: string;
+  uid?: string;
 }
 
 export interface CSIPersistentVolumeSource {
@@ -257,12 +264,12 @@ export interface ContainerResourceMetricStatus {
 }
 
 export interface ContainerRestartRule {
-  action: string;
+  action?: string;
   exitCodes?: ContainerRestartRuleOnExitCodes;
 }
 
 export interface ContainerRestartRuleOnExitCodes {
-  operator: string;
+  operator?: string;
   values?: number[];
 }
 
@@ -325,7 +332,7 @@ export interface CronJob {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec: CronJobSpec;
+  spec?: CronJobSpec;
   status?: CronJobStatus;
 }
 
@@ -614,8 +621,8 @@ export interface Event {
 }
 
 export interface EventSeries {
-  count: number;
-  lastObservedTime: string;
+  count?: number;
+  lastObservedTime?: string;
 }
 
 export interface EventSource {
@@ -639,8 +646,13 @@ export interface EventsEvent {
   related?: ObjectReference;
   reportingController?: string;
   reportingInstance?: string;
-  series?: EventSeries;
+  series?: EventsEventSeries;
   type?: string;
+}
+
+export interface EventsEventSeries {
+  count: number;
+  lastObservedTime: string;
 }
 
 export interface Eviction {
@@ -670,6 +682,17 @@ export interface FCVolumeSource {
   readOnly?: boolean;
   targetWWNs?: string[];
   wwids?: string[];
+}
+
+export interface FieldSelectorAttributes {
+  rawSelector?: string;
+  requirements?: FieldSelectorRequirement[];
+}
+
+export interface FieldSelectorRequirement {
+  key: string;
+  operator: string;
+  values?: string[];
 }
 
 export interface FileKeySelector {
@@ -779,7 +802,7 @@ export interface HorizontalPodAutoscaler {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec: HorizontalPodAutoscalerSpec;
+  spec?: HorizontalPodAutoscalerSpec;
   status?: HorizontalPodAutoscalerStatus;
 }
 
@@ -831,11 +854,11 @@ export interface IPAddress {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec: IPAddressSpec;
+  spec?: IPAddressSpec;
 }
 
 export interface IPAddressSpec {
-  parentRef: ParentReference;
+  parentRef?: ParentReference;
 }
 
 export interface IPBlock {
@@ -877,7 +900,7 @@ export interface ImageVolumeSource {
 }
 
 export interface ImageVolumeStatus {
-  imageRef: string;
+  imageRef?: string;
 }
 
 export interface Ingress {
@@ -1019,6 +1042,11 @@ export interface KeyToPath {
 export interface LabelSelector {
   matchExpressions?: LabelSelectorRequirement[];
   matchLabels?: Record<string, string>;
+}
+
+export interface LabelSelectorAttributes {
+  rawSelector?: string;
+  requirements?: LabelSelectorRequirement[];
 }
 
 export interface LabelSelectorRequirement {
@@ -1351,6 +1379,16 @@ export interface NodeSystemInfo {
   systemUUID: string;
 }
 
+export interface NonResourceAttributes {
+  path?: string;
+  verb?: string;
+}
+
+export interface NonResourceRule {
+  nonResourceURLs?: string[];
+  verbs: string[];
+}
+
 export interface ObjectFieldSelector {
   apiVersion?: string;
   fieldPath: string;
@@ -1407,9 +1445,9 @@ export interface OwnerReference {
 
 export interface ParentReference {
   group?: string;
-  name: string;
+  name?: string;
   namespace?: string;
-  resource: string;
+  resource?: string;
 }
 
 export interface PersistentVolume {
@@ -1547,9 +1585,9 @@ export interface PodCertificateProjection {
   certificateChainPath?: string;
   credentialBundlePath?: string;
   keyPath?: string;
-  keyType: string;
+  keyType?: string;
   maxExpirationSeconds?: number;
-  signerName: string;
+  signerName?: string;
   userAnnotations?: Record<string, string>;
 }
 
@@ -1910,6 +1948,18 @@ export interface ReplicationControllerStatus {
   replicas: number;
 }
 
+export interface ResourceAttributes {
+  fieldSelector?: FieldSelectorAttributes;
+  group?: string;
+  labelSelector?: LabelSelectorAttributes;
+  name?: string;
+  namespace?: string;
+  resource?: string;
+  subresource?: string;
+  verb?: string;
+  version?: string;
+}
+
 export interface ResourceClaim {
   name: string;
   request?: string;
@@ -1960,6 +2010,13 @@ export interface ResourceRequirements {
   claims?: ResourceClaim[];
   limits?: Record<string, string>;
   requests?: Record<string, string>;
+}
+
+export interface ResourceRule {
+  apiGroups?: string[];
+  resourceNames?: string[];
+  resources?: string[];
+  verbs: string[];
 }
 
 export interface ResourceStatus {
@@ -2120,6 +2177,42 @@ export interface SecurityContext {
   seLinuxOptions?: SELinuxOptions;
   seccompProfile?: SeccompProfile;
   windowsOptions?: WindowsSecurityContextOptions;
+}
+
+export interface SelfSubjectAccessReview {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  spec: SelfSubjectAccessReviewSpec;
+  status?: SubjectAccessReviewStatus;
+}
+
+export interface SelfSubjectAccessReviewSpec {
+  nonResourceAttributes?: NonResourceAttributes;
+  resourceAttributes?: ResourceAttributes;
+}
+
+export interface SelfSubjectReview {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  status?: SelfSubjectReviewStatus;
+}
+
+export interface SelfSubjectReviewStatus {
+  userInfo?: UserInfo;
+}
+
+export interface SelfSubjectRulesReview {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  spec: SelfSubjectRulesReviewSpec;
+  status?: SubjectRulesReviewStatus;
+}
+
+export interface SelfSubjectRulesReviewSpec {
+  namespace?: string;
 }
 
 export interface Service {
@@ -2334,6 +2427,37 @@ export interface Subject {
   namespace?: string;
 }
 
+export interface SubjectAccessReview {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  spec: SubjectAccessReviewSpec;
+  status?: SubjectAccessReviewStatus;
+}
+
+export interface SubjectAccessReviewSpec {
+  extra?: Record<string, string[]>;
+  groups?: string[];
+  nonResourceAttributes?: NonResourceAttributes;
+  resourceAttributes?: ResourceAttributes;
+  uid?: string;
+  user?: string;
+}
+
+export interface SubjectAccessReviewStatus {
+  allowed: boolean;
+  denied?: boolean;
+  evaluationError?: string;
+  reason?: string;
+}
+
+export interface SubjectRulesReviewStatus {
+  evaluationError?: string;
+  incomplete: boolean;
+  nonResourceRules: NonResourceRule[];
+  resourceRules: ResourceRule[];
+}
+
 export interface SuccessPolicy {
   rules: SuccessPolicyRule[];
 }
@@ -2358,6 +2482,25 @@ export interface Taint {
   key: string;
   timeAdded?: string;
   value?: string;
+}
+
+export interface TokenRequest {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  spec?: TokenRequestSpec;
+  status?: TokenRequestStatus;
+}
+
+export interface TokenRequestSpec {
+  audiences?: string[];
+  boundObjectRef?: BoundObjectReference;
+  expirationSeconds?: number;
+}
+
+export interface TokenRequestStatus {
+  expirationTimestamp?: string;
+  token?: string;
 }
 
 export interface Toleration {
@@ -2404,6 +2547,13 @@ export interface TypedObjectReference {
 export interface UncountedTerminatedPods {
   failed?: string[];
   succeeded?: string[];
+}
+
+export interface UserInfo {
+  extra?: Record<string, string[]>;
+  groups?: string[];
+  uid?: string;
+  username?: string;
 }
 
 export interface Volume {

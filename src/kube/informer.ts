@@ -1,0 +1,330 @@
+import { type Api, ApiError, initialEventsEnd, isExpired, type KubeObject, type Resource, type WatchEvent } from './api.ts';
+import { Backoff } from './backoff.ts';
+import { type Cached, type Change, ObjectStore } from './store.ts';
+
+export type { Change } from './store.ts';
+
+export interface InformerOptions<T, O extends KubeObject = KubeObject> {
+  namespace?: string;
+  labelSelector?: string;
+  fieldSelector?: string;
+  /** Keeps only what is needed of each object, in the moment it is parsed. Without it, whole objects are kept. */
+  project?: (object: O) => T;
+  /** Name → the values under which an object is found again by `byIndex`. */
+  indexes?: Record<string, (object: T) => readonly string[]>;
+  onChange?: ChangeListener<T>;
+  /** A failed list or watch; it is tried again after `retryMs`. For status and logs. */
+  onError?: (error: Error, retryMs: number) => void;
+  /** Objects for each page when the server has no WatchList. */
+  pageSize?: number;
+  /** First and longest wait after a failure, in milliseconds; each is jittered. */
+  backoffMs?: { first: number; longest: number };
+  /** Seconds that a watch lasts; a random number between both spreads reconnects. */
+  watchSeconds?: { least: number; most: number };
+}
+
+/**
+ * Gets what changed since the last call, in the order it happened. The cache is already as new as the last change of the batch. An
+ * exception is a fault of the program and is thrown out of the event loop (`uncaughtException`), not hidden.
+ */
+export type ChangeListener<T> = (changes: readonly Change<T>[]) => void;
+
+/**
+ * A cache of one resource, kept equal to the server by list and watch, that tells of every change. Works with any `Api`.
+ *
+ *     (start) ──► WatchList ──bookmark──► watching ──end of stream──► watch again from the last resourceVersion
+ *        ▲ │ not supported                    │
+ *        │ └────► list by pages ──────────────┤
+ *        └──────────── backoff ◄── 410 Gone, error
+ *
+ * Nothing is delivered or removed on a partial list: a snapshot replaces the cache as a whole, by one diff, so changes that happened
+ * while the connection was down arrive as changes. Objects in the cache are shared: never change them.
+ */
+export class Informer<T, O extends KubeObject = T extends KubeObject ? T : KubeObject> implements Disposable {
+  readonly resource: Resource;
+  /** Fulfilled when the first whole snapshot is in the cache and was delivered. Never rejects: errors are tried again. */
+  readonly synced: Promise<void>;
+  readonly #api: Api;
+  readonly #options: InformerOptions<T, O>;
+  readonly #store: ObjectStore<T>;
+  readonly #listeners = new Set<ChangeListener<T>>();
+  readonly #backoff: Backoff;
+  readonly #waiting = new Set<{ met: () => boolean; resolve: () => void }>();
+  #markSynced!: () => void;
+  #hasSynced = false;
+  #running = false;
+  #watchListWorks = true;
+  /** Where to go on watching; undefined: a snapshot is needed. */
+  #resourceVersion: string | undefined;
+  #pending: Change<T>[] = [];
+  #flushScheduled: NodeJS.Immediate | undefined;
+  #close: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lastError: Error | undefined;
+
+  constructor(api: Api, resource: Resource<O>, options: InformerOptions<T, O> = {}) {
+    this.#api = api;
+    this.resource = resource;
+    this.#options = options;
+    this.#store = new ObjectStore(options.indexes ?? {});
+    this.#backoff = new Backoff(options.backoffMs?.first ?? 100, options.backoffMs?.longest ?? 30_000);
+    this.synced = new Promise((resolve) => {
+      this.#markSynced = resolve;
+    });
+    if (options.onChange) this.#listeners.add(options.onChange);
+  }
+
+  start(): this {
+    if (this.#running) return this;
+    this.#running = true;
+    void this.#next();
+    return this;
+  }
+
+  /** Ends the watch. What is in the cache stays readable; no listener is called any more. */
+  stop(): void {
+    this.#running = false;
+    this.#close?.();
+    this.#close = undefined;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#flushScheduled);
+    for (const waiting of this.#waiting) waiting.resolve();
+    this.#waiting.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  get isSynced(): boolean {
+    return this.#hasSynced;
+  }
+
+  /** Why the cache is not known to be current, while it is not. */
+  get error(): Error | undefined {
+    return this.#lastError;
+  }
+
+  get size(): number {
+    return this.#store.size;
+  }
+
+  /** @param key `namespace/name`, or `name` of what has no namespace */
+  get(key: string): T | undefined {
+    return this.#store.get(key)?.object;
+  }
+
+  list(): T[] {
+    return this.#store.list();
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#store.keys();
+  }
+
+  byIndex(index: string, value: string): T[] {
+    return this.#store.byIndex(index, value);
+  }
+
+  /** Adds an index also to what is already cached. The same name again is the same index. */
+  addIndex(name: string, values: (object: T) => readonly string[]): void {
+    this.#store.addIndex(name, values);
+  }
+
+  /** Hears of all that is in the cache (as `added`) and of every change from then on. Returns the end of it. */
+  onChange(listener: ChangeListener<T>): () => void {
+    this.#flush();
+    const present = [...this.#store.entries()].map(([key, object]): Change<T> => ({ type: 'added', key, object }));
+    this.#listeners.add(listener);
+    if (present.length > 0) listener(present);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Waits until the cache includes a write: the defence against acting on a cache older than one's own writes (ES14). Resource versions are
+   * compared as numbers (KEP-5504). Fulfilled also by `stop`.
+   */
+  hasSeen(resourceVersion: string | undefined): Promise<void> {
+    const wanted = Number(resourceVersion);
+    return Number.isNaN(wanted) ? Promise.resolve() : this.#until(() => Number(this.#store.newest) >= wanted);
+  }
+
+  /** Waits until the cache knows that this very object is gone, or about to go. */
+  hasSeenDeletion(key: string, uid: string | undefined): Promise<void> {
+    return this.#until(() => {
+      const entry = this.#store.get(key);
+      return !entry || entry.uid !== uid || entry.deleting;
+    });
+  }
+
+  #until(met: () => boolean): Promise<void> {
+    if (!this.#running || met()) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.add({ met, resolve }));
+  }
+
+  async #next(): Promise<void> {
+    if (!this.#running) return;
+    try {
+      if (this.#resourceVersion === undefined && !this.#watchListWorks) await this.#listByPages();
+      if (this.#running) this.#watch();
+    } catch (error) {
+      this.#retry(error as Error);
+    }
+  }
+
+  async #listByPages(): Promise<void> {
+    const { namespace, labelSelector, fieldSelector, pageSize: limit = 500 } = this.#options;
+    const snapshot = new Map<string, Cached<T>>();
+    let next: string | undefined;
+    let version: string;
+    do {
+      const page = await this.#api.list<O>(this.resource as Resource<O>, {
+        ...{ namespace, labelSelector, fieldSelector, limit },
+        ...(next ? { continue: next } : {}),
+      });
+      for (const object of page.items) snapshot.set(keyOf(object), this.#cached(object));
+      version = page.metadata.resourceVersion;
+      next = page.metadata.continue;
+    } while (next && this.#running);
+    if (this.#running) this.#replace(snapshot, version);
+  }
+
+  #watch(): void {
+    const { namespace, labelSelector, fieldSelector, watchSeconds = { least: 300, most: 600 } } = this.#options;
+    const timeoutSeconds = Math.round(watchSeconds.least + Math.random() * (watchSeconds.most - watchSeconds.least));
+    const initial = this.#resourceVersion === undefined;
+    let snapshot: Map<string, Cached<T>> | undefined = initial ? new Map() : undefined;
+    let over = false;
+    let stream: { close(): void } | undefined;
+    const end = (error?: Error): void => {
+      if (over) return;
+      over = true;
+      this.#close = undefined;
+      clearTimeout(watchdog);
+      stream?.close();
+      if (!this.#running) return;
+      // Neither a snapshot nor an event by itself is a sign of health: a server that answers each watch with 410 would be listed without pause.
+      const livedMs = Date.now() - openedAt;
+      this.#backoff.lived(livedMs);
+      if (!error && !snapshot) {
+        // A clean end is the server's time-out; one at once may be a server that refuses.
+        if (livedMs > 1000) void this.#next();
+        else this.#retry(undefined);
+        return;
+      }
+      if (initial && error instanceof ApiError && notSupported(error)) this.#watchListWorks = false;
+      else if (isExpired(error)) this.#resourceVersion = undefined;
+      this.#retry(error ?? new Error(`watch ${this.resource.plural}: the stream ended before all present objects had come`));
+    };
+    // A server that does not end the watch in time is not trusted to send events either.
+    const openedAt = Date.now();
+    const watchdog = setTimeout(
+      () => end(new Error(`watch ${this.resource.plural}: not ended ${timeoutSeconds + 60} s after its start`)),
+      (timeoutSeconds + 60) * 1000,
+    );
+    watchdog.unref();
+    this.#close = () => {
+      over = true;
+      clearTimeout(watchdog);
+      stream?.close();
+    };
+    const onEvent = (event: WatchEvent<O>): void => {
+      if (over) return;
+      if (event.type === 'ERROR') {
+        const status = event.object as unknown as { code?: number; reason?: string; message?: string };
+        end(new ApiError(status.code ?? 0, status.reason ?? 'Unknown', status.message ?? 'the watch failed'));
+        return;
+      }
+      const metadata = event.object?.metadata;
+      if (!metadata?.resourceVersion) {
+        end(new Error(`watch ${this.resource.plural}: an event without resourceVersion`));
+        return;
+      }
+      if (snapshot) {
+        if (event.type === 'BOOKMARK') {
+          if (metadata.annotations?.[initialEventsEnd] !== 'true') return;
+          const complete = snapshot;
+          snapshot = undefined;
+          this.#replace(complete, metadata.resourceVersion);
+        } else if (event.type === 'DELETED') snapshot.delete(keyOf(event.object));
+        else snapshot.set(keyOf(event.object), this.#cached(event.object));
+        return;
+      }
+      this.#apply(event);
+    };
+    stream = this.#api.watch<O>(this.resource as Resource<O>, onEvent, {
+      ...{ namespace, labelSelector, fieldSelector, timeoutSeconds },
+      ...(initial ? { sendInitialEvents: true } : { resourceVersion: this.#resourceVersion }),
+      allowWatchBookmarks: true,
+      onEnd: end,
+    });
+    if (over) stream.close();
+  }
+
+  #apply(event: WatchEvent<O>): void {
+    this.#resourceVersion = event.object.metadata.resourceVersion;
+    this.#lastError = undefined;
+    this.#store.newest = this.#resourceVersion;
+    if (event.type !== 'BOOKMARK') {
+      const key = keyOf(event.object);
+      if (event.type === 'DELETED') this.#pending.push(...this.#store.delete(key, event.object.metadata));
+      else this.#pending.push(...this.#store.set(key, this.#cached(event.object)));
+    }
+    this.#scheduleFlush();
+  }
+
+  #replace(snapshot: Map<string, Cached<T>>, resourceVersion: string): void {
+    this.#pending.push(...this.#store.replace(snapshot));
+    this.#resourceVersion = resourceVersion;
+    this.#store.newest = resourceVersion;
+    this.#lastError = undefined;
+    this.#flush();
+    if (!this.#hasSynced) {
+      this.#hasSynced = true;
+      this.#markSynced();
+    }
+  }
+
+  #cached(object: O): Cached<T> {
+    const { resourceVersion, uid, deletionTimestamp } = object.metadata;
+    const kept = this.#options.project ? this.#options.project(object) : (object as unknown as T);
+    return { object: kept, resourceVersion: resourceVersion ?? '', uid, deleting: deletionTimestamp !== undefined };
+  }
+
+  #scheduleFlush(): void {
+    this.#flushScheduled ??= setImmediate(() => {
+      this.#flushScheduled = undefined;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const changes = this.#pending;
+    this.#pending = [];
+    if (this.#running) {
+      for (const waiting of this.#waiting) {
+        if (!waiting.met()) continue;
+        this.#waiting.delete(waiting);
+        waiting.resolve();
+      }
+    }
+    if (changes.length > 0) for (const listener of this.#listeners) listener(changes);
+  }
+
+  #retry(error: Error | undefined): void {
+    if (!this.#running) return;
+    const waitMs = this.#backoff.next();
+    if (error) {
+      this.#lastError = error;
+      this.#options.onError?.(error, waitMs);
+    }
+    this.#timer = setTimeout(() => void this.#next(), waitMs);
+  }
+}
+
+const keyOf = ({ metadata }: KubeObject): string =>
+  metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
+
+/** Servers older than 1.32, or without the WatchList feature, answer 422 or 400 and name the field. */
+const notSupported = (error: ApiError): boolean =>
+  (error.code === 422 || error.code === 400) && /sendInitialEvents|resourceVersionMatch|WatchList/i.test(error.message);
