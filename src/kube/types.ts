@@ -264,12 +264,12 @@ export interface ContainerResourceMetricStatus {
 }
 
 export interface ContainerRestartRule {
-  action?: string;
+  action: string;
   exitCodes?: ContainerRestartRuleOnExitCodes;
 }
 
 export interface ContainerRestartRuleOnExitCodes {
-  operator?: string;
+  operator: string;
   values?: number[];
 }
 
@@ -332,7 +332,7 @@ export interface CronJob {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec?: CronJobSpec;
+  spec: CronJobSpec;
   status?: CronJobStatus;
 }
 
@@ -802,7 +802,7 @@ export interface HorizontalPodAutoscaler {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec?: HorizontalPodAutoscalerSpec;
+  spec: HorizontalPodAutoscalerSpec;
   status?: HorizontalPodAutoscalerStatus;
 }
 
@@ -854,11 +854,11 @@ export interface IPAddress {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  spec?: IPAddressSpec;
+  spec: IPAddressSpec;
 }
 
 export interface IPAddressSpec {
-  parentRef?: ParentReference;
+  parentRef: ParentReference;
 }
 
 export interface IPBlock {
@@ -900,7 +900,7 @@ export interface ImageVolumeSource {
 }
 
 export interface ImageVolumeStatus {
-  imageRef?: string;
+  imageRef: string;
 }
 
 export interface Ingress {
@@ -1445,9 +1445,9 @@ export interface OwnerReference {
 
 export interface ParentReference {
   group?: string;
-  name?: string;
+  name: string;
   namespace?: string;
-  resource?: string;
+  resource: string;
 }
 
 export interface PersistentVolume {
@@ -1585,9 +1585,9 @@ export interface PodCertificateProjection {
   certificateChainPath?: string;
   credentialBundlePath?: string;
   keyPath?: string;
-  keyType?: string;
+  keyType: string;
   maxExpirationSeconds?: number;
-  signerName?: string;
+  signerName: string;
   userAnnotations?: Record<string, string>;
 }
 
