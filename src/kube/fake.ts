@@ -14,7 +14,7 @@ import {
   type WriteOptions,
 } from './api.ts';
 import { jsonMergePatch, jsonPatch } from './json-patch.ts';
-import { jsonEqual, key as keyOf, kubeTime } from './objects.ts';
+import { isDeleting, jsonEqual, key as keyOf, kubeTime } from './objects.ts';
 import { apiVersionOf, qualifiedName } from './resources.ts';
 import { matches, matchesFields, parseFieldSelector, parseSelector } from './selectors.ts';
 import type { Binding, ObjectMeta, PodStatus } from './types.ts';
@@ -123,7 +123,7 @@ export class FakeApi implements Api {
     if (this.#shelf(resource).objects.has(keyOf(fresh)))
       throw new ApiError(409, 'AlreadyExists', `${qualifiedName(resource)} "${metadata.name}" already exists`);
     const namespace = metadata.namespace && this.#shelves.get('namespaces')?.objects.get(metadata.namespace);
-    if (namespace && namespace.metadata.deletionTimestamp) {
+    if (namespace && isDeleting(namespace)) {
       const message = `unable to create new content in namespace ${metadata.namespace} because it is being terminated`;
       throw new ApiError(403, 'Forbidden', message);
     }
@@ -164,7 +164,8 @@ export class FakeApi implements Api {
         'deletionGracePeriodSeconds',
         'generation',
       ];
-      const metadata = { ...given.metadata, ...Object.fromEntries(kept.map((name) => [name, old.metadata[name]])) } as ObjectMeta;
+      const carried = kept.filter((name) => old.metadata[name] !== undefined).map((name) => [name, old.metadata[name]]);
+      const metadata = { ...given.metadata, ...Object.fromEntries(carried) } as ObjectMeta;
       next = { ...given, apiVersion: old.apiVersion, kind: old.kind, metadata };
       if ('status' in old || resource.kind === 'Pod' || resource.group === 'apps') next.status = old.status;
       const changed = (['spec', 'template', 'data'] as const).some(

@@ -4,7 +4,7 @@ import { type Cached, type Change, ObjectStore } from './store.ts';
 
 export type { Change } from './store.ts';
 
-export interface InformerOptions<T, O extends KubeObject = KubeObject> {
+export interface InformerOptions<O extends KubeObject, T = O> {
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
@@ -40,12 +40,12 @@ export type ChangeListener<T> = (changes: readonly Change<T>[]) => void;
  * Nothing is delivered or removed on a partial list: a snapshot replaces the cache as a whole, by one diff, so changes that happened
  * while the connection was down arrive as changes. Objects in the cache are shared: never change them.
  */
-export class Informer<T, O extends KubeObject = T extends KubeObject ? T : KubeObject> implements Disposable {
+export class Informer<O extends KubeObject, T = O> implements Disposable {
   readonly resource: Resource;
   /** Fulfilled when the first whole snapshot is in the cache and was delivered. Never rejects: errors are tried again. */
   readonly synced: Promise<void>;
   readonly #api: Api;
-  readonly #options: InformerOptions<T, O>;
+  readonly #options: InformerOptions<O, T>;
   readonly #store: ObjectStore<T>;
   readonly #listeners = new Set<ChangeListener<T>>();
   readonly #backoff: Backoff;
@@ -62,7 +62,7 @@ export class Informer<T, O extends KubeObject = T extends KubeObject ? T : KubeO
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
 
-  constructor(api: Api, resource: Resource<O>, options: InformerOptions<T, O> = {}) {
+  constructor(api: Api, resource: Resource<O>, options: InformerOptions<O, T> = {}) {
     this.#api = api;
     this.resource = resource;
     this.#options = options;
@@ -213,7 +213,7 @@ export class Informer<T, O extends KubeObject = T extends KubeObject ? T : KubeO
         return;
       }
       if (initial && error instanceof ApiError && notSupported(error)) this.#watchListWorks = false;
-      else if (isExpired(error)) this.#resourceVersion = undefined;
+      else if (isExpired(error) || isTooNew(error)) this.#resourceVersion = undefined;
       this.#retry(error ?? new Error(`watch ${this.resource.plural}: the stream ended before all present objects had come`));
     };
     // A server that does not end the watch in time is not trusted to send events either.
@@ -324,6 +324,9 @@ export class Informer<T, O extends KubeObject = T extends KubeObject ? T : KubeO
 
 const keyOf = ({ metadata }: KubeObject): string =>
   metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
+
+/** The server has not come as far as this cache: it has begun anew (the lab's keeps its state in memory only). */
+const isTooNew = (error: unknown): boolean => error instanceof ApiError && /too large resource version/i.test(error.message);
 
 /** Servers older than 1.32, or without the WatchList feature, answer 422 or 400 and name the field. */
 const notSupported = (error: ApiError): boolean =>
