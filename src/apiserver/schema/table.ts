@@ -1,0 +1,48 @@
+/**
+ * The shape of data/models.json.gz, written by generate.ts and read by index.ts: every model of the Kubernetes API as one row per field.
+ *
+ * Types are written as text: `string`, `boolean`, `int32`, `int64`, `float64`, `bytes` (base64 in JSON), `any` (arbitrary JSON), a model's
+ * name (`io.k8s.api.core.v1.Pod`), or one of those after `[]` (list) and `{}` (map by string), as often as needed. In protobuf, `@` before
+ * a type marks a list that travels as a message of its own with the items in field 1 (`ExtraValue`).
+ */
+export interface Table {
+  /** Kubernetes release, e.g. `1.36`. */
+  version: string;
+  models: Record<string, ModelRow>;
+  /** Values of `+enum` string types, by model-like name. */
+  enums: Record<string, string[]>;
+}
+
+export interface ModelRow {
+  /** [group, version, kind] of a type that is sent by itself. */
+  gvk?: [string, string, string];
+  /** `x-kubernetes-map-type: atomic` */
+  atomic?: true;
+  fields: FieldRow[];
+}
+
+/**
+ * [JSON name, type, flags, protobuf field number (0: none), marks]. A name of '' inlines the fields of the type's model (in protobuf they
+ * stand in a nested message). Flags: `r` required, `o` the zero value is left out of JSON (omitempty), `p` pointer (zero is a value).
+ */
+export type FieldRow = [name: string, type: string, flags: string, number: number, marks?: FieldMarks];
+
+/** What kubectl and the server need to merge and to check a field. */
+export interface FieldMarks {
+  /** x-kubernetes-patch-merge-key */
+  mergeKey?: string;
+  /** x-kubernetes-patch-strategy: `merge`, `replace`, `retainKeys`, or two with a comma. */
+  strategy?: string;
+  /** x-kubernetes-list-type */
+  listType?: 'map' | 'set' | 'atomic';
+  /** x-kubernetes-list-map-keys */
+  mapKeys?: string[];
+  /** x-kubernetes-map-type: atomic, of one field. */
+  atomic?: true;
+  default?: unknown;
+  /** Name in `enums`. */
+  enum?: string;
+}
+
+/** data/descriptions.json.gz: model → field ('' for the model itself) → text. */
+export type Descriptions = Record<string, Record<string, string>>;
