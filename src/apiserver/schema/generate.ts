@@ -60,6 +60,20 @@ const save = (name: string, value: unknown): void => {
 save('models.json.gz', table);
 save('descriptions.json.gz', descriptions);
 writeFileSync(new URL('src/kube/types.ts', root), typesSource(table));
+
+// Kubernetes' own round-trip fixtures: each kind with every field set, in both encodings. The protobuf decoder's tests read them.
+const fixtures: Record<string, { json: unknown; protobuf: string }> = {};
+const testdata = path.join(goRoot, 'k8s.io/api/testdata/HEAD');
+for (const { gvk } of Object.values(table.models)) {
+  if (!gvk) continue;
+  const file = path.join(testdata, `${gvk[0] || 'core'}.${gvk[1]}.${gvk[2]}`);
+  if (!existsSync(`${file}.pb`)) continue;
+  fixtures[gvk.join('/')] = {
+    json: JSON.parse(readFileSync(`${file}.json`, 'utf8')),
+    protobuf: readFileSync(`${file}.pb`, 'base64'),
+  };
+}
+save('../../protobuf/data/fixtures.json.gz', fixtures);
 console.log(
   `${Object.keys(table.models).length} models, ${Object.keys(table.enums).length} enums of Kubernetes ${table.version}`,
 );

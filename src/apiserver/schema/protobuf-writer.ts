@@ -20,8 +20,9 @@ export class MessageWriter {
     return this;
   }
 
-  boolean(field: number, value: boolean): this {
-    this.#parts.push(varint(field * 8), varint(value ? 1 : 0));
+  /** A non-negative number. */
+  varint(field: number, value: number): this {
+    this.#parts.push(varint(field * 8), varint(value));
     return this;
   }
 
