@@ -48,7 +48,7 @@ test('zero values that JSON leaves out are left out, those of pointers and requi
     metadata: { name: 'a' },
     spec: { ports: [{ protocol: 'TCP', port: 80 }], sessionAffinity: 'None' },
   });
-  const deployment = decodeProtobuf(envelope('apps/v1', 'Deployment', message().bytes(2, message().varint(1, 0).varint(4, 0))));
+  const deployment = decodeProtobuf(envelope('apps/v1', 'Deployment', message().bytes(2, message().varint(1, 0).varint(5, 0))));
   // replicas is a pointer: 0 is a wish; minReadySeconds is not: 0 is nothing said.
   assert.deepEqual(deployment.spec, { replicas: 0 });
 });
