@@ -3,7 +3,7 @@ import { Backoff } from '../kube/backoff.ts';
 
 export interface WorkQueueOptions {
   /** Brings one key to where it should be. A number asks to be called again after so many milliseconds. */
-  work: (key: string) => Promise<number | undefined | void>;
+  work: (key: string) => Promise<number | undefined> | Promise<void>;
   /** How many different keys are worked on at once. */
   concurrency?: number;
   /** A key that failed; it is tried again after `retryMs`. Conflicts are not told: they are how optimistic locking works. */

@@ -1,0 +1,64 @@
+import type { Api, Resource } from '../kube/api.ts';
+import { allResources } from '../kube/resources.ts';
+import { type ClusterDnsOptions, clusterDnsController } from './cluster-dns.ts';
+import { type Context, type Running, SharedInformers } from './context.ts';
+import { deploymentController } from './deployment/controller.ts';
+import { endpointsController } from './endpoints/legacy-controller.ts';
+import { mirroringControllerOf } from './endpoints/mirror-controller.ts';
+import { endpointSliceController } from './endpoints/slice-controller.ts';
+import { garbageCollector } from './garbage-collector.ts';
+import { namespaceController } from './namespace.ts';
+import { type NodeIpamOptions, nodeIpamController } from './node-ipam/controller.ts';
+import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
+import { type PodGcOptions, podGcController } from './pod-gc.ts';
+import { replicaSetController, replicationController } from './replicas/controller.ts';
+import { scheduler } from './scheduler/controller.ts';
+import { type ServiceAccountOptions, serviceAccountController } from './service-account.ts';
+
+export interface ControllersOptions extends NodeIpamOptions, ServiceAccountOptions {
+  /** Everything the server serves, for garbage collection and namespace deletion. All that podnet knows unless said. */
+  resources?: readonly Resource[];
+  dns?: ClusterDnsOptions;
+  nodeLifecycle?: NodeLifecycleOptions;
+  podGc?: PodGcOptions;
+  maxEndpointsPerSlice?: number;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  onError?: (controller: string, key: string, error: Error) => void;
+}
+
+/** Every controller, by the name that `--controllers` of kube-controller-manager would have. */
+const controllers: Record<string, (context: Context, options: ControllersOptions) => Running> = {
+  'node-ipam-controller': nodeIpamController,
+  scheduler,
+  'replicaset-controller': replicaSetController,
+  'replicationcontroller-controller': replicationController,
+  'deployment-controller': deploymentController,
+  'endpointslice-controller': (context, options) => endpointSliceController(context, options.maxEndpointsPerSlice),
+  'endpoints-controller': endpointsController,
+  'endpointslice-mirroring-controller': mirroringControllerOf,
+  'serviceaccount-controller': serviceAccountController,
+  'namespace-controller': (context, options) => namespaceController(context, options.resources ?? allResources),
+  'garbage-collector-controller': (context, options) => garbageCollector(context, options.resources ?? allResources),
+  'pod-garbage-collector-controller': (context, options) => podGcController(context, options.podGc),
+  'node-lifecycle-controller': (context, options) => nodeLifecycleController(context, options.nodeLifecycle),
+  'cluster-dns-controller': (context, options) => clusterDnsController(context, options.dns),
+};
+
+/**
+ * Starts all controllers of the lab's control plane on one set of caches. `ready` rejects on what is fatal at a start, such as a node with a pod
+ * CIDR that cannot be (PC4).
+ */
+export function startControllers(api: Api, options: ControllersOptions): Running {
+  const onError = options.onError ?? (() => {});
+  const informers = new SharedInformers(api, (resource, error) => onError('informer', resource.plural, error));
+  const context: Context = { api, informers, now: options.now ?? Date.now, onError };
+  const running = Object.values(controllers).map((start) => start(context, options));
+  return {
+    ready: Promise.all(running.map(({ ready }) => ready)).then(() => undefined),
+    stop() {
+      for (const one of running) one.stop();
+      informers.stop();
+    },
+  };
+}
