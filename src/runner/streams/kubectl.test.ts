@@ -168,13 +168,13 @@ const suite = (tool: Tool): void => {
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
     });
-    const local: number[] = [];
-    let text = '';
-    for await (const chunk of child.stdout) {
-      text += String(chunk);
-      local.splice(0, 2, ...[...text.matchAll(/Forwarding from 127\.0\.0\.1:(\d+)/g)].map((match) => Number(match[1])));
-      if (local.length === 2) break;
-    }
+    let stdout = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    const local = (): number[] => [...stdout.matchAll(/Forwarding from 127\.0\.0\.1:(\d+)/g)].map((match) => Number(match[1]));
+    while (local().length < 2) await once(child.stdout, 'data');
+    const [openLocal, closedLocal] = local() as [number, number];
     const exchange = async (to: number, data: Buffer): Promise<string> => {
       const socket = net.connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
       socket.on('error', () => {}).end(data);
@@ -186,10 +186,10 @@ const suite = (tool: Tool): void => {
     await Promise.all(
       sizes.map(async (size) => {
         const data = randomBytes(size);
-        assert.equal(await exchange(local[0]!, data), `${size} ${createHash('sha256').update(data).digest('hex')}`);
+        assert.equal(await exchange(openLocal, data), `${size} ${createHash('sha256').update(data).digest('hex')}`);
       }),
     );
-    assert.equal(await exchange(local[1]!, Buffer.from('x')).catch(() => ''), '');
+    assert.equal(await exchange(closedLocal, Buffer.from('x')).catch(() => ''), '');
     while (!/ECONNREFUSED/.test(stderr)) await new Promise((resolve) => setTimeout(resolve, 10));
     child.kill('SIGKILL');
     await once(child, 'close');

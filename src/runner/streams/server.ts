@@ -5,7 +5,7 @@ import { type ContainerProcess, type StreamBackend, StreamError } from './backen
 import { serveLogs } from './logs.ts';
 import { portForwardProtocol, servePortForward, tunnelProtocol } from './port-forward.ts';
 import { parseLogOptions, parseRequest, parseStreams, type StreamRequest } from './requests.ts';
-import { runSession, type Session } from './session.ts';
+import { holdOutput, runSession, type Session } from './session.ts';
 import { spdyCommandProtocols, spdySession } from './spdy-session.ts';
 import { commandProtocols, webSocketSession } from './websocket-session.ts';
 
@@ -88,7 +88,11 @@ class StreamServer {
         : spdyProtocol(request, socket, spdyCommandProtocols);
     if (protocol === undefined) return;
     // Started before the upgrade, so that a container that is not there is an HTTP error with kubelet's words.
-    const process = await (kind === 'exec' ? this.#backend.exec(ref, command, want.tty) : this.#backend.attach(ref, want.tty));
+    const process = holdOutput(
+      await (kind === 'exec' ? this.#backend.exec(ref, command, want.tty) : this.#backend.attach(ref, want.tty)),
+    );
+    // It may fail before anybody waits for it.
+    process.exit.catch(() => {});
     let session: Session;
     try {
       if (upgrade === 'websocket')

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
 import type { ContainerProcess } from './backend.ts';
 import { type CommandStatus, exitStatus, internalStatus } from './status.ts';
 
@@ -31,8 +31,6 @@ function copy(source: Readable | undefined, target: Writable | undefined): Promi
   }
   return new Promise((resolve) => {
     source.once('end', resolve).once('close', resolve);
-    // A pty reports EIO when its last process has gone: that is its end.
-    source.on('error', () => resolve());
     if (!target) {
       source.resume();
       return;
@@ -41,6 +39,29 @@ function copy(source: Readable | undefined, target: Writable | undefined): Promi
     target.once('close', () => source.resume());
     source.pipe(target);
   });
+}
+
+/**
+ * The process with its output held until somebody reads it. Without this a command that ends before the client has opened its streams would
+ * lose its output: Node drops what a dead child's pipes hold when nobody listens.
+ */
+export function holdOutput(process: ContainerProcess): ContainerProcess {
+  const held = (source: Readable | undefined): Readable | undefined => {
+    if (!source) return undefined;
+    const hold = new PassThrough();
+    // A pty reports EIO when its last process has gone: that is its end. So is whatever else ends the source early.
+    source.on('error', () => hold.end()).once('close', () => hold.end());
+    return source.pipe(hold);
+  };
+  const { stdin, exit } = process;
+  return {
+    stdin,
+    stdout: held(process.stdout),
+    stderr: held(process.stderr),
+    resize: (columns, rows) => process.resize?.(columns, rows),
+    exit,
+    kill: () => process.kill(),
+  };
 }
 
 /** Joins a client and a process until the process has ended or the client has gone. */

@@ -43,7 +43,7 @@ export async function startFront(
   const options = { cert: pair.certificate, key: pair.key, ca: ca.certificate, requestCert: true, rejectUnauthorized: true };
   const server = https.createServer({ ...options, ALPNProtocols: ['http/1.1'] }, (request, response) => {
     const url = kubeletUrl(request.url!);
-    if (url && url.startsWith('/containerLogs')) {
+    if (url?.startsWith('/containerLogs')) {
       const forwarded = http.request({ socketPath: runnerSocket, path: url }, (answer) => {
         response.writeHead(answer.statusCode!, answer.headers);
         answer.pipe(response);
