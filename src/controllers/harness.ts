@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Api } from '../kube/api.ts';
 import { FakeApi } from '../kube/fake.ts';
 import { Informer } from '../kube/informer.ts';
 import { isDeleting, kubeTime } from '../kube/objects.ts';
@@ -34,8 +35,9 @@ export class TestCluster implements AsyncDisposable {
     this.#kubelet.start();
   }
 
-  async start(): Promise<this> {
-    this.#controllers = startControllers(this.api, this.options);
+  /** @param api by which the controllers reach the model; itself unless said */
+  async start(api: Api = this.api): Promise<this> {
+    this.#controllers = startControllers(api, this.options);
     await this.#controllers.ready;
     return this;
   }

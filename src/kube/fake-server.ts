@@ -1,4 +1,5 @@
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Api, ApiError, type DeleteOptions, type KubeObject, type PatchType, type WatchOptions } from './api.ts';
 import { allResources, apiVersionOf } from './resources.ts';
@@ -7,18 +8,21 @@ import { allResources, apiVersionOf } from './resources.ts';
 export type Fault = (line: string) => string | 'cut';
 
 /**
- * An `Api` over plain HTTP on loopback, as kube-apiserver speaks it: so that KubeClient meets real sockets, chunks and cut connections.
+ * An `Api` over HTTP on loopback, as kube-apiserver speaks it, with TLS when asked: so that KubeClient meets real sockets, chunks and cut connections.
  * For tests.
  */
 export class FakeServer implements AsyncDisposable {
-  readonly #server: http.Server;
+  readonly #server: http.Server | https.Server;
   readonly #watches = new Set<http.ServerResponse>();
   /** Applied to every line of every watch. */
   fault: Fault = (line) => line;
   requests = 0;
 
-  private constructor(api: Api) {
-    this.#server = http.createServer((request, response) => {
+  readonly #scheme: string;
+
+  private constructor(api: Api, tls?: https.ServerOptions) {
+    this.#scheme = tls ? 'https' : 'http';
+    const listener: http.RequestListener = (request, response) => {
       this.requests++;
       this.#serve(api, request, response).catch((error: unknown) => {
         const { code, reason, message, details } =
@@ -26,22 +30,23 @@ export class FakeServer implements AsyncDisposable {
         response.writeHead(code, { 'content-type': 'application/json' });
         response.end(JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', code, reason, message, details }));
       });
-    });
+    };
+    this.#server = tls ? https.createServer(tls, listener) : http.createServer(listener);
   }
 
-  static async listen(api: Api): Promise<FakeServer> {
-    const server = new FakeServer(api);
+  static async listen(api: Api, tls?: https.ServerOptions): Promise<FakeServer> {
+    const server = new FakeServer(api, tls);
     await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
     return server;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Resets the connections of all watches. */
   cutWatches(): void {
-    for (const response of this.#watches) response.socket?.resetAndDestroy();
+    for (const response of this.#watches) cut(response);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -99,7 +104,7 @@ export class FakeServer implements AsyncDisposable {
     this.#watches.add(response);
     const send = (event: unknown): void => {
       const line = this.fault(JSON.stringify(event));
-      if (line === 'cut') response.socket?.resetAndDestroy();
+      if (line === 'cut') cut(response);
       else response.write(`${line}\n`);
     };
     const watch = api.watch(resource, send, {
@@ -115,4 +120,10 @@ export class FakeServer implements AsyncDisposable {
       watch.close();
     });
   }
+}
+
+/** By a reset; TLS sockets of Node know only to close without TLS's own farewell. */
+function cut({ socket }: http.ServerResponse): void {
+  if (socket && 'encrypted' in socket) socket.destroy();
+  else socket?.resetAndDestroy();
 }
