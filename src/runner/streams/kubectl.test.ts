@@ -8,6 +8,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Pty } from '../../kernel/pty.ts';
 import { kubectlBinaries, needsTool, requireTool, type Tool } from '../../testing/tools.ts';
 import { attachStreams } from './server.ts';
 import { startFront } from './testkit/api-front.ts';
@@ -108,6 +109,40 @@ const suite = (tool: Tool): void => {
     assert.equal(backend.running.size, 1);
     child.kill('SIGKILL');
     while (backend.running.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+
+  test('exec -it is a terminal of the size of mine, follows its changes and passes control-C on', options, async () => {
+    using mine = Pty.open(90, 20);
+    const all = ['--ctty', requireTool(tool), '--kubeconfig', front.kubeconfig, '--cache-dir', path.join(directory, 'cache')];
+    const child = spawn('setsid', [...all, 'exec', '-it', 'a', '--', 'sh'], {
+      stdio: [mine.slave, mine.slave, mine.slave],
+      env: { PATH: process.env.PATH, HOME: directory },
+    });
+    mine.closeSlave();
+    const exit = once(child, 'exit');
+    let screen = '';
+    mine.output.on('data', (chunk: Buffer) => {
+      screen += chunk.toString();
+    });
+    const shows = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(screen)) await once(mine.output, 'data');
+    };
+    // kubectl tells its size a moment after the shell has begun: the loop waits for it.
+    const size = (text: string): void =>
+      void mine.input.write(`until [ "$(stty size)" = "${text}" ]; do sleep 0.05; done; echo size-$(stty size)\n`);
+    await shows(/[#$] /);
+    size('20 90');
+    await shows(/size-20 90\r\n/);
+    mine.resize(120, 40);
+    size('40 120');
+    await shows(/size-40 120\r\n/);
+    mine.input.write('trap "echo caught" INT; echo armed; sleep 600\n');
+    await shows(/\r\narmed\r\n/);
+    mine.input.write('\x03');
+    await shows(/caught\r\n/);
+    mine.input.write('exit 5\n');
+    assert.deepEqual(await exit, [5, null]);
+    assert.equal(backend.running.size, 0);
   });
 
   test('attach joins the running process', options, async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import net from 'node:net';
 import { constants } from 'node:os';
 import { Readable } from 'node:stream';
+import { Pty } from '../../../kernel/pty.ts';
 import { type ContainerProcess, type LogOptions, type StreamBackend, StreamError } from '../backend.ts';
 
 /** A backend of plain child processes, and what it was asked for. */
@@ -32,6 +33,28 @@ function start(command: string[], running: Set<number>, sizes: [number, number][
   };
 }
 
+function startOnTerminal(command: string[], running: Set<number>): ContainerProcess {
+  const pty = Pty.open();
+  const child = spawn('setsid', ['--ctty', ...command], { stdio: [pty.slave, pty.slave, pty.slave] });
+  pty.closeSlave();
+  const { pid } = child;
+  if (pid !== undefined) running.add(pid);
+  pty.output.once('close', () => pty[Symbol.dispose]());
+  return {
+    stdin: pty.input,
+    stdout: pty.output,
+    resize: (columns, rows) => pty.resize(columns, rows),
+    exit: new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => {
+        running.delete(pid!);
+        resolve({ code: code ?? 128 + constants.signals[signal!], signal: signal ?? undefined });
+      });
+    }),
+    kill: () => pty[Symbol.dispose](),
+  };
+}
+
 /** Container `web` exists; its log is the text given; `attach` is a process that echoes. */
 export function processBackend(log = 'one\ntwo\n'): TestBackend {
   const running = new Set<number>();
@@ -48,9 +71,9 @@ export function processBackend(log = 'one\ntwo\n'): TestBackend {
       if (options.previous) throw new StreamError(400, `previous terminated container "${container}" in pod "a" not found`);
       return Readable.from([Buffer.from(log)]);
     },
-    async exec({ container }, command) {
+    async exec({ container }, command, tty) {
       check(container);
-      return start(command, running, sizes);
+      return tty && command[0] === 'sh' ? startOnTerminal(command, running) : start(command, running, sizes);
     },
     async attach({ container }) {
       check(container);
