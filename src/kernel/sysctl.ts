@@ -1,0 +1,54 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { KernelError } from './errors.ts';
+import type { NetNs } from './netns.ts';
+
+const within = <T extends string | undefined>(ns: NetNs | undefined, fn: () => T extends Promise<unknown> ? never : T): T =>
+  ns ? ns.enter(fn) : fn();
+
+/** /proc/sys/net shows the namespace of the thread that looks the name up. */
+function path(name: string): string {
+  if (!/^[\w.@:-]+(\/[\w.@:-]+)+$/.test(name) || name.split('/').includes('..'))
+    throw new SyntaxError(`"${name}" is not the name of a sysctl: expected parts with slashes, e.g. net/ipv4/ip_forward`);
+  return `/proc/sys/${name}`;
+}
+
+function failure(operation: string, error: unknown): KernelError {
+  const errno = (error as NodeJS.ErrnoException).code ?? 'EIO';
+  const extack =
+    errno === 'ENOENT'
+      ? 'the kernel has no such setting here'
+      : errno === 'EROFS'
+        ? '/proc/sys is mounted read-only'
+        : errno === 'EINVAL'
+          ? 'the kernel does not take this value'
+          : undefined;
+  return new KernelError(operation, errno, { extack, cause: error });
+}
+
+/**
+ * Reads a setting of a network namespace.
+ * @param name with slashes, e.g. `net/ipv4/conf/eth0.1/forwarding`, since names of links may hold dots
+ * @returns the value without the newline; several numbers are separated by tabs
+ * @throws KernelError ENOENT when the kernel (or the link) does not have it
+ */
+export function readSysctl(ns: NetNs | undefined, name: string): string {
+  const file = path(name);
+  try {
+    return within(ns, () => readFileSync(file, 'latin1')).trimEnd();
+  } catch (error) {
+    if (error instanceof KernelError) throw error;
+    throw failure(`read sysctl ${name}`, error);
+  }
+}
+
+/** Writes a setting. @throws KernelError ENOENT, EACCES or EPERM, EROFS, EINVAL */
+export function writeSysctl(ns: NetNs | undefined, name: string, value: string | number): void {
+  const file = path(name);
+  try {
+    // r+: /proc files must not be created or truncated.
+    within(ns, () => writeFileSync(file, `${value}\n`, { flag: 'r+' }) as undefined);
+  } catch (error) {
+    if (error instanceof KernelError) throw error;
+    throw failure(`write ${JSON.stringify(String(value))} to sysctl ${name}`, error);
+  }
+}
