@@ -1,0 +1,181 @@
+import { type Family, families } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import { faultOfName } from './names.ts';
+
+export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
+export const attachModes = ['routed', 'bridge'] as const;
+export const backends = ['auto', 'direct', 'vxlan'] as const;
+
+/** What a lab is made of. Plain JSON; stands in `lab.json` of the running lab. */
+export interface LabConfig {
+  name: string;
+  nodes: NodeConfig[];
+  ipFamily: (typeof ipFamilies)[number];
+  attach: (typeof attachModes)[number];
+  backend: (typeof backends)[number];
+  /** One CIDR per family, primary first. */
+  podCidrs: string[];
+  serviceCidrs: string[];
+  clusterDomain: string;
+  /** Destinations that pods reach with their own address, beside pods, nodes and Services. */
+  nonMasqueradeCidrs: string[];
+  /** MTU of the underlay's links. */
+  mtu: number;
+  /** Image patterns → what runs for them, beside the built-in list (see src/runner/images). */
+  images: unknown[];
+  /** Resolvers for names outside of the cluster; the host's own when empty. */
+  upstreamDns: string[];
+}
+
+export interface NodeConfig {
+  name: string;
+  /** Index of the underlay link that the node stands on. Nodes on one link reach each other directly, others through the router. */
+  link: number;
+  labels?: Record<string, string>;
+}
+
+/** A user's mistake: printed as it is, exit code 2. */
+export class UsageError extends Error {}
+
+export interface LabOptions {
+  name?: string;
+  nodes?: number;
+  ipFamily?: string;
+  attach?: string;
+  backend?: string;
+  links?: number;
+}
+
+const podRanges: Record<Family, string> = { ipv4: '10.244.0.0/16', ipv6: 'fd00:10:244::/56' };
+const serviceRanges: Record<Family, string> = { ipv4: '10.96.0.0/16', ipv6: 'fd00:10:96::/112' };
+const maxNodes = 64;
+
+/** The families of a lab, primary first. */
+export function familiesOf(config: Pick<LabConfig, 'ipFamily'>): readonly Family[] {
+  return config.ipFamily === 'dual' ? families : [config.ipFamily];
+}
+
+/**
+ * Options of the command line and the parsed lab file, made into a whole configuration.
+ * @throws UsageError with one sentence per mistake
+ */
+export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
+  const from = asRecord(file, 'the lab file');
+  const unknown = Object.keys(from).filter((key) => !(key in fields));
+  if (unknown.length)
+    throw new UsageError(`the lab file has an unknown field "${unknown[0]}"; known are ${Object.keys(fields).join(', ')}`);
+  const name = String(options.name ?? from.name ?? 'demo');
+  const fault = faultOfName(name);
+  if (fault) throw new UsageError(fault);
+  const ipFamily = oneOf('--ip-family', options.ipFamily ?? from.ipFamily ?? 'ipv4', ipFamilies);
+  const served: readonly Family[] = familiesOf({ ipFamily });
+  const links = whole('--links', options.links ?? from.links ?? 1, 1, 8);
+  const config: LabConfig = {
+    name,
+    nodes: nodesOf(options.nodes ?? from.nodes ?? 3, links),
+    ipFamily,
+    attach: oneOf('--attach', options.attach ?? from.attach ?? 'routed', attachModes),
+    backend: oneOf('--backend', options.backend ?? from.backend ?? 'auto', backends),
+    podCidrs: cidrs('podCidrs', from.podCidrs, served, podRanges),
+    serviceCidrs: cidrs('serviceCidrs', from.serviceCidrs, served, serviceRanges),
+    clusterDomain: String(from.clusterDomain ?? 'cluster.local'),
+    nonMasqueradeCidrs: list(from.nonMasqueradeCidrs).map((text) => cidr('nonMasqueradeCidrs', text).toString()),
+    mtu: whole('mtu', from.mtu ?? 1500, 1280, 9000),
+    images: list(from.images),
+    upstreamDns: list(from.upstreamDns).map(String),
+  };
+  for (const pods of config.podCidrs) {
+    for (const services of config.serviceCidrs) {
+      if (Prefix.parse(pods).equals(Prefix.parse(services))) {
+        throw new UsageError(`podCidrs and serviceCidrs are both ${pods}; give them ranges of their own`);
+      }
+    }
+  }
+  return config;
+}
+
+const fields = {
+  name: 1,
+  nodes: 1,
+  links: 1,
+  ipFamily: 1,
+  attach: 1,
+  backend: 1,
+  podCidrs: 1,
+  serviceCidrs: 1,
+  clusterDomain: 1,
+  nonMasqueradeCidrs: 1,
+  mtu: 1,
+  images: 1,
+  upstreamDns: 1,
+};
+
+function nodesOf(given: unknown, links: number): NodeConfig[] {
+  if (!Array.isArray(given)) {
+    const count = whole('--nodes', given, 1, maxNodes);
+    return Array.from({ length: count }, (_, i) => ({ name: `node-${i + 1}`, link: i % links }));
+  }
+  if (given.length === 0 || given.length > maxNodes)
+    throw new UsageError(`nodes must list 1 to ${maxNodes} nodes, not ${given.length}`);
+  const nodes = given.map((entry, i): NodeConfig => {
+    const record = asRecord(entry, `nodes[${i}]`);
+    const name = String(record.name ?? `node-${i + 1}`);
+    const fault = faultOfName(name, 'node');
+    if (fault) throw new UsageError(fault);
+    const link = whole(`nodes[${i}].link`, record.link ?? i % links, 0, 7);
+    return {
+      name,
+      link,
+      ...(record.labels ? { labels: asRecord(record.labels, `nodes[${i}].labels`) as Record<string, string> } : {}),
+    };
+  });
+  const twice = nodes.find((node, i) => nodes.findIndex((other) => other.name === node.name) !== i);
+  if (twice) throw new UsageError(`two nodes are named "${twice.name}"`);
+  const reserved = nodes.find((node) => ['underlay', 'router', 'outside'].includes(node.name));
+  if (reserved) throw new UsageError(`"${reserved.name}" cannot name a node: the lab uses that name itself`);
+  return nodes;
+}
+
+function cidrs(field: string, given: unknown, served: readonly Family[], defaults: Record<Family, string>): string[] {
+  if (given === undefined) return served.map((family) => defaults[family]);
+  const parsed = list(given).map((text) => cidr(field, text));
+  if (parsed.length !== served.length || parsed.some((prefix, i) => prefix.family !== served[i])) {
+    throw new UsageError(
+      `${field} must give one CIDR for each of ${served.join(', ')} in this order, not ${parsed.join(', ') || 'none'}`,
+    );
+  }
+  return parsed.map(String);
+}
+
+function cidr(field: string, text: unknown): Prefix {
+  try {
+    return Prefix.parse(String(text));
+  } catch (error) {
+    throw new UsageError(`${field}: ${(error as Error).message}`);
+  }
+}
+
+function oneOf<T extends string>(flag: string, value: unknown, allowed: readonly T[]): T {
+  const found = allowed.find((choice) => choice === value);
+  if (!found) throw new UsageError(`${flag} must be one of ${allowed.join(', ')}, not "${String(value)}"`);
+  return found;
+}
+
+function whole(flag: string, value: unknown, min: number, max: number): number {
+  const n = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > max) {
+    throw new UsageError(`${flag} must be a whole number from ${min} to ${max}, not "${String(value)}"`);
+  }
+  return n;
+}
+
+function list(value: unknown): unknown[] {
+  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+}
+
+function asRecord(value: unknown, what: string): Record<string, unknown> {
+  if (value === null || value === undefined) return {};
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw new UsageError(`${what} must be a mapping, not ${JSON.stringify(value)}`);
+  return value as Record<string, unknown>;
+}

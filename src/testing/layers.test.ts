@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+
+/** Floors of the house, top first; rooms of one floor never import each other (docs/architecture.md). */
+const floors: readonly (readonly string[])[] = [
+  ['cli'],
+  ['lab', 'bench'],
+  ['agent', 'runner', 'verify', 'controllers'],
+  ['cni', 'ipam', 'links', 'routes', 'services', 'dns'],
+  ['apiserver'],
+  ['kube'],
+  ['reconcile'],
+  ['kernel'],
+  ['wire'],
+  ['net'],
+];
+const floorOf = (room: string): number => floors.findIndex((rooms) => rooms.includes(room));
+const source = join(import.meta.dirname, '..', '..', 'src');
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const isTest = (file: string): boolean =>
+  file.endsWith('.test.ts') || file.startsWith('testing/') || /\/(testkit\/|suite|harness|fake)/.test(file);
+
+/** Every import of the file: what stands between the quotes after `from` or in `import(…)`. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(source, file), 'utf8');
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!);
+}
+
+test('imports run downward, and rooms of one floor never import each other', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const from = file.split('/')[0]!;
+    for (const target of importsOf(file)) {
+      if (!target.startsWith('.')) continue;
+      const to = normalize(join(dirname(file), target)).split('/')[0]!;
+      if (to === from) continue;
+      if (to === 'testing') {
+        if (!isTest(file)) wrong.push(`${file} is product code and imports ${target}`);
+      } else if (from !== 'testing' && floorOf(to) <= floorOf(from)) {
+        wrong.push(`${file} (${from}) must not import ${target} (${to})`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('every room stands on a floor', () => {
+  const rooms = readdirSync(source, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  assert.deepEqual(
+    rooms.filter((room) => room.name !== 'testing' && floorOf(room.name) < 0).map((room) => room.name),
+    [],
+  );
+});
+
+test('only the kernel room calls native code', () => {
+  assert.deepEqual(
+    files.filter((file) => !file.startsWith('kernel/') && importsOf(file).includes('koffi')),
+    [],
+  );
+});
+
+test('every room says in a README what it is for', () => {
+  const rooms = readdirSync(source, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  assert.deepEqual(
+    rooms.filter((room) => !existsSync(join(source, room.name, 'README.md'))).map((room) => room.name),
+    [],
+  );
+});
