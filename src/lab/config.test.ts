@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { labConfig, UsageError } from './config.ts';
+import { clusterDnsIps, kubernetesServiceIps, topology } from './topology.ts';
+
+test('a lab without options has three nodes on one IPv4 link', () => {
+  const config = labConfig({});
+  assert.deepEqual(
+    config.nodes.map(({ name, link }) => `${name}@${link}`),
+    ['node-1@0', 'node-2@0', 'node-3@0'],
+  );
+  assert.deepEqual([config.podCidrs, config.serviceCidrs], [['10.244.0.0/16'], ['10.96.0.0/16']]);
+  assert.deepEqual([kubernetesServiceIps(config), clusterDnsIps(config)].flat().map(String), ['10.96.0.1', '10.96.0.10']);
+});
+
+test('every family gets addresses of its own, in the order of the families', () => {
+  for (const [ipFamily, addresses] of [
+    ['ipv4', ['172.30.0.11']],
+    ['ipv6', ['fd30::b']],
+    ['dual', ['172.30.0.11', 'fd30::b']],
+  ] as const) {
+    const { nodes } = topology(labConfig({ ipFamily, nodes: 1 }));
+    assert.deepEqual(
+      nodes[0]!.interfaces.map(({ address }) => String(address)),
+      addresses,
+    );
+  }
+});
+
+test('nodes on several links have the addresses and the gateway of their link, and no address stands twice', () => {
+  const { nodes, links, apiAddresses } = topology(labConfig({ nodes: 5, links: 2, ipFamily: 'dual' }));
+  assert.deepEqual(
+    nodes.map(({ link, gateways }) => `${link} ${gateways[0]}`),
+    ['0 172.30.0.1', '1 172.30.1.1', '0 172.30.0.1', '1 172.30.1.1', '0 172.30.0.1'],
+  );
+  const all = [
+    ...nodes.flatMap((node) => node.interfaces),
+    ...links.flatMap((link) => [...link.router, ...link.bridgeAddresses]),
+  ];
+  assert.equal(new Set(all.map(({ address }) => String(address))).size, all.length);
+  assert.deepEqual(apiAddresses.map(String), ['172.30.0.2', 'fd30::2']);
+});
+
+const wrong: readonly (readonly [options: Parameters<typeof labConfig>[0], file: unknown, message: RegExp])[] = [
+  [{ nodes: 0 }, {}, /--nodes must be a whole number from 1 to 64, not "0"/],
+  [{ name: 'My Lab' }, {}, /"My Lab" cannot name a lab/],
+  [{ name: 'a'.repeat(25) }, {}, /25 characters, at most 24/],
+  [{ name: '../../etc' }, {}, /cannot name a lab/],
+  [{ ipFamily: 'ipv5' }, {}, /--ip-family must be one of ipv4, ipv6, dual, not "ipv5"/],
+  [{}, { podCidr: '10.0.0.0/8' }, /unknown field "podCidr"/],
+  [{}, { podCidrs: ['10.0.0.1/8'] }, /podCidrs: .*host bits are set; the network is 10\.0\.0\.0\/8/],
+  [{}, { podCidrs: ['10.96.0.0/16'] }, /podCidrs and serviceCidrs are both 10\.96\.0\.0\/16/],
+  [{}, { ipFamily: 'dual', podCidrs: ['10.1.0.0/16'] }, /one CIDR for each of ipv4, ipv6/],
+  [{}, { nodes: [{ name: 'router' }] }, /the lab uses that name itself/],
+  [{}, { nodes: [{ name: 'a' }, { name: 'a' }] }, /two nodes are named "a"/],
+  [{}, [], /must be a mapping/],
+  [{}, { mtu: 576 }, /mtu must be a whole number from 1280 to 9000/],
+];
+
+test('each mistake is one sentence with the value seen', () => {
+  for (const [options, file, message] of wrong) {
+    assert.throws(
+      () => labConfig(options, file),
+      (error: Error) => error instanceof UsageError && message.test(error.message),
+      String(message),
+    );
+  }
+});

@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { LineCounter, parseAllDocuments } from 'yaml';
+import { type Api, ApiError, type KubeObject, type Resource } from '../kube/api.ts';
+import { allResources, apiVersionOf } from '../kube/resources.ts';
+import { UsageError } from './config.ts';
+
+/** An object of a manifest and where it stands: `guestbook.yaml:18`. */
+export interface Manifest {
+  object: KubeObject;
+  resource: Resource;
+  at: string;
+}
+
+/**
+ * Reads a manifest file, or every `.yaml`, `.yml` and `.json` file of a folder in the order of their names, as `kubectl apply -f` does.
+ * @throws UsageError naming file, line and fault; nothing is returned of files with a fault
+ */
+export function readManifests(path: string): Manifest[] {
+  return filesOf(path).flatMap((file) => parseManifests(readFileSync(file, 'utf8'), file));
+}
+
+/** @param file the name that messages show */
+export function parseManifests(text: string, file: string): Manifest[] {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, version: '1.1' });
+  const manifests: Manifest[] = [];
+  for (const document of Array.isArray(documents) ? documents : []) {
+    const fault = document.errors[0];
+    if (fault)
+      throw new UsageError(
+        `${file}:${lines.linePos(fault.pos[0]).line}: ${fault.message.split('\n')[0]!.replace(/ at line.*/, '')}`,
+      );
+    const at = `${file}:${lines.linePos(document.contents?.range?.[0] ?? 0).line}`;
+    const value: unknown = document.toJS();
+    if (value === null || value === undefined) continue;
+    for (const object of itemsOf(value, at)) manifests.push({ object, resource: resourceOf(object, at), at });
+  }
+  return manifests;
+}
+
+/** A `List` stands for its items. */
+function itemsOf(value: unknown, at: string): KubeObject[] {
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw new UsageError(`${at}: a manifest is a mapping, not ${JSON.stringify(value)}`);
+  const { kind, items } = value as { kind?: unknown; items?: unknown };
+  return kind === 'List' && Array.isArray(items) ? items.flatMap((item) => itemsOf(item, at)) : [value as KubeObject];
+}
+
+function resourceOf(object: KubeObject, at: string): Resource {
+  const { apiVersion, kind, metadata } = object;
+  if (!apiVersion || !kind)
+    throw new UsageError(
+      `${at}: an object needs apiVersion and kind; apiVersion is ${JSON.stringify(apiVersion)}, kind ${JSON.stringify(kind)}`,
+    );
+  if (!metadata?.name) throw new UsageError(`${at}: ${kind} has no metadata.name; give it one`);
+  const found = allResources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion);
+  if (!found) {
+    const near = allResources.find((resource) => resource.kind === kind);
+    const hint = near ? `did you mean apiVersion ${apiVersionOf(near)}?` : 'install the API that it belongs to, or leave it out';
+    throw new UsageError(`${at}: no kind "${kind}" in ${apiVersion}: ${hint}`);
+  }
+  return found;
+}
+
+function filesOf(path: string): string[] {
+  let folder: boolean;
+  try {
+    folder = statSync(path).isDirectory();
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  if (!folder) return [path];
+  const files = readdirSync(path)
+    .filter((name) => /\.(ya?ml|json)$/.test(name))
+    .sort();
+  if (files.length === 0) throw new UsageError(`${path} holds no .yaml, .yml or .json file`);
+  return files.map((name) => join(path, name));
+}
+
+/** What became of one manifest: `error` is the server's own sentence. */
+export interface Applied {
+  manifest: Manifest;
+  error?: string;
+}
+
+/**
+ * Applies manifests on the server side, in their order, Namespaces first. One that is refused does not stop the others.
+ * @returns one entry for each manifest
+ */
+export async function applyManifests(api: Api, manifests: readonly Manifest[], fieldManager = 'podnet'): Promise<Applied[]> {
+  const ordered = manifests.toSorted((a, b) => Number(b.object.kind === 'Namespace') - Number(a.object.kind === 'Namespace'));
+  const applied: Applied[] = [];
+  for (const manifest of ordered) {
+    const { resource, object } = manifest;
+    const namespace = resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined;
+    try {
+      await api.patch(resource, object.metadata.name, namespace, object, 'apply', { fieldManager, force: true });
+      applied.push({ manifest });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      applied.push({ manifest, error: `${manifest.at}: ${error.message}` });
+    }
+  }
+  return applied;
+}
