@@ -1,3 +1,4 @@
+import type { Chain, NftSetSpec, Table } from '../kernel/nftables/types.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -6,7 +7,7 @@ import type { Prefix } from '../net/prefix.ts';
  * One thing that the kernel of a node should hold. Plain data: the kernel writer applies it, the tracer walks a packet through it,
  * the doctor compares it with what the kernel really holds.
  */
-export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftRule | NftSet | NftElement;
+export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftSet | NftElement;
 
 /** What a node's network should be: every item by its key (see `keyOf`). */
 export type NodeNetwork = ReadonlyMap<string, Item>;
@@ -66,39 +67,19 @@ export interface Fdb {
   destination: IpAddr;
 }
 
-export interface NftTable {
+/** podnet's own table, family inet. `comment` is the version of the layout: another version is replaced as a whole. */
+export interface NftTable extends Table {
   kind: 'nft-table';
-  family: 'inet';
-  name: string;
 }
 
-export interface NftChain {
+/** A chain with its rules in order; rules are compared by their expressions, `text` is what `nft` prints. */
+export interface NftChain extends Chain {
   kind: 'nft-chain';
-  name: string;
-  hook?: {
-    type: 'filter' | 'nat' | 'route';
-    hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
-    priority: number;
-    policy?: 'accept' | 'drop';
-  };
 }
 
-/** A rule, told apart inside its chain by its position; `text` is what `nft` would print, `expressions` what the kernel is given. */
-export interface NftRule {
-  kind: 'nft-rule';
-  chain: string;
-  position: number;
-  text: string;
-}
-
-/** A set or, with `data`, a map. Types are nft's own names, concatenations with ' . '. */
-export interface NftSet {
+/** A set or, with `data`, a map. */
+export interface NftSet extends NftSetSpec {
   kind: 'nft-set';
-  name: string;
-  key: string;
-  data?: string;
-  flags: readonly ('interval' | 'timeout' | 'dynamic' | 'constant')[];
-  timeoutMs?: number;
 }
 
 /** An element of a set or map; key and data as nft prints them, parts of a concatenation joined by ' . '. */
@@ -128,8 +109,6 @@ export function keyOf(item: Item): string {
       return `nft-table ${item.name}`;
     case 'nft-chain':
       return `nft-chain ${item.name}`;
-    case 'nft-rule':
-      return `nft-rule ${item.chain} ${item.position}`;
     case 'nft-set':
       return `nft-set ${item.name}`;
     case 'nft-element':

@@ -1,0 +1,199 @@
+import { endianness } from 'node:os';
+import { IpAddr } from '../../net/ip.ts';
+import { Prefix } from '../../net/prefix.ts';
+
+/** A type of nft's user space; the kernel only carries its number, for `nft list`. */
+export interface Datatype {
+  name: string;
+  /** enum datatypes of nft's include/datatype.h */
+  id: number;
+  /** Bytes of a value. In a concatenation each part is padded to a multiple of four. */
+  size: number;
+  order: 'host' | 'network';
+  write(text: string, into: Buffer, at: number): void;
+  read(from: Buffer, at: number): string;
+}
+
+const little = endianness() === 'LE';
+const writeU32 = (value: number, into: Buffer, at: number): void =>
+  void (little ? into.writeUInt32LE(value, at) : into.writeUInt32BE(value, at));
+const readU32 = (from: Buffer, at: number): number => (little ? from.readUInt32LE(at) : from.readUInt32BE(at));
+
+function unsigned(text: string, maximum: number, what: string): number {
+  const value = Number(text);
+  if (!/^(\d+|0x[0-9a-f]+)$/i.test(text) || value > maximum)
+    throw new SyntaxError(`"${text}" is not ${what}: expected 0 to ${maximum}`);
+  return value;
+}
+
+function writeAddress(size: 4 | 16): Datatype['write'] {
+  return (text, into, at) => {
+    const address = IpAddr.parse(text);
+    const bytes = address.bytes;
+    if (bytes.length !== size) throw new SyntaxError(`"${text}" is not an ${size === 4 ? 'IPv4' : 'IPv6'} address`);
+    into.set(bytes, at);
+  };
+}
+
+const readAddress = (size: number): Datatype['read'] => {
+  return (from, at) => IpAddr.fromBytes(from.subarray(at, at + size)).toString();
+};
+
+const protocols = new Map([
+  ['icmp', 1],
+  ['tcp', 6],
+  ['udp', 17],
+  ['ipv6-icmp', 58],
+  ['sctp', 132],
+]);
+const protocolNames = new Map(Array.from(protocols, ([name, number]) => [number, name]));
+
+/** The number of an IP protocol by the name that nft prints. @throws SyntaxError */
+export const protocolNumber = (text: string): number => protocols.get(text) ?? unsigned(text, 255, 'an IP protocol');
+
+/** tc's handle, `major:minor` in hex: how nft shows skb->priority. */
+export function formatClassid(value: number): string {
+  if (value === 0) return 'none';
+  if (value === 0xffffffff) return 'root';
+  return `${(value >>> 16).toString(16)}:${(value & 0xffff).toString(16)}`;
+}
+
+export function parseClassid(text: string): number {
+  if (text === 'none') return 0;
+  if (text === 'root') return 0xffffffff;
+  const match = /^([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(text);
+  if (!match) throw new SyntaxError(`"${text}" is not a class id: expected MAJOR:MINOR in hex, e.g. 1:2f`);
+  return ((Number.parseInt(match[1]!, 16) << 16) | Number.parseInt(match[2]!, 16)) >>> 0;
+}
+
+const list: Datatype[] = [
+  {
+    name: 'integer',
+    id: 4,
+    size: 4,
+    order: 'host',
+    write: (t, b, at) => writeU32(unsigned(t, 0xffffffff, 'an integer'), b, at),
+    read: (b, at) => String(readU32(b, at)),
+  },
+  { name: 'ipv4_addr', id: 7, size: 4, order: 'network', write: writeAddress(4), read: readAddress(4) },
+  { name: 'ipv6_addr', id: 8, size: 16, order: 'network', write: writeAddress(16), read: readAddress(16) },
+  {
+    name: 'inet_proto',
+    id: 12,
+    size: 1,
+    order: 'network',
+    write: (text, into, at) => void (into[at] = protocolNumber(text)),
+    read: (from, at) => protocolNames.get(from[at]!) ?? String(from[at]),
+  },
+  {
+    name: 'inet_service',
+    id: 13,
+    size: 2,
+    order: 'network',
+    write: (t, b, at) => void b.writeUInt16BE(unsigned(t, 65535, 'a port'), at),
+    read: (b, at) => String(b.readUInt16BE(at)),
+  },
+  {
+    name: 'mark',
+    id: 19,
+    size: 4,
+    order: 'host',
+    write: (text, into, at) => writeU32(unsigned(text, 0xffffffff, 'a mark'), into, at),
+    read: (from, at) => `0x${readU32(from, at).toString(16).padStart(8, '0')}`,
+  },
+  {
+    name: 'classid',
+    id: 23,
+    size: 4,
+    order: 'host',
+    write: (t, b, at) => writeU32(parseClassid(t), b, at),
+    read: (b, at) => formatClassid(readU32(b, at)),
+  },
+  {
+    name: 'ifname',
+    id: 41,
+    size: 16,
+    order: 'host',
+    write: (text, into, at) => void into.write(text.replace(/^"(.*)"$/, '$1'), at, 15, 'utf8'),
+    read: (from, at) => `"${from.toString('utf8', at, at + 16).replace(/\0.*$/s, '')}"`,
+  },
+];
+const byName = new Map(list.map((type) => [type.name, type]));
+
+/** NFT_DATA_VERDICT */
+export const verdictType = 0xffffff00;
+
+const parsed = new Map<string, readonly Datatype[]>();
+
+/** The parts of `ipv4_addr . inet_proto . inet_service`. @throws SyntaxError on an unknown type */
+export function parseType(text: string): readonly Datatype[] {
+  let types = parsed.get(text);
+  if (!types) {
+    types = text.split(' . ').map((name) => {
+      const type = byName.get(name);
+      if (!type)
+        throw new SyntaxError(`"${name}" is not an nft type that podnet knows: expected one of ${[...byName.keys()].join(', ')}`);
+      return type;
+    });
+    parsed.set(text, types);
+  }
+  return types;
+}
+
+const align4 = (size: number): number => (size + 3) & ~3;
+
+/** Six bits for each part, as nft writes NFTA_SET_KEY_TYPE. */
+export const typeId = (types: readonly Datatype[]): number => types.reduce((id, type) => (id << 6) | type.id, 0);
+
+/** A single value has its own size; in a concatenation each part is aligned to a register. */
+export const typeSize = (types: readonly Datatype[]): number =>
+  types.length === 1 ? types[0]!.size : types.reduce((size, type) => size + align4(type.size), 0);
+
+/** Bytes of a value such as `10.96.0.1 . tcp . 80`. @throws SyntaxError when it is not of the type */
+export function encodeValue(types: readonly Datatype[], text: string): Buffer {
+  const buffer = Buffer.alloc(typeSize(types));
+  const parts = types.length === 1 ? [text] : text.split(' . ');
+  if (parts.length !== types.length)
+    throw new SyntaxError(`"${text}" has ${parts.length} parts, expected ${types.map((type) => type.name).join(' . ')}`);
+  let at = 0;
+  types.forEach((type, i) => {
+    type.write(parts[i]!, buffer, at);
+    at += align4(type.size);
+  });
+  return buffer;
+}
+
+export function decodeValue(types: readonly Datatype[], bytes: Buffer): string {
+  if (bytes.length !== typeSize(types))
+    throw new RangeError(
+      `a value of type ${types.map((type) => type.name).join(' . ')} has ${typeSize(types)} bytes, not ${bytes.length}`,
+    );
+  let at = 0;
+  let text = '';
+  for (const type of types) {
+    if (at > 0) text += ' . ';
+    text += type.read(bytes, at);
+    at += align4(type.size);
+  }
+  return text;
+}
+
+/** First address and the address after the last one (undefined at the end of the family) of a prefix or a single address. */
+export function intervalOf(types: readonly Datatype[], text: string): { start: Buffer; end: Buffer | undefined } {
+  const prefix = text.includes('/') ? Prefix.parse(text) : Prefix.host(IpAddr.parse(text));
+  const start = encodeValue(types, prefix.address.toString());
+  const all = 1n << BigInt(start.length * 8);
+  const next = prefix.last.toBigInt() + 1n;
+  return { start, end: next === all ? undefined : Buffer.from(IpAddr.fromBigInt(prefix.family, next).bytes) };
+}
+
+/** The prefix that runs from `start` to just before `end`. @throws RangeError when the interval is no prefix (podnet writes none) */
+export function prefixOf(start: Buffer, end: Buffer | undefined): string {
+  const first = IpAddr.fromBytes(start);
+  const size = (end ? IpAddr.fromBytes(end).toBigInt() : 1n << BigInt(start.length * 8)) - first.toBigInt();
+  const hostBits = size.toString(2).length - 1;
+  const prefix = Prefix.of(first, start.length * 8 - hostBits);
+  if (prefix.size !== size || !prefix.address.equals(first))
+    throw new RangeError(`the interval of ${size} addresses from ${first} is not a prefix`);
+  return hostBits === 0 ? first.toString() : prefix.toString();
+}

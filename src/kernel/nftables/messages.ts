@@ -1,0 +1,247 @@
+import type { Reader } from '../../wire/reader.ts';
+import type { Writer } from '../../wire/writer.ts';
+import { readData, writeData } from './data.ts';
+import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
+import { type Expression, readExpression, writeExpression } from './expressions.ts';
+import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table } from './types.ts';
+import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
+
+/** enum nf_tables_msg_types; on the wire below NFNL_SUBSYS_NFTABLES << 8. */
+export const nftMessage = {
+  newTable: 0,
+  getTable: 1,
+  delTable: 2,
+  newChain: 3,
+  getChain: 4,
+  delChain: 5,
+  newRule: 6,
+  getRule: 7,
+  delRule: 8,
+  newSet: 9,
+  getSet: 10,
+  delSet: 11,
+  newSetElem: 12,
+  getSetElem: 13,
+  delSetElem: 14,
+  newGen: 15,
+  getGen: 16,
+} as const;
+
+/** NFT_TABLE_F_OWNER (Linux 5.12), NFT_TABLE_F_PERSIST (6.9): only the socket that owns the table may write it; it outlives that socket. */
+export const tableOwner = 2;
+export const tablePersist = 4;
+
+const hookNumbers = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+const hookNames = Object.keys(hookNumbers) as Hook['hook'][];
+
+const setFlags: Record<SetFlag, number> = { constant: 2, interval: 4, timeout: 0x10, dynamic: 0x20 };
+const mapFlag = 8;
+const concatFlag = 0x80;
+/** NFT_SET_ELEM_INTERVAL_END */
+const intervalEnd = 1;
+
+export function writeTable(writer: Writer, table: Table, flags: number): void {
+  writer.attribute(1, (w) => w.cstring(table.name)).attribute(2, (w) => w.be32(flags));
+  if (table.comment !== undefined) writer.attribute(6, (w) => w.bytes(encodeTableComment(table.comment!)));
+}
+
+export interface ReadTable extends Table {
+  flags: number;
+  /** Port id of the owning socket; absent on an orphan. */
+  owner?: number;
+}
+
+export function readTable(reader: Reader): ReadTable {
+  const table: ReadTable = { name: '', flags: 0 };
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) table.name = inner.cstring();
+    else if (type === 2) table.flags = inner.be32();
+    else if (type === 6) table.comment = decodeTableComment(inner.rest());
+    else if (type === 7) table.owner = inner.be32();
+  });
+  return table;
+}
+
+export function writeChain(writer: Writer, table: string, { name, hook }: Chain): void {
+  writer.attribute(1, (w) => w.cstring(table)).attribute(3, (w) => w.cstring(name));
+  if (!hook) return;
+  writer.nested(4, (w) =>
+    w.attribute(1, (inner) => inner.be32(hookNumbers[hook.hook])).attribute(2, (inner) => inner.be32(hook.priority)),
+  );
+  writer.attribute(5, (w) => w.be32(hook.policy === 'drop' ? 0 : 1)).attribute(7, (w) => w.cstring(hook.type));
+}
+
+/** A chain without its rules, which come by messages of their own. */
+export function readChain(reader: Reader): { table: string; chain: Chain } {
+  let table = '';
+  let name = '';
+  let type: Hook['type'] = 'filter';
+  let policy: Hook['policy'];
+  let at: { hook: Hook['hook']; priority: number } | undefined;
+  reader.eachAttribute((attribute, inner) => {
+    if (attribute === 1) table = inner.cstring();
+    else if (attribute === 3) name = inner.cstring();
+    else if (attribute === 4) at = readHook(inner);
+    else if (attribute === 5) policy = inner.be32() === 0 ? 'drop' : 'accept';
+    else if (attribute === 7) type = inner.cstring() as Hook['type'];
+  });
+  const hook: Hook | undefined = at && { type, ...at, policy: policy ?? 'accept' };
+  return { table, chain: hook ? { name, hook, rules: [] } : { name, rules: [] } };
+}
+
+function readHook(reader: Reader): { hook: Hook['hook']; priority: number } {
+  let hook: Hook['hook'] = 'prerouting';
+  let priority = 0;
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) hook = hookNames[inner.be32()] ?? 'prerouting';
+    else if (type === 2) priority = inner.be32() | 0;
+  });
+  return { hook, priority };
+}
+
+export function writeRule(
+  writer: Writer,
+  table: string,
+  chain: string,
+  expressions: readonly Expression[],
+  comment?: string,
+): void {
+  writer.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(chain));
+  writer.nested(4, (list) => {
+    for (const expression of expressions) list.nested(1, (w) => writeExpression(w, expression));
+  });
+  if (comment !== undefined) writer.attribute(7, (w) => w.bytes(encodeRuleComment(comment)));
+}
+
+export function readRule(reader: Reader): { table: string; chain: string; expressions: Expression[] } {
+  const rule = { table: '', chain: '', expressions: [] as Expression[] };
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) rule.table = inner.cstring();
+    else if (type === 2) rule.chain = inner.cstring();
+    else if (type === 4) inner.eachAttribute((_, expression) => void rule.expressions.push(readExpression(expression)));
+  });
+  return rule;
+}
+
+/** @param id of the set inside of its transaction */
+export function writeSet(writer: Writer, table: string, set: NftSetSpec, id: number): void {
+  const keyTypes = parseType(set.key);
+  const dataTypes = set.data === undefined || set.data === 'verdict' ? undefined : parseType(set.data);
+  let flags = set.data === undefined ? 0 : mapFlag;
+  for (const flag of set.flags) flags |= setFlags[flag];
+  if (keyTypes.length > 1 && set.flags.includes('interval')) flags |= concatFlag;
+  writer
+    .attribute(1, (w) => w.cstring(table))
+    .attribute(2, (w) => w.cstring(set.name))
+    .attribute(3, (w) => w.be32(flags))
+    .attribute(4, (w) => w.be32(typeId(keyTypes)))
+    .attribute(5, (w) => w.be32(typeSize(keyTypes)))
+    .attribute(10, (w) => w.be32(id))
+    .attribute(13, (w) => w.bytes(encodeSetUserdata(set, keyTypes, dataTypes)));
+  if (set.data === 'verdict') writer.attribute(6, (w) => w.be32(verdictType));
+  if (dataTypes) writer.attribute(6, (w) => w.be32(typeId(dataTypes))).attribute(7, (w) => w.be32(typeSize(dataTypes)));
+  if (set.timeoutMs !== undefined) writer.attribute(11, (w) => w.be64(BigInt(set.timeoutMs!)));
+}
+
+/** A set as the kernel tells it; types are nft's numbers. */
+export interface ReadSet {
+  table: string;
+  name: string;
+  flags: number;
+  keyType: number;
+  dataType: number;
+  timeoutMs?: number;
+  comment?: string;
+}
+
+export function readSet(reader: Reader): ReadSet {
+  const set: ReadSet = { table: '', name: '', flags: 0, keyType: 0, dataType: 0 };
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) set.table = inner.cstring();
+    else if (type === 2) set.name = inner.cstring();
+    else if (type === 3) set.flags = inner.be32();
+    else if (type === 4) set.keyType = inner.be32();
+    else if (type === 6) set.dataType = inner.be32();
+    else if (type === 11) set.timeoutMs = Number(inner.be64());
+    else if (type === 13) set.comment = decodeSetComment(inner.rest());
+  });
+  return set;
+}
+
+/** The definition as podnet would have written it. @throws SyntaxError on a type that podnet does not know */
+export function specOf(set: ReadSet): NftSetSpec {
+  const spec: NftSetSpec = {
+    name: set.name,
+    key: typeNames(set.keyType),
+    flags: (Object.keys(setFlags) as SetFlag[]).filter((flag) => set.flags & setFlags[flag]),
+  };
+  if (set.flags & mapFlag) spec.data = set.dataType === verdictType ? 'verdict' : typeNames(set.dataType);
+  if (set.timeoutMs !== undefined) spec.timeoutMs = set.timeoutMs;
+  if (set.comment !== undefined) spec.comment = set.comment;
+  return spec;
+}
+
+const idNames = new Map(
+  ['integer', 'ipv4_addr', 'ipv6_addr', 'inet_proto', 'inet_service', 'mark', 'classid', 'ifname'].map((name) => [
+    parseType(name)[0]!.id,
+    name,
+  ]),
+);
+
+function typeNames(id: number): string {
+  const names: string[] = [];
+  for (let rest = id; rest > 0; rest >>>= 6) names.unshift(idNames.get(rest & 0x3f) ?? `type-${rest & 0x3f}`);
+  return names.join(' . ');
+}
+
+/** One element of a set: its key, and for an interval the key where it ends. */
+export function writeElement(writer: Writer, set: NftSetSpec, element: Element): void {
+  const keyTypes = parseType(set.key);
+  if (!set.flags.includes('interval')) {
+    writeEntry(writer, set, encodeValue(keyTypes, element.key), element);
+    return;
+  }
+  const { start, end } = intervalOf(keyTypes, element.key);
+  writeEntry(writer, set, start, element);
+  if (end)
+    writer.nested(1, (w) => w.nested(1, (key) => key.attribute(1, (v) => v.bytes(end))).attribute(3, (v) => v.be32(intervalEnd)));
+}
+
+function writeEntry(writer: Writer, set: NftSetSpec, key: Buffer, { data, timeoutMs }: Element): void {
+  writer.nested(1, (w) => {
+    w.nested(1, (inner) => inner.attribute(1, (v) => v.bytes(key)));
+    if (data !== undefined)
+      w.nested(2, (inner) => {
+        if (set.data === 'verdict') writeData(inner, data);
+        else inner.attribute(1, (v) => v.bytes(encodeValue(parseType(set.data!), data)));
+      });
+    if (timeoutMs !== undefined) w.attribute(4, (v) => v.be64(BigInt(timeoutMs)));
+  });
+}
+
+/** What stands in one NFTA_LIST_ELEM. */
+export interface ReadElement {
+  key: Buffer;
+  data?: string;
+  end: boolean;
+}
+
+export function readElements(reader: Reader, set: NftSetSpec, each: (element: ReadElement) => void): void {
+  reader.eachAttribute((type, list) => {
+    if (type === 3) list.eachAttribute((_, inner) => each(readEntry(inner, set)));
+  });
+}
+
+function readEntry(reader: Reader, set: NftSetSpec): ReadElement {
+  const element: ReadElement = { key: Buffer.alloc(0), end: false };
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) inner.eachAttribute((_, value) => void (element.key = value.rest()));
+    else if (type === 3) element.end = (inner.be32() & intervalEnd) !== 0;
+    else if (type === 2) {
+      const data = readData(inner);
+      element.data =
+        data.startsWith('0x') && set.data ? decodeValue(parseType(set.data), Buffer.from(data.slice(2), 'hex')) : data;
+    }
+  });
+  return element;
+}

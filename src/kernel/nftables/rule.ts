@@ -1,0 +1,220 @@
+import type { Family, IpAddr } from '../../net/ip.ts';
+import { formatClassid, protocolNumber } from './datatypes.ts';
+import { type Expression, fibDestination, fibSource, natFullyRandom } from './expressions.ts';
+import type { Rule } from './types.ts';
+
+/** A piece of a rule: the words that nft prints, and the expressions that the kernel runs. */
+export interface Part {
+  text: string;
+  /** The header it reads exists in packets of this family only, so the rule asks for the family first (as nft does). */
+  needs?: Family;
+  expressions: readonly Expression[];
+}
+
+/** Something to load into registers. */
+export interface Value {
+  text: string;
+  needs?: Family;
+  /** Size in registers of four bytes. */
+  words: number;
+  load(register: number): Expression[];
+}
+
+const familyKeyword = { ipv4: 'ip', ipv6: 'ip6' } as const;
+const familyNumber = { ipv4: '0x02', ipv6: '0x0a' } as const; // NFPROTO_IPV4, NFPROTO_IPV6
+
+/** Puts parts together: `ip daddr @cluster_ips4 reject`. */
+export function rule(...parts: readonly Part[]): Rule {
+  const expressions: Expression[] = [];
+  const known = new Set<Family>();
+  for (const part of parts) {
+    if (part.needs && !known.has(part.needs)) {
+      known.add(part.needs);
+      expressions.push(
+        { name: 'meta', dreg: 0, key: 'nfproto' },
+        { name: 'cmp', sreg: 0, op: 'eq', data: familyNumber[part.needs] },
+      );
+    }
+    expressions.push(...part.expressions);
+  }
+  return { text: parts.map((part) => part.text).join(' '), expressions };
+}
+
+const payload = (text: string, base: 'network' | 'transport', offset: number, length: number, needs?: Family): Value => ({
+  text,
+  needs,
+  words: Math.ceil(length / 4),
+  load: (register) => [{ name: 'payload', dreg: register, base, offset, length }],
+});
+
+/** `ip saddr` or `ip6 saddr` */
+export const saddr = (family: Family): Value =>
+  family === 'ipv4' ? payload('ip saddr', 'network', 12, 4, family) : payload('ip6 saddr', 'network', 8, 16, family);
+
+/** `ip daddr` or `ip6 daddr` */
+export const daddr = (family: Family): Value =>
+  family === 'ipv4' ? payload('ip daddr', 'network', 16, 4, family) : payload('ip6 daddr', 'network', 24, 16, family);
+
+/** Destination port of TCP, UDP or SCTP. */
+export const dport: Value = payload('th dport', 'transport', 2, 2);
+
+export const l4proto: Value = {
+  text: 'meta l4proto',
+  words: 1,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'l4proto' }],
+};
+
+/** skb->priority, host byte order. */
+export const priority: Value = {
+  text: 'meta priority',
+  words: 1,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'priority' }],
+};
+
+/** Address that the packet's connection was opened to, before any translation. */
+export const originalDaddr = (family: Family): Value => ({
+  text: `ct original ${familyKeyword[family]} daddr`,
+  words: family === 'ipv4' ? 1 : 4,
+  load: (register) => [{ name: 'ct', dreg: register, key: family === 'ipv4' ? 'ip daddr' : 'ip6 daddr', direction: 'original' }],
+});
+
+export const originalDport: Value = {
+  text: 'ct original proto-dst',
+  words: 1,
+  load: (register) => [{ name: 'ct', dreg: register, key: 'proto-dst', direction: 'original' }],
+};
+
+/** A new random number below `modulus` for each packet. */
+export const randomBelow = (modulus: number): Value => ({
+  text: `numgen random mod ${modulus}`,
+  words: 1,
+  load: (register) => [{ name: 'numgen', dreg: register, modulus, mode: 'random' }],
+});
+
+/** `a . b . c`: one behind the other in registers. */
+export function concat(...values: readonly Value[]): Value {
+  return {
+    text: values.map((value) => value.text).join(' . '),
+    needs: values.find((value) => value.needs)?.needs,
+    words: values.reduce((words, value) => words + value.words, 0),
+    load(register) {
+      let at = register;
+      return values.flatMap((value) => {
+        const expressions = value.load(at);
+        at += value.words;
+        return expressions;
+      });
+    },
+  };
+}
+
+/** Matches when the value is in the set. */
+export const isIn = (value: Value, set: string): Part => ({
+  text: `${value.text} @${set}`,
+  needs: value.needs,
+  expressions: [...value.load(0), { name: 'lookup', set, sreg: 0 }],
+});
+
+/** Matches when the value is not in the set. */
+export const isNotIn = (value: Value, set: string): Part => ({
+  text: `${value.text} != @${set}`,
+  needs: value.needs,
+  expressions: [...value.load(0), { name: 'lookup', set, sreg: 0, flags: 1 }],
+});
+
+/** `meta l4proto tcp` */
+export const protocol = (name: 'tcp' | 'udp' | 'sctp'): Part => ({
+  text: `meta l4proto ${name}`,
+  expressions: [
+    ...l4proto.load(0),
+    { name: 'cmp', sreg: 0, op: 'eq', data: `0x${protocolNumber(name).toString(16).padStart(2, '0')}` },
+  ],
+});
+
+const hostU32 = (value: number): string => `0x${Buffer.from(Uint32Array.of(value).buffer).toString('hex')}`;
+
+/** Bits of enum ip_conntrack_status and of NF_CT_STATE_BIT. */
+const ctBits = (key: 'status' | 'state', text: string, bits: number): Part => ({
+  text: `ct ${key} ${text}`,
+  expressions: [
+    { name: 'ct', dreg: 0, key },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(bits), xor: '0x00000000' },
+    { name: 'cmp', sreg: 0, op: 'neq', data: '0x00000000' },
+  ],
+});
+
+export const ctStatusDnat: Part = ctBits('status', 'dnat', 1 << 5);
+export const ctStateNew: Part = ctBits('state', 'new', 1 << 3);
+
+const setPriorityFrom = { name: 'meta', key: 'priority', sreg: 0 } as const;
+
+/** Writes what the map holds for the value into the priority; no match when the map does not know the value. */
+export const setPriorityByMap = (value: Value, map: string): Part => ({
+  text: `meta priority set ${value.text} map @${map}`,
+  needs: value.needs,
+  expressions: [...value.load(0), { name: 'lookup', set: map, sreg: 0, dreg: 0 }, setPriorityFrom],
+});
+
+const maskPriority = (mask: number): Expression[] => [
+  ...priority.load(0),
+  { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(mask), xor: '0x00000000' },
+];
+
+export const maskOutPriority = (mask: number): Part => ({
+  text: `meta priority set meta priority & ${formatClassid(mask)}`,
+  expressions: [...maskPriority(mask), setPriorityFrom],
+});
+
+export const clearPriority: Part = {
+  text: 'meta priority set none',
+  expressions: [{ name: 'immediate', dreg: 0, data: '0x00000000' }, setPriorityFrom],
+};
+
+/** Goes where the verdict map says for the masked priority. */
+export const verdictByPriority = (mask: number, map: string): Part => ({
+  text: `meta priority & ${formatClassid(mask)} vmap @${map}`,
+  expressions: [...maskPriority(mask), { name: 'lookup', set: map, sreg: 0, dreg: 'verdict' }],
+});
+
+/** `dnat ip to meta priority map @endpoints4`; the map's data is `address . port`. */
+export const dnatByPriority = (family: Family, map: string): Part => ({
+  text: `dnat ${familyKeyword[family]} to meta priority map @${map}`,
+  expressions: [
+    ...priority.load(0),
+    { name: 'lookup', set: map, sreg: 0, dreg: 0 },
+    { name: 'nat', type: 'dnat', family: familyKeyword[family], address: 0, port: family === 'ipv4' ? 1 : 4 },
+  ],
+});
+
+/** Gives the packet's connection this source address and a random free port. */
+export const snatTo = (address: IpAddr): Part => ({
+  text: `snat ${familyKeyword[address.family]} to ${address} fully-random`,
+  expressions: [
+    { name: 'immediate', dreg: 0, data: `0x${Buffer.from(address.bytes).toString('hex')}` },
+    { name: 'nat', type: 'snat', family: familyKeyword[address.family], address: 0, flags: natFullyRandom },
+  ],
+});
+
+/** Gives the packet's connection the address of the link it leaves by. */
+export const masquerade: Part = { text: 'masquerade fully-random', expressions: [{ name: 'masq', flags: natFullyRandom }] };
+
+/** `fib saddr type local`: the address is one of this node's own. */
+export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({
+  text: `fib ${which} type local`,
+  expressions: [
+    { name: 'fib', dreg: 0, result: 'type', flags: which === 'saddr' ? fibSource : fibDestination },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(2) }, // RTN_LOCAL
+  ],
+});
+
+export const rejectWithTcpReset: Part = { text: 'reject with tcp reset', expressions: [{ name: 'reject', type: 'tcp reset' }] };
+/** ICMP or ICMPv6 port unreachable. */
+export const reject: Part = { text: 'reject', expressions: [{ name: 'reject', type: 'icmpx', code: 1 }] };
+
+const verdict = (text: string): Part => ({ text, expressions: [{ name: 'immediate', dreg: 'verdict', data: text }] });
+export const accept = verdict('accept');
+export const drop = verdict('drop');
+/** Goes back to the chain that jumped here; at the end of a base chain its policy decides. */
+export const returns = verdict('return');
+export const goto = (chain: string): Part => verdict(`goto ${chain}`);
+export const jump = (chain: string): Part => verdict(`jump ${chain}`);

@@ -1,0 +1,50 @@
+import type { Expression } from './expressions.ts';
+
+/** A table of family `inet`. `comment` carries the layout's version. */
+export interface Table {
+  name: string;
+  comment?: string;
+}
+
+/** Where a base chain sits. Hook numbers and priorities: include/uapi/linux/netfilter.h, netfilter_ipv4.h. */
+export interface Hook {
+  type: 'filter' | 'nat' | 'route';
+  hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+  /** Lower runs earlier; dstnat is -100, filter 0, srcnat 100. */
+  priority: number;
+  policy?: 'accept' | 'drop';
+}
+
+/** A chain with all its rules, in order. Without `hook` it runs only when another chain jumps to it. */
+export interface Chain {
+  name: string;
+  hook?: Hook;
+  rules: readonly Rule[];
+}
+
+/** `text` is the rule as `nft` prints it; `expressions` is what the kernel runs, and what two rules are compared by. */
+export interface Rule {
+  text: string;
+  expressions: readonly Expression[];
+}
+
+export type SetFlag = 'interval' | 'timeout' | 'dynamic' | 'constant';
+
+/** A set or, with `data`, a map. Types are nft's own names, the parts of a concatenation joined by ' . ', e.g. `ipv4_addr . inet_proto`. */
+export interface NftSetSpec {
+  name: string;
+  key: string;
+  /** A type for a map; `verdict` for a verdict map. */
+  data?: string;
+  flags: readonly SetFlag[];
+  /** What an element lives when it names no time itself. */
+  timeoutMs?: number;
+  comment?: string;
+}
+
+/** Key and data as nft prints them, parts of a concatenation joined by ' . '; a prefix or an address in an interval set. */
+export interface Element {
+  key: string;
+  data?: string;
+  timeoutMs?: number;
+}

@@ -1,0 +1,106 @@
+import { endianness } from 'node:os';
+import type { Datatype } from './datatypes.ts';
+import type { NftSetSpec } from './types.ts';
+
+/**
+ * What nft keeps beside the kernel's own data so that `nft list` prints well: a list of type (u8), length (u8), value. Numbers are in host order.
+ * Source: libnftnl include/libnftnl/udata.h and nft's src/mnl.c.
+ */
+type Entry = readonly [type: number, value: Uint8Array];
+
+const tableComment = 0;
+const setKeyByteOrder = 0;
+const setDataByteOrder = 1;
+const setKeyTypeof = 3;
+const setDataTypeof = 4;
+const setDataInterval = 6;
+const setComment = 7;
+
+const little = endianness() === 'LE';
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  if (little) bytes.writeUInt32LE(value);
+  else bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+const encode = (entries: readonly Entry[]): Buffer =>
+  Buffer.concat(entries.flatMap(([type, value]) => [Buffer.from([type, value.length]), Buffer.from(value)]));
+
+const text = (value: string): Buffer => Buffer.from(`${value}\0`);
+
+function find(bytes: Buffer, wanted: number): Buffer | undefined {
+  for (let at = 0; at + 2 <= bytes.length; at += 2 + bytes[at + 1]!) {
+    if (bytes[at] === wanted) return bytes.subarray(at + 2, at + 2 + bytes[at + 1]!);
+  }
+  return undefined;
+}
+
+const textOf = (value: Buffer | undefined): string | undefined => value?.toString('utf8').replace(/\0.*$/s, '');
+
+export const encodeTableComment = (comment: string): Buffer => encode([[tableComment, text(comment)]]);
+export const decodeTableComment = (bytes: Buffer): string | undefined => textOf(find(bytes, tableComment));
+export const decodeSetComment = (bytes: Buffer): string | undefined => textOf(find(bytes, setComment));
+
+/** A rule's comment is type 0, as a table's. */
+export const encodeRuleComment = encodeTableComment;
+
+/** enum byteorder of nft: 1 host, 2 network, 0 for a concatenation of several. */
+const byteOrder = (types: readonly Datatype[]): number => (types.length > 1 ? 0 : types[0]!.order === 'host' ? 1 : 2);
+
+/** enum expr_ops of nft's include/expression.h, which typeof keeps. */
+const exprConcat = 13;
+const exprMeta = 9;
+const exprNumgen = 23;
+const metaPriority = 2;
+
+const metaExpression = encode([
+  [0, u32(exprMeta)],
+  [1, encode([[0, u32(metaPriority)]])],
+]);
+/** numgen random mod 2; the modulus shown means nothing */
+const numgenExpression = encode([
+  [0, u32(exprNumgen)],
+  [
+    1,
+    encode([
+      [0, u32(1)],
+      [1, u32(2)],
+      [2, u32(0)],
+    ]),
+  ],
+]);
+
+/**
+ * A number without a name of its own (`integer`) has no `type` in nft's grammar, only `typeof` an expression: podnet has one such key, of
+ * `meta priority . numgen`.
+ */
+function typeofKey(key: string): Buffer | undefined {
+  if (key !== 'classid . integer') return undefined;
+  const parts = encode([
+    [0, metaExpression],
+    [1, numgenExpression],
+  ]);
+  return encode([
+    [0, u32(exprConcat)],
+    [1, parts],
+  ]);
+}
+
+export function encodeSetUserdata(
+  set: NftSetSpec,
+  keyTypes: readonly Datatype[],
+  dataTypes: readonly Datatype[] | undefined,
+): Buffer {
+  const entries: Entry[] = [[setKeyByteOrder, u32(byteOrder(keyTypes))]];
+  if (set.data !== undefined) entries.push([setDataByteOrder, u32(dataTypes ? byteOrder(dataTypes) : 0)]);
+  const key = typeofKey(set.key);
+  if (key) {
+    entries.push([setKeyTypeof, key]);
+    if (set.data === 'classid') entries.push([setDataTypeof, metaExpression]);
+  }
+  if (set.data !== undefined) entries.push([setDataInterval, u32(0)]);
+  if (set.comment !== undefined) entries.push([setComment, text(set.comment)]);
+  return encode(entries);
+}

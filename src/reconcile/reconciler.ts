@@ -1,0 +1,230 @@
+import { Contributions } from './contributions.ts';
+import { type Item, keyOf, type NodeNetwork } from './model.ts';
+import { diff, type Failure, kindOf, type Operation, StaleError, type Writer } from './operations.ts';
+
+/** How an owner's items stand. `since` is when the state began, in milliseconds of the clock. */
+export type OwnerStatus =
+  | { state: 'pending'; since: number }
+  | { state: 'done'; since: number }
+  | { state: 'error'; since: number; why: string };
+
+export interface SyncResult {
+  /** The kernel was read anew. */
+  full: boolean;
+  /** What was written, failures included. */
+  operations: readonly Operation[];
+  failures: readonly Failure[];
+}
+
+export interface ReconcilerOptions {
+  now?: () => number;
+  /** Called when something is to be done, e.g. to wake a Runner. */
+  onWork?: () => void;
+  onStatus?: (owner: string, status: OwnerStatus | undefined) => void;
+}
+
+/** How often a sync is planned anew when somebody else changes the kernel meanwhile. */
+const staleAttempts = 5;
+
+/**
+ * Brings the kernel to what all owners want. A change costs what it changes; a full check is the same diff with every key marked.
+ * Nothing here waits: `contribute` marks, `sync` writes.
+ */
+export class Reconciler {
+  readonly #writers: readonly Writer[];
+  readonly #now: () => number;
+  readonly #onWork: () => void;
+  readonly #onStatus: (owner: string, status: OwnerStatus | undefined) => void;
+  readonly #contributions = new Contributions();
+  /** What the kernel is known to hold. */
+  readonly #actual = new Map<string, Item>();
+  readonly #dirty = new Set<string>();
+  readonly #failing = new Map<string, Error>();
+  readonly #status = new Map<string, OwnerStatus>();
+  readonly #unsettled = new Set<string>();
+  #readNeeded = true;
+
+  constructor(writers: readonly Writer[], options: ReconcilerOptions = {}) {
+    this.#writers = writers;
+    this.#now = options.now ?? Date.now;
+    this.#onWork = options.onWork ?? (() => {});
+    this.#onStatus = options.onStatus ?? (() => {});
+  }
+
+  /**
+   * Replaces everything that an owner wants; an empty list withdraws it.
+   * @param applied the kernel holds these items already (and no longer those that the owner had before), because the caller wrote them
+   */
+  contribute(owner: string, items: Iterable<Item>, { applied = false } = {}): void {
+    let work = false;
+    this.#contributions.set(owner, items, (key) => {
+      if (applied) this.#assume(key);
+      else {
+        this.#dirty.add(key);
+        work = true;
+      }
+    });
+    if (!this.#contributions.has(owner)) {
+      if (this.#status.delete(owner)) this.#onStatus(owner, undefined);
+      this.#unsettled.delete(owner);
+    } else {
+      this.#unsettled.add(owner);
+      if (work || !this.#status.has(owner)) this.#setStatus(owner, { state: 'pending', since: this.#now() });
+      if (!work) this.#settle(owner);
+    }
+    if (work) this.#onWork();
+  }
+
+  withdraw(owner: string, options?: { applied?: boolean }): void {
+    this.contribute(owner, [], options);
+  }
+
+  /** The next sync reads the kernel and compares everything. */
+  markAll(): void {
+    this.#readNeeded = true;
+    this.#onWork();
+  }
+
+  /** There is something to write, to try again or to read. */
+  get hasWork(): boolean {
+    return this.#readNeeded || this.#dirty.size > 0;
+  }
+
+  /** Brings the kernel to what is wanted. Never throws for what the kernel refuses: that is in the result and in the owners' status. */
+  sync(): SyncResult {
+    const full = this.#readNeeded;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#syncOnce(full);
+      } catch (error) {
+        if (!(error instanceof StaleError) || attempt === staleAttempts) throw error;
+        this.#readNeeded = true;
+      }
+    }
+  }
+
+  /** What would be written now, without writing; reads the kernel when `read` is set. */
+  plan({ read = false } = {}): Operation[] {
+    if (read || this.#readNeeded) this.#read();
+    return diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
+  }
+
+  status(owner: string): OwnerStatus | undefined {
+    return this.#status.get(owner);
+  }
+
+  statuses(): ReadonlyMap<string, OwnerStatus> {
+    return this.#status;
+  }
+
+  /** What is wanted, as a whole. */
+  network(): NodeNetwork {
+    return this.#contributions.network();
+  }
+
+  /** What the kernel was last known to hold. */
+  actual(): NodeNetwork {
+    return this.#actual;
+  }
+
+  #syncOnce(full: boolean): SyncResult {
+    if (this.#readNeeded) this.#read();
+    const operations = diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
+    const failures = this.#write(operations);
+    const failed = new Map(failures.map((failure) => [failure.key, failure.error]));
+    for (const operation of operations) {
+      if (failed.has(operation.key)) continue;
+      if (operation.verb === 'delete') this.#actual.delete(operation.key);
+      else this.#actual.set(operation.key, operation.item);
+    }
+    this.#note(failed);
+    return { full, operations, failures };
+  }
+
+  #write(operations: readonly Operation[]): Failure[] {
+    const failures: Failure[] = [];
+    for (const writer of this.#writers) {
+      const own = operations.filter((operation) => writer.kinds.has(kindOf(operation)));
+      if (own.length === 0) continue;
+      try {
+        failures.push(...writer.apply(own, () => this.#wanted(writer.kinds)));
+      } catch (error) {
+        if (error instanceof StaleError) throw error;
+        failures.push(...own.map(({ key }) => ({ key, error: error as Error })));
+      }
+    }
+    return failures;
+  }
+
+  /** Keeps failures marked, for the next try, and tells the owners. */
+  #note(failed: ReadonlyMap<string, Error>): void {
+    const touched = new Set(this.#unsettled);
+    for (const key of [...this.#dirty, ...this.#failing.keys(), ...failed.keys()]) {
+      if (this.#failing.has(key) || failed.has(key)) for (const owner of this.#contributions.ownersOf(key)) touched.add(owner);
+    }
+    this.#dirty.clear();
+    this.#failing.clear();
+    for (const [key, error] of failed) {
+      this.#failing.set(key, error);
+      this.#dirty.add(key);
+    }
+    // What was refused may be there already in another form: look before trying again.
+    if (failed.size > 0) this.#readNeeded = true;
+    for (const owner of touched) this.#settle(owner);
+  }
+
+  #settle(owner: string): void {
+    this.#unsettled.delete(owner);
+    const why: string[] = [];
+    let pending = false;
+    for (const key of this.#contributions.keysOf(owner)) {
+      const error = this.#failing.get(key);
+      if (error) why.push(error.message);
+      else if (this.#dirty.has(key)) pending = true;
+    }
+    for (const { key, winner } of this.#contributions.conflicts(owner)) why.push(`${key} is wanted otherwise by ${winner}`);
+    const since = this.#now();
+    if (why.length > 0) this.#setStatus(owner, { state: 'error', since, why: summary(why) });
+    else if (pending || this.#readNeeded) {
+      this.#unsettled.add(owner);
+      this.#setStatus(owner, { state: 'pending', since });
+    } else this.#setStatus(owner, { state: 'done', since });
+  }
+
+  #setStatus(owner: string, status: OwnerStatus): void {
+    const before = this.#status.get(owner);
+    const same = before?.state === status.state && (status.state !== 'error' || (before as { why?: string }).why === status.why);
+    if (same) return;
+    this.#status.set(owner, status);
+    this.#onStatus(owner, status);
+  }
+
+  #assume(key: string): void {
+    const wanted = this.#contributions.get(key);
+    if (wanted) this.#actual.set(key, wanted);
+    else this.#actual.delete(key);
+    this.#dirty.delete(key);
+    this.#failing.delete(key);
+  }
+
+  #read(): void {
+    const actual = this.#writers.flatMap((writer) => [...writer.observe(() => this.#wanted(writer.kinds))]);
+    this.#actual.clear();
+    for (const item of actual) this.#actual.set(keyOf(item), item);
+    for (const key of this.#contributions.keys()) this.#dirty.add(key);
+    for (const key of this.#actual.keys()) this.#dirty.add(key);
+    this.#readNeeded = false;
+  }
+
+  *#wanted(kinds: ReadonlySet<Item['kind']>): Iterable<Item> {
+    for (const key of this.#contributions.keys()) {
+      const item = this.#contributions.get(key)!;
+      if (kinds.has(item.kind)) yield item;
+    }
+  }
+}
+
+function summary(why: readonly string[]): string {
+  const shown = why.slice(0, 3).join('; ');
+  return why.length > 3 ? `${shown}; and ${why.length - 3} more` : shown;
+}
