@@ -45,6 +45,7 @@ const wrong: readonly (readonly [options: Parameters<typeof labConfig>[0], file:
   [{ nodes: 0 }, {}, /--nodes must be a whole number from 1 to 64, not "0"/],
   [{ name: 'My Lab' }, {}, /"My Lab" cannot name a lab/],
   [{ name: 'a'.repeat(25) }, {}, /25 characters, at most 24/],
+  [{ name: 'my-lab' }, {}, /"my-lab" cannot name a lab: use lower-case letters and digits/],
   [{ name: '../../etc' }, {}, /cannot name a lab/],
   [{ ipFamily: 'ipv5' }, {}, /--ip-family must be one of ipv4, ipv6, dual, not "ipv5"/],
   [{}, { podCidr: '10.0.0.0/8' }, /unknown field "podCidr"/],

@@ -1,6 +1,6 @@
 import { type Family, families } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { faultOfName } from './names.ts';
+import { faultOfLabName, faultOfNodeName } from './names.ts';
 
 export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
 export const attachModes = ['routed', 'bridge'] as const;
@@ -65,7 +65,7 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
   if (unknown.length)
     throw new UsageError(`the lab file has an unknown field "${unknown[0]}"; known are ${Object.keys(fields).join(', ')}`);
   const name = String(options.name ?? from.name ?? 'demo');
-  const fault = faultOfName(name);
+  const fault = faultOfLabName(name);
   if (fault) throw new UsageError(fault);
   const ipFamily = oneOf('--ip-family', options.ipFamily ?? from.ipFamily ?? 'ipv4', ipFamilies);
   const served: readonly Family[] = familiesOf({ ipFamily });
@@ -120,7 +120,7 @@ function nodesOf(given: unknown, links: number): NodeConfig[] {
   const nodes = given.map((entry, i): NodeConfig => {
     const record = asRecord(entry, `nodes[${i}]`);
     const name = String(record.name ?? `node-${i + 1}`);
-    const fault = faultOfName(name, 'node');
+    const fault = faultOfNodeName(name);
     if (fault) throw new UsageError(fault);
     const link = whole(`nodes[${i}].link`, record.link ?? i % links, 0, 7);
     return {

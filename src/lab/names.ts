@@ -106,14 +106,30 @@ export class NodePaths {
   }
 }
 
+const longest = 24;
+
 /**
- * A lab's name becomes part of file names and network namespaces, and the socket paths under it must fit into 107 bytes.
+ * A lab's name becomes part of file names and network namespaces. It has no dash, so that `podnet-a-` never begins the name of another lab's
+ * namespace, and is short, since socket paths under it must fit into 107 bytes.
  * @returns what is wrong, or undefined
  */
-export function faultOfName(name: string, what = 'lab'): string | undefined {
-  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name)) {
-    return `"${name}" cannot name a ${what}: use lower-case letters, digits and dashes, with a letter or digit at both ends`;
-  }
-  if (name.length > 24) return `"${name}" is too long to name a ${what}: ${name.length} characters, at most 24`;
-  return undefined;
+export function faultOfLabName(name: string): string | undefined {
+  return fault(name, 'lab', /^[a-z0-9]+$/, 'lower-case letters and digits');
+}
+
+/** @returns what is wrong, or undefined */
+export function faultOfNodeName(name: string): string | undefined {
+  return fault(
+    name,
+    'node',
+    /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/,
+    'lower-case letters, digits and dashes, with a letter or digit at both ends',
+  );
+}
+
+function fault(name: string, what: string, allowed: RegExp, use: string): string | undefined {
+  if (!allowed.test(name)) return `"${name}" cannot name a ${what}: use ${use}`;
+  return name.length > longest
+    ? `"${name}" is too long to name a ${what}: ${name.length} characters, at most ${longest}`
+    : undefined;
 }

@@ -1,0 +1,54 @@
+/** What a person or a script sees. `wide` is the table with more columns. */
+export const outputFormats = ['table', 'wide', 'json', 'yaml'] as const;
+
+const csi = '\u001b[';
+const codes = { green: 32, red: 31, yellow: 33, dim: 2, bold: 1 } as const;
+
+/** Colours for a terminal; none for a pipe, with NO_COLOR set or --no-color given. */
+export class Style {
+  readonly #enabled: boolean;
+
+  constructor(enabled: boolean) {
+    this.#enabled = enabled;
+  }
+
+  static of(stream: { isTTY?: boolean }, noColor = false): Style {
+    return new Style(Boolean(stream.isTTY) && !noColor && !process.env.NO_COLOR);
+  }
+
+  paint(colour: keyof typeof codes, text: string): string {
+    return this.#enabled ? `${csi}${codes[colour]}m${text}${csi}0m` : text;
+  }
+}
+
+/** The width on a terminal, colour codes left out. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
+export const width = (text: string): number => [...text.replaceAll(/\u001b\[\d+m/g, '')].length;
+
+/** Names come from users: a line break or an escape sequence in one must not reach the terminal (T40). */
+export const printable = (text: string): string =>
+  text.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+
+/** Columns as wide as their widest cell, three spaces between, as kubectl prints tables. Numbers stand to the right when `right` names their column. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ''))));
+  const line = (row: readonly string[]): string =>
+    widths
+      .map((wide, column) => {
+        const cell = row[column] ?? '';
+        const pad = ' '.repeat(wide - width(cell));
+        return right.includes(column) ? pad + cell : cell + pad;
+      })
+      .join('   ')
+      .trimEnd();
+  return all.map(line).join('\n');
+}
+
+/** `0.42s`, `12.3s`, `2m05s`. */
+export function duration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(2)}s`;
+  if (seconds < 100) return `${seconds.toFixed(1)}s`;
+  return `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`;
+}
