@@ -39,7 +39,7 @@ export function attrs<T extends Table>(table: T): Attributes<Decoded<T>, Encodab
     encode(writer, value) {
       for (const { name, codec, type } of entries) {
         const field = value[name];
-        if (field === undefined || field === false) continue;
+        if (field === undefined || (field === false && codec === flag)) continue;
         const at = writer.beginAttribute(type);
         codec.encode(writer, field);
         writer.endAttribute(at);

@@ -1,23 +1,29 @@
 import type { Reader } from './reader.ts';
 import type { Writer } from './writer.ts';
 
+export interface Encoder<Input> {
+  encode(writer: Writer, value: Input): void;
+}
+
+export interface Decoder<T> {
+  /** Reads from the reader's position. @throws RangeError when the data ends too early */
+  decode(reader: Reader): T;
+}
+
 /**
  * One format, both directions. `Input` is what may be given for encoding where that is more lenient than what decoding returns
  * (e.g. fields that default to zero).
  */
-export interface Codec<T, Input = T> {
-  encode(writer: Writer, value: Input): void;
-  /** Reads from the reader's position. @throws RangeError when the data ends too early */
-  decode(reader: Reader): T;
+export interface Codec<T, Input = T> extends Encoder<Input>, Decoder<T> {
   /** Encoded for a field of a struct that is not given. */
   readonly empty?: Input;
 }
 
 /** What decoding yields. */
-export type Infer<C> = C extends { decode(reader: Reader): infer T } ? T : never;
+export type Infer<C> = C extends Decoder<infer T> ? T : never;
 
 /** What encoding takes. */
-export type InferInput<C> = C extends { encode(writer: Writer, value: infer T): void } ? T : never;
+export type InferInput<C> = C extends Encoder<infer T> ? T : never;
 
 /** Any codec; for tables. */
 // biome-ignore lint/suspicious/noExplicitAny: a table holds codecs of all types; Infer gets them back

@@ -69,7 +69,7 @@ const bodies = fc
       order: u32s,
       big: u64s,
       half: u16s,
-      yes: fc.constant(true),
+      yes: fc.boolean(),
       inner: inners,
       elements: fc.array(inners, { maxLength: 4 }),
       unknown,

@@ -1,0 +1,93 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { NetNs } from '../kernel/netns.ts';
+import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import { IpAddr } from '../net/ip.ts';
+
+/** A network namespace for one test: bound to a file in /tmp, so that tools can enter it, with `lo` up. */
+export class TestNs implements Disposable {
+  readonly ns: NetNs;
+  readonly path: string;
+  readonly rt: RtNetlink;
+
+  constructor(path: string) {
+    this.path = path;
+    this.ns = NetNs.create(path);
+    try {
+      this.rt = RtNetlink.open(this.ns);
+      this.rt.setLink(1, { up: true });
+    } catch (error) {
+      this.ns[Symbol.dispose]();
+      NetNs.remove(path);
+      throw error;
+    }
+  }
+
+  /** ifindex of a link. */
+  index(name: string): number {
+    const link = this.rt.link(name);
+    if (!link) throw new Error(`${this.path} has no link ${name}`);
+    return link.index;
+  }
+
+  [Symbol.dispose](): void {
+    this.rt[Symbol.dispose]();
+    this.ns[Symbol.dispose]();
+    NetNs.remove(this.path);
+  }
+}
+
+let count = 0;
+
+/** Namespaces of one test, all removed at its end: `using world = new TestWorld('rtnetlink')`. */
+export class TestWorld implements Disposable {
+  readonly directory: string;
+  readonly #all: TestNs[] = [];
+
+  /** @param room for the name: /tmp/podnet-test-<room>-<pid>-<n> */
+  constructor(room: string) {
+    this.directory = `/tmp/podnet-test-${room}-${process.pid}-${count++}`;
+    mkdirSync(this.directory);
+  }
+
+  namespace(name: string): TestNs {
+    const made = new TestNs(`${this.directory}/${name}`);
+    this.#all.push(made);
+    return made;
+  }
+
+  /**
+   * Joins two namespaces with a veth pair and gives the ends addresses, usable at once.
+   * @param a and b: where, and addresses such as `10.0.0.1/24`
+   * @param names of the links; by default `to-<name of the other>`
+   */
+  join(
+    a: TestNs,
+    aAddresses: readonly string[],
+    b: TestNs,
+    bAddresses: readonly string[],
+    names?: readonly [string, string],
+  ): void {
+    const nameOf = (other: TestNs): string => `to-${other.path.slice(other.path.lastIndexOf('/') + 1)}`;
+    const [aName, bName] = names ?? [nameOf(b), nameOf(a)];
+    a.rt.addLink({ type: 'veth', name: aName, peer: { name: bName, netNs: b.ns.fd } });
+    configure(a, aName, aAddresses);
+    configure(b, bName, bAddresses);
+  }
+
+  [Symbol.dispose](): void {
+    for (const ns of this.#all.reverse()) ns[Symbol.dispose]();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+function configure(where: TestNs, name: string, addresses: readonly string[]): void {
+  const link = where.index(name);
+  where.rt.batch((b) => {
+    // No link-local address: its duplicate detection would take a second.
+    b.setLink(link, { addrGenMode: 'none', up: true });
+    for (const text of addresses) {
+      const [address = '', length] = text.split('/');
+      b.addAddress({ link, address: IpAddr.parse(address), prefixLength: Number(length), flags: ['nodad'] });
+    }
+  });
+}
