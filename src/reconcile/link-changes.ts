@@ -6,12 +6,12 @@ import type { Link } from './model.ts';
 /** Written on every link that podnet makes on a node, so that it recognises its own. */
 export const ownAlias = 'podnet';
 
-const modelType = { veth: 'veth', vxlan: 'vxlan', bridge: 'bridge', dummy: 'svc' } as const;
+const modelTypes: readonly string[] = ['veth', 'vxlan', 'bridge'] satisfies Link['type'][];
 
 /** A link as the model has it; undefined for a type that the model does not have. */
 export function linkItem(link: rt.Link, nameOf: (index: number) => string | undefined): Link | undefined {
-  const type = modelType[link.type as keyof typeof modelType];
-  if (!type) return undefined;
+  if (!link.type || !modelTypes.includes(link.type)) return undefined;
+  const type = link.type as Link['type'];
   const item: Link = { kind: 'link', name: link.name, type, mtu: link.mtu, mac: link.mac, up: link.up };
   if (link.master !== undefined) item.master = nameOf(link.master);
   const { vxlan } = link;
@@ -31,12 +31,15 @@ export function makeLink(rt: RtNetlink, link: Link, indexOf: (name: string) => n
   if (type === 'veth')
     throw new Error(`the veth ${name} of a pod is gone; a pod's link is made when its sandbox is: delete the pod`);
   if (type === 'vxlan') rt.addLink({ ...common, type, vxlan: vxlanOptions(link, indexOf) });
-  else rt.addLink({ ...common, type: type === 'svc' ? 'dummy' : 'bridge' });
+  else rt.addLink({ ...common, type });
   const made = rt.link(name);
   if (!made) throw new Error(`the link ${name} vanished while it was made`);
   // A link-local address would be announced, and would be a source that nobody chose.
-  const addrGenMode = type === 'bridge' ? undefined : ('none' as const);
-  rt.setLink(made.index, { addrGenMode, up: link.up, master: link.master === undefined ? undefined : indexOf(link.master) });
+  rt.setLink(made.index, {
+    addrGenMode: 'none',
+    up: link.up,
+    master: link.master === undefined ? undefined : indexOf(link.master),
+  });
 }
 
 function vxlanOptions({ name, vxlan }: Link, indexOf: (name: string) => number): rt.VxlanOptions {

@@ -23,7 +23,7 @@ export interface Sysctl {
 export interface Link {
   kind: 'link';
   name: string;
-  type: 'veth' | 'vxlan' | 'bridge' | 'svc';
+  type: 'veth' | 'vxlan' | 'bridge';
   mtu?: number;
   mac?: Mac;
   up: boolean;

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import type { Family, IpAddr } from '../net/ip.ts';
+import { Mac } from '../net/mac.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { Fdb, Item, Link, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
+
+export type Backend = 'auto' | 'direct' | 'vxlan';
+
+export const svcLink = 'podnet-svc';
+export const vxlanLink = 'podnet-vxlan';
+/** Table that the kernel looks into first, RT_TABLE_LOCAL. */
+const localTable = 255;
+
+/** What routing needs to know of a node; from the Node object. */
+export interface RouteNode {
+  name: string;
+  /** InternalIPs, primary family first. */
+  addresses: readonly IpAddr[];
+  podCidrs: readonly Prefix[];
+}
+
+/** What only this node knows. */
+export interface LocalFacts {
+  /** Link that carries the node's own addresses. */
+  uplink: string;
+  /** Prefixes of the uplink's addresses: nodes inside of them are reached without a router. */
+  onLink: readonly Prefix[];
+  uplinkMtu: number;
+  /** net.ipv6.conf.<uplink>.accept_ra as it was found. */
+  acceptRa?: number;
+}
+
+export interface RoutesConfig {
+  families: readonly Family[];
+  backend: Backend;
+  serviceCidrs: readonly Prefix[];
+  /** Addresses that this node's DNS answers on. */
+  clusterDns: readonly IpAddr[];
+  vxlan: { id: number; port: number };
+}
+
+/** Items, and what keeps a node from being reached. */
+export interface PeerPlan {
+  items: Item[];
+  problems: string[];
+}
+
+const addressOf = (node: RouteNode, family: Family): IpAddr | undefined =>
+  node.addresses.find((address) => address.family === family);
+
+/** The node's end of its tunnels: its first address. */
+const tunnelEnd = (node: RouteNode): IpAddr | undefined => node.addresses[0];
+
+/** MAC of a node's VXLAN device, which the others must know beforehand: locally administered, from the address of its tunnel's end. */
+export function vxlanMac(end: IpAddr): Mac {
+  const digest = createHash('sha256').update(`podnet vxlan ${end}`).digest();
+  return Mac.fromBytes(Uint8Array.from([0x0e, ...digest.subarray(0, 5)]));
+}
+
+/** Bytes that VXLAN adds to a packet: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348; NM8). */
+export const vxlanOverhead = (underlay: Family): number => (underlay === 'ipv4' ? 50 : 70);
+
+const isOnLink = (address: IpAddr, local: LocalFacts): boolean => local.onLink.some((prefix) => prefix.contains(address));
+
+/** Whether traffic for this family's pods of a peer goes through the tunnel, or cannot go at all. */
+function wayTo(peer: RouteNode, family: Family, local: LocalFacts, backend: Backend): 'direct' | 'vxlan' | 'none' {
+  if (backend === 'vxlan') return 'vxlan';
+  const gateway = addressOf(peer, family);
+  if (gateway && isOnLink(gateway, local)) return 'direct';
+  return backend === 'auto' ? 'vxlan' : 'none';
+}
+
+/**
+ * Largest packet of a pod, so that with DF set it reaches every other pod (NM8): the uplink's, less the tunnel's headers when any node is
+ * reached through one. Pods keep what they were given at ADD.
+ */
+export function podMtu(self: RouteNode, peers: readonly RouteNode[], local: LocalFacts, config: RoutesConfig): number {
+  const tunnels =
+    config.backend === 'vxlan' ||
+    peers.some((peer) => config.families.some((family) => wayTo(peer, family, local, config.backend) === 'vxlan'));
+  const end = tunnelEnd(self);
+  return tunnels && end ? local.uplinkMtu - vxlanOverhead(end.family) : local.uplinkMtu;
+}
+
+/**
+ * What a node holds whoever else is there: forwarding, an answer for its own pod addresses that nobody has, the link that Service addresses are
+ * routed to, the addresses of its DNS and its end of the tunnels.
+ */
+export function planSelf(self: RouteNode, local: LocalFacts, config: RoutesConfig): Item[] {
+  const source = (family: Family): { source?: IpAddr } => {
+    const own = addressOf(self, family);
+    return own ? { source: own } : {};
+  };
+  const unassigned = self.podCidrs.map((destination): Route => ({ kind: 'route', destination, type: 'unreachable' }));
+  const services = config.serviceCidrs.map(
+    (destination): Route => ({ kind: 'route', destination, type: 'unicast', link: svcLink, ...source(destination.family) }),
+  );
+  const dns = config.clusterDns.map(
+    (address): Route => ({ kind: 'route', destination: Prefix.host(address), type: 'local', link: 'lo', table: localTable }),
+  );
+  // A bridge without ports works on every kernel and drops what is sent to it.
+  const svc: Link = { kind: 'link', name: svcLink, type: 'bridge', up: true };
+  return [...forwarding(local, config), svc, ...unassigned, ...services, ...dns, ...tunnel(self, local, config)];
+}
+
+/** IPv6 forwarding makes a link ignore router advertisements unless accept_ra is 2 (Documentation/networking/ip-sysctl.rst). */
+function forwarding(local: LocalFacts, config: RoutesConfig): Sysctl[] {
+  const on = (name: string, value = '1'): Sysctl => ({ kind: 'sysctl', name, value });
+  return config.families.flatMap((family) => {
+    if (family === 'ipv4') return [on('net/ipv4/ip_forward')];
+    const advertised = local.acceptRa ? [on(`net/ipv6/conf/${local.uplink}/accept_ra`, '2')] : [];
+    return [...advertised, on('net/ipv6/conf/all/forwarding')];
+  });
+}
+
+function tunnel(self: RouteNode, local: LocalFacts, config: RoutesConfig): Link[] {
+  const end = tunnelEnd(self);
+  if (config.backend === 'direct' || !end) return [];
+  const vxlan = { ...config.vxlan, local: end, underlay: local.uplink };
+  const mtu = local.uplinkMtu - vxlanOverhead(end.family);
+  return [{ kind: 'link', name: vxlanLink, type: 'vxlan', mtu, mac: vxlanMac(end), up: true, vxlan }];
+}
+
+/**
+ * How this node reaches the pods of another: one route for each pod CIDR, and the tunnel's neighbour and forwarding entries where it goes
+ * through one. Every route names the node's own address as source, so that nodes reach pods from the address that the cluster knows.
+ */
+export function planPeer(peer: RouteNode, self: RouteNode, local: LocalFacts, config: RoutesConfig): PeerPlan {
+  const plan: PeerPlan = { items: [], problems: [] };
+  for (const destination of peer.podCidrs) {
+    const { family } = destination;
+    if (!config.families.includes(family)) continue;
+    const own = addressOf(self, family);
+    const route = { kind: 'route', destination, type: 'unicast', ...(own ? { source: own } : {}) } as const;
+    switch (wayTo(peer, family, local, config.backend)) {
+      case 'direct':
+        plan.items.push({ ...route, gateway: addressOf(peer, family)!, link: local.uplink });
+        break;
+      case 'vxlan':
+        throughTunnel(plan, route, peer, self);
+        break;
+      case 'none':
+        plan.problems.push(
+          `node ${peer.name} has no ${family} address on the links of ${self.name} (${local.onLink.join(', ') || 'none'}), and the backend is direct: use auto or vxlan`,
+        );
+    }
+  }
+  return plan;
+}
+
+/**
+ * The next hop inside the tunnel is the network address of the peer's pod CIDR, which no pod has; its MAC is known beforehand, so that nothing is
+ * ever asked or learned.
+ */
+function throughTunnel(plan: PeerPlan, route: Route, peer: RouteNode, self: RouteNode): void {
+  const own = tunnelEnd(self);
+  const end = own && addressOf(peer, own.family);
+  if (!end) {
+    plan.problems.push(`node ${peer.name} has no ${own?.family ?? 'IP'} address for a tunnel from ${self.name}`);
+    return;
+  }
+  const mac = vxlanMac(tunnelEnd(peer)!);
+  const gateway = route.destination.address;
+  const neighbour: Neighbour = { kind: 'neighbour', link: vxlanLink, address: gateway, mac };
+  const fdb: Fdb = { kind: 'fdb', link: vxlanLink, mac, destination: end };
+  plan.items.push({ ...route, gateway, link: vxlanLink, onlink: true }, neighbour);
+  // One for both families: the tunnel's end is the same.
+  if (!plan.items.some((item) => item.kind === 'fdb')) plan.items.push(fdb);
+}
