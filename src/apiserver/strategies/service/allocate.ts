@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto';
+import { kubeTime } from '../../../kube/objects.ts';
+import { IPAddresses } from '../../../kube/resources.ts';
+import type { IPAddress, Service, ServicePort, ServiceSpec } from '../../../kube/types.ts';
+import { IpAddr } from '../../../net/ip.ts';
+import { stored } from '../../object.ts';
+import { AllocationError } from '../../registry/ip-allocator.ts';
+import { familyOf, type IpFamily } from '../../registry/service-allocators.ts';
+import type { Surroundings, Transaction } from '../../registry/strategy.ts';
+import type { FieldErrors } from '../../validation/field-errors.ts';
+import { allowsNodePorts, isHeadless, needsClusterIp, needsHealthCheckPort, wantsNodePorts } from './fields.ts';
+
+const reason = (error: unknown): string => {
+  if (error instanceof AllocationError) return error.message;
+  throw error;
+};
+
+/** The addresses that a Service holds of the cluster's. */
+export const addressesOf = (spec: ServiceSpec | undefined): string[] =>
+  spec && needsClusterIp(spec) ? (spec.clusterIPs ?? []).filter((ip) => ip !== '' && ip !== 'None') : [];
+
+const portsOf = (spec: ServiceSpec | undefined): number[] => {
+  const ports = (spec?.ports ?? []).flatMap(({ nodePort }) => (nodePort ? [nodePort] : []));
+  return [...new Set(spec?.healthCheckNodePort ? [...ports, spec.healthCheckNodePort] : ports)];
+};
+
+/** SA2, SA3, SA5, SA8: takes addresses and node ports that are new; on commit, gives back those that are no longer named. */
+export function allocate(
+  service: Service,
+  old: Service | undefined,
+  errors: FieldErrors,
+  transaction: Transaction,
+  around: Surroundings,
+): void {
+  const spec = service.spec!;
+  allocateIps(service, old, errors, transaction, around);
+  allocatePorts(spec, old?.spec, errors, transaction, around);
+  const before = { ips: addressesOf(old?.spec), ports: portsOf(old?.spec) };
+  const after = { ips: addressesOf(spec), ports: portsOf(spec) };
+  transaction.onCommit(() => {
+    release(
+      before.ips.filter((ip) => !after.ips.includes(ip)),
+      before.ports.filter((port) => !after.ports.includes(port)),
+      around,
+    );
+    for (const ip of after.ips) if (!before.ips.includes(ip)) recordIp(ip, service, around);
+  });
+}
+
+export function releaseAll(service: Service, around: Surroundings): void {
+  release(addressesOf(service.spec), portsOf(service.spec), around);
+}
+
+function release(ips: readonly string[], ports: readonly number[], { services, store }: Surroundings): void {
+  for (const text of ips) {
+    const ip = IpAddr.parse(text);
+    services.ips.get(familyOf(ip))?.release(ip);
+    store.remove(IPAddresses, undefined, ip.toString());
+  }
+  for (const port of ports) services.ports.release(port);
+}
+
+function allocateIps(
+  { spec }: Service,
+  old: Service | undefined,
+  errors: FieldErrors,
+  transaction: Transaction,
+  { services }: Surroundings,
+): void {
+  if (!spec || !needsClusterIp(spec)) return;
+  if (isHeadless(spec)) {
+    spec.clusterIP = 'None';
+    spec.clusterIPs = ['None'];
+    return;
+  }
+  const held = addressesOf(old?.spec);
+  const given = spec.clusterIPs ?? [];
+  const result: string[] = [];
+  for (const [at, family] of ((spec.ipFamilies ?? []) as IpFamily[]).entries()) {
+    const pool = services.ips.get(family);
+    const asked = given[at];
+    if (!pool || (asked && held.includes(asked))) {
+      if (asked) result.push(asked);
+      continue;
+    }
+    try {
+      let ip: IpAddr;
+      if (asked) pool.take((ip = IpAddr.parse(asked)));
+      else ip = pool.takeNext();
+      transaction.onAbort(() => pool.release(ip));
+      result.push(ip.toString());
+    } catch (error) {
+      const text = asked
+        ? `failed to allocate IP ${asked}: ${reason(error)}`
+        : `failed to allocate a serviceIP: ${reason(error)}`;
+      errors.invalid('spec.clusterIPs', given, text);
+      return;
+    }
+  }
+  spec.clusterIPs = result;
+  spec.clusterIP = result[0];
+}
+
+function allocatePorts(
+  spec: ServiceSpec,
+  old: ServiceSpec | undefined,
+  errors: FieldErrors,
+  transaction: Transaction,
+  { services }: Surroundings,
+): void {
+  const held = new Set(portsOf(old));
+  // Ports of one Service may share a number under different protocols.
+  const mine = new Set<number>();
+  const take = (port: number, path: string): void => {
+    if (mine.has(port)) return;
+    mine.add(port);
+    if (held.has(port)) return;
+    try {
+      services.ports.take(port);
+      transaction.onAbort(() => services.ports.release(port));
+    } catch (error) {
+      errors.invalid(path, port, reason(error));
+    }
+  };
+  const next = (path: string): number | undefined => {
+    try {
+      const port = services.ports.takeNext();
+      mine.add(port);
+      transaction.onAbort(() => services.ports.release(port));
+      return port;
+    } catch (error) {
+      errors.invalid(path, 0, `failed to allocate a nodePort: ${reason(error)}`);
+      return undefined;
+    }
+  };
+  if (allowsNodePorts(spec)) {
+    const ports = spec.ports ?? [];
+    ports.forEach((port, at) => {
+      if (port.nodePort) take(port.nodePort, `spec.ports[${at}].nodePort`);
+    });
+    if (wantsNodePorts(spec) && !errors.any)
+      ports.forEach((port, at) => {
+        if (port.nodePort) return;
+        const twin = twinOf(port, ports);
+        const got = twin ?? next(`spec.ports[${at}].nodePort`);
+        if (got) port.nodePort = got;
+      });
+  }
+  if (!needsHealthCheckPort(spec)) return;
+  if (spec.healthCheckNodePort) take(spec.healthCheckNodePort, 'spec.healthCheckNodePort');
+  else {
+    const got = next('spec.healthCheckNodePort');
+    if (got) spec.healthCheckNodePort = got;
+  }
+}
+
+/** The node port of the same port under another protocol. */
+const twinOf = (port: ServicePort, ports: readonly ServicePort[]): number | undefined =>
+  ports.find((other) => other !== port && other.port === port.port && other.protocol !== port.protocol && other.nodePort)
+    ?.nodePort;
+
+/** networking.k8s.io IPAddress: says in the API whose an address is, as kube-apiserver does since 1.33. */
+function recordIp(ip: string, service: Service, { store, now }: Surroundings): void {
+  const { namespace, name } = service.metadata;
+  const object: IPAddress = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'IPAddress',
+    metadata: {
+      name: ip,
+      uid: randomUUID(),
+      creationTimestamp: kubeTime(now()),
+      labels: {
+        'ipaddress.kubernetes.io/ip-family': familyOf(IpAddr.parse(ip)),
+        'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
+      },
+    },
+    spec: { parentRef: { group: '', resource: 'services', namespace, name } },
+  };
+  store.put(IPAddresses, stored(object));
+}
