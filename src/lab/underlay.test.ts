@@ -10,7 +10,7 @@ import { topology } from './topology.ts';
 import { createUnderlay, namespacesOf, removeNamespaces } from './underlay.ts';
 
 const ping = (netns: string, address: string): void => {
-  execFileSync('ip', ['netns', 'exec', basename(netns), 'ping', '-n', '-c1', '-W5', address], { stdio: 'pipe' });
+  execFileSync('ip', ['netns', 'exec', basename(netns), 'ping', '-n', '-c1', '-i0.2', '-w5', address], { stdio: 'pipe' });
 };
 const hostLinks = (): string =>
   execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).replaceAll(/ (state|mode|group) .*/g, '');
