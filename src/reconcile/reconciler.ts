@@ -122,6 +122,12 @@ export class Reconciler {
     return this.#contributions.network();
   }
 
+  /** Reads the kernel now. @returns what it holds, e.g. to take over ids from before a restart */
+  observe(): NodeNetwork {
+    this.#read();
+    return this.#actual;
+  }
+
   /** What the kernel was last known to hold. */
   actual(): NodeNetwork {
     return this.#actual;

@@ -22,7 +22,7 @@ function writeVerdict(writer: Writer, text: string): void {
   const jumps = name === 'jump' || name === 'goto';
   if (code === undefined || jumps !== (chain !== undefined))
     throw new SyntaxError(`"${text}" is not a verdict: expected accept, drop, return, jump CHAIN or goto CHAIN`);
-  writer.attribute(1, (w) => w.be32(code));
+  writer.attribute(1, (w) => w.be32(code >>> 0));
   if (chain !== undefined) writer.attribute(2, (w) => w.cstring(chain));
 }
 

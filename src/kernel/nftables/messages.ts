@@ -66,7 +66,7 @@ export function writeChain(writer: Writer, table: string, { name, hook }: Chain)
   writer.attribute(1, (w) => w.cstring(table)).attribute(3, (w) => w.cstring(name));
   if (!hook) return;
   writer.nested(4, (w) =>
-    w.attribute(1, (inner) => inner.be32(hookNumbers[hook.hook])).attribute(2, (inner) => inner.be32(hook.priority)),
+    w.attribute(1, (inner) => inner.be32(hookNumbers[hook.hook])).attribute(2, (inner) => inner.be32(hook.priority >>> 0)),
   );
   writer.attribute(5, (w) => w.be32(hook.policy === 'drop' ? 0 : 1)).attribute(7, (w) => w.cstring(hook.type));
 }
