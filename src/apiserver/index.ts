@@ -106,7 +106,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       });
       front.attach(server);
       server.on('tlsClientError', (error, socket) => {
-        log(`TLS: ${error.message}`);
+        // Whoever only knocks is not worth a line.
+        if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') log(`TLS: ${error.message}`);
         socket.destroy();
       });
       servers.push(server);

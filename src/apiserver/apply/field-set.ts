@@ -80,8 +80,11 @@ export function sameSet(a: FieldSet, b: FieldSet): boolean {
   return true;
 }
 
-export const setAt = (set: FieldSet | undefined, path: readonly string[]): FieldSet | undefined =>
-  path.reduce<FieldSet | undefined>((at, step) => at?.children.get(step), set);
+/** The set with all that its members stand in: whoever owns a part of a list also has the list. */
+export function withParents(set: FieldSet, root = true): FieldSet {
+  const children = new Map([...set.children].map(([step, child]) => [step, withParents(child, false)] as const));
+  return { member: set.member || (!root && children.size > 0), children };
+}
 
 /** Every member, parents before children. */
 export function* members(set: FieldSet, path: readonly string[] = []): Generator<readonly string[]> {

@@ -15,6 +15,7 @@ import {
   sameSet,
   toFieldsV1,
   union,
+  withParents,
 } from './field-set.ts';
 import { compare, fieldsOf, merge, without } from './typed.ts';
 
@@ -52,9 +53,10 @@ const unowned = new Set([
   'resourceVersion',
 ]);
 
-/** The parts of an object that managers own. */
-function ownable(object: Json): Json {
+/** The parts of an object that managers own. @param status whether the write is about it; otherwise it cannot change it */
+function ownable(object: Json, status = true): Json {
   const { apiVersion: _apiVersion, kind: _kind, ...rest } = object;
+  if (!status) delete rest.status;
   const metadata = Object.fromEntries(Object.entries((rest.metadata ?? {}) as Json).filter(([name]) => !unowned.has(name)));
   const { metadata: _metadata, ...body } = rest;
   return Object.keys(metadata).length > 0 ? { ...body, metadata } : body;
@@ -89,7 +91,8 @@ export function afterUpdate(
   // An entry without content is how clients ask to forget all managers.
   if (given?.length === 1 && !given[0]!.manager && !given[0]!.fieldsV1) return [];
   const owners = ownersOf(given && given.length > 0 ? after : (before ?? after));
-  const { changed, removed } = compare(model, before ? ownable(before) : {}, ownable(after));
+  const status = manager.subresource !== undefined;
+  const { changed, removed } = compare(model, before ? ownable(before, status) : {}, ownable(after, status));
   const result: ManagedFieldsEntry[] = [];
   let found = false;
   for (const owner of owners) {
@@ -150,7 +153,7 @@ export function apply(
   if (conflicts.length > 0 && !force)
     throw conflictError(conflicts.map(({ entry, set: paths }) => ({ entry, paths: [...members(paths)].map(pathText) })));
   const kept = others.reduce((all, owner) => union(all, owner.set), { member: false, children: new Map() } as FieldSet);
-  const gone = mine ? difference(mine.set, set) : undefined;
+  const gone = mine ? difference(withParents(mine.set), withParents(set)) : undefined;
   const pruned = (gone ? without({ kind: 'struct', model }, merged, gone, kept) : merged) as Json;
   const object = restore(pruned, live ?? config);
   const ownersAfter = (now: string): ManagedFieldsEntry[] => {

@@ -102,8 +102,11 @@ export function compare(model: Model, before: Json, after: Json): Comparison {
 
 function compareValues(shape: Shape, before: unknown, after: unknown, at: Comparison, nullable = false): void {
   if (before === after) return;
-  if (before === undefined) return collect(shape, after, at.changed, true, nullable);
-  if (after === undefined) return collect(shape, before, at.removed, true, nullable);
+  if (before === undefined || after === undefined) {
+    if (before === undefined) collect(shape, after, at.changed, true, nullable);
+    else collect(shape, before, at.removed, true, nullable);
+    return;
+  }
   const below = (step: string): Comparison => ({ changed: childOf(at.changed, step), removed: childOf(at.removed, step) });
   switch (shape.kind) {
     case 'atomic':
@@ -202,12 +205,7 @@ export function without(shape: Shape, value: unknown, gone: FieldSet, kept: Fiel
         const field = shape.kind === 'struct' ? shape.model.fields.get(name) : undefined;
         const inner = shape.kind === 'map' ? shapeOf(shape.values) : field ? shapeOf(field.type, field) : atomic;
         if (removed(child, others)) delete result[name];
-        else if (child.children.size > 0) {
-          const rest = without(inner, current, child, others);
-          // What this manager alone had filled is not left behind empty.
-          if (isHollow(rest) && !isHollow(current) && !others && inner.kind !== 'struct') delete result[name];
-          else setOwn(result, name, rest);
-        }
+        else if (child.children.size > 0) setOwn(result, name, without(inner, current, child, others));
       }
       return result;
     }
@@ -232,6 +230,3 @@ export function without(shape: Shape, value: unknown, gone: FieldSet, kept: Fiel
 
 /** Whether anybody owns something at or below this place. */
 const isOwned = (set: FieldSet): boolean => set.member || [...set.children.values()].some(isOwned);
-
-const isHollow = (value: unknown): boolean =>
-  Array.isArray(value) ? value.length === 0 : isJson(value) && Object.keys(value).length === 0;

@@ -34,7 +34,7 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
   return root[''];
 }
 
-function apply(root: Json, { op, path, from, value }: Operation): void {
+function apply(root: Json, { op, path, from, value }: Operation) {
   switch (op) {
     case 'add':
       return add(root, path, clone(value), op);

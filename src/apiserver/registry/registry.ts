@@ -171,6 +171,7 @@ export class Registry {
     if (metadata.name !== undefined && metadata.name !== name)
       throw badRequest(`the name of the object (${String(metadata.name)}) does not match the name on the URL (${name})`);
     const config = decodeApplied(resource, model, { ...body, metadata: { ...metadata, name } }, namespace, name);
+    if (!subresource && resource.subresources.includes('status')) delete config.status;
     const live = this.around.store.get(storageOf(resource), namespace, name);
     if (!live && subresource) throw notFound(resource, name);
     const manager: Manager = {

@@ -25,16 +25,22 @@ export const versionInfo = {
   platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
+/**
+ * There are no custom resources. kubectl asks all the same before it says that a kind is unknown, and says something else when nobody
+ * answers; so the list is served, and advertised nowhere.
+ */
+const definitions = 'apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const noDefinitions = {
+  kind: 'CustomResourceDefinitionList',
+  apiVersion: 'apiextensions.k8s.io/v1',
+  metadata: { resourceVersion: '1' },
+  items: [],
+};
+
 const oneYear = 365 * 86_400;
 
 /** Discovery, OpenAPI, version and health. */
-export function handleOther(
-  context: Context,
-  answer: Answer,
-  request: IncomingMessage,
-  path: string,
-  query: URLSearchParams,
-): void {
+export function handleOther(context: Context, answer: Answer, request: IncomingMessage, path: string, query: URLSearchParams) {
   if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
   const steps = path.split('/').filter((step) => step !== '');
   const [first = '', second, third, ...more] = steps;
@@ -67,6 +73,7 @@ export function handleOther(
     case 'apis': {
       const core = first === 'api';
       if (second === undefined) return discovery(answer, request, core);
+      if (steps.join('/') === definitions) return sendJson(answer, 200, noDefinitions);
       negotiate(request.headers.accept);
       if (core || third !== undefined) {
         const list = core ? apiResourceList(groups, '', second) : apiResourceList(groups, second, third!);
@@ -82,7 +89,7 @@ export function handleOther(
   }
 }
 
-function discovery(answer: Answer, request: IncomingMessage, core: boolean): void {
+function discovery(answer: Answer, request: IncomingMessage, core: boolean) {
   const own = groups.filter((group) => isCore(group) === core);
   const version = wantsAggregated(request.headers.accept);
   answer.response.setHeader('vary', 'Accept');
@@ -93,7 +100,7 @@ function discovery(answer: Answer, request: IncomingMessage, core: boolean): voi
   sendJson(answer, 200, core ? apiVersions(request.headers.host ?? '') : apiGroupList(own));
 }
 
-function openApi({ openApi: documents }: Context, answer: Answer, [, version, ...rest]: string[], query: URLSearchParams): void {
+function openApi({ openApi: documents }: Context, answer: Answer, [, version, ...rest]: string[], query: URLSearchParams) {
   if (version === 'v2' && rest.length === 0) return sendBytes(answer, 200, documents.v2(), openApiV2ContentType);
   if (version !== 'v3') throw noSuchPath();
   if (rest.length === 0) return sendJson(answer, 200, documents.index());

@@ -34,7 +34,7 @@ function includeOf(query: URLSearchParams): IncludeObject {
 }
 
 /** One object in the form the client wants. */
-export function sendObject(context: Context, { answer, resource, query, form }: Read, code: number, object: StoredObject): void {
+export function sendObject(context: Context, { answer, resource, query, form }: Read, code: number, object: StoredObject) {
   if (form.as === 'Object') return sendJson(answer, code, object);
   if (form.as === 'Table') {
     const { resourceVersion } = object.metadata;
@@ -50,7 +50,7 @@ export function sendObject(context: Context, { answer, resource, query, form }: 
   sendJson(answer, code, partial(object, `meta.k8s.io/${form.version}`));
 }
 
-export function get(context: Context, read: Read): void {
+export function get(context: Context, read: Read) {
   const asked = parseVersion(read.query.get('resourceVersion') ?? undefined);
   if (asked !== undefined && asked > context.store.version) throw tooLargeVersion(String(asked), context.store.version);
   const entry = context.registry.get(read.resource, read.namespace, read.name!);

@@ -156,7 +156,7 @@ class Writing {
     sendObject(this.#context, this.#read, 201, registry.create(resource, namespace, body.value, options));
   }
 
-  #createBelow(subresource: string, { value }: Body, options: WriteRequest): void {
+  #createBelow(subresource: string, { value }: Body, options: WriteRequest) {
     const { registry, tokens } = this.#context;
     const { resource, namespace, name, answer } = this.#read;
     const object = (isJson(value) ? value : {}) as Json;

@@ -14,6 +14,8 @@ export function parseRoute(pathname: string): Route {
   if ((!core && steps[0] !== 'apis') || steps.length <= head) return { kind: 'other', path: pathname };
   const [group, version] = core ? ['', steps[1]!] : [steps[1]!, steps[2]!];
   const rest = steps.slice(head);
+  // Not a resource of this server, and answered all the same: see other-handler.ts.
+  if (group === 'apiextensions.k8s.io') return { kind: 'other', path: pathname };
   // `namespaces/x` is the Namespace itself, with `status` and `finalize` below it; anything else below is a resource in it.
   const inNamespace =
     rest[0] === 'namespaces' && rest.length > 2 && !(rest.length === 3 && (rest[2] === 'status' || rest[2] === 'finalize'));
