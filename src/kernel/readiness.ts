@@ -1,0 +1,110 @@
+import dgram from 'node:dgram';
+import net from 'node:net';
+import { check } from './errors.ts';
+import { Fd } from './fd.ts';
+import { sockCloexec, sockDgram, sockStream } from './socket-options.ts';
+import { sys } from './sys.ts';
+
+// include/uapi/linux/eventpoll.h
+const epollCtlAdd = 1;
+const epollin = 0x1;
+const epollout = 0x4;
+const afUnix = 1;
+const afInet = 2;
+
+/** What net.Socket takes but its types do not name. */
+interface SocketOptions extends net.SocketConstructorOpts {
+  manualStart: boolean;
+}
+
+/**
+ * Waits, without a thread, until a descriptor of any kind can be read from or written to (a pidfd becomes readable when its process ends). Reads nothing.
+ *
+ * libuv watches sockets only. So an epoll descriptor that watches `fd` is put in the place of a socket before libuv looks at it: an epoll
+ * descriptor is itself readable when what it watches is ready. libuv's read then fails with EINVAL, which is the sign.
+ * @returns true when ready, false when `signal` aborted first
+ */
+export async function waitReady(
+  fd: number,
+  direction: 'readable' | 'writable' = 'readable',
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if (signal?.aborted) return false;
+  const socket = epollSocket(fd, direction === 'readable' ? epollin : epollout);
+  return new Promise((resolve) => {
+    const abort = (): void => finish(false);
+    const finish = (ready: boolean): void => {
+      signal?.removeEventListener('abort', abort);
+      socket.destroy();
+      resolve(ready);
+    };
+    signal?.addEventListener('abort', abort);
+    socket.on('error', () => finish(true));
+    socket.resume();
+  });
+}
+
+function epollSocket(fd: number, events: number): net.Socket {
+  using epoll = Fd.own(check('epoll_create1', sys.epoll_create1(sockCloexec)), 'epoll');
+  // struct epoll_event: events, then 64 bits of data (packed on x86-64, padded on arm64; unused here)
+  const event = Buffer.alloc(16);
+  event.writeUInt32LE(events, 0);
+  check(() => `watch descriptor ${fd}`, sys.epoll_ctl(epoll.number, epollCtlAdd, fd, event));
+  const pair = Buffer.alloc(8);
+  check('socketpair', sys.socketpair(afUnix, sockStream | sockCloexec, 0, pair));
+  using _other = Fd.own(pair.readInt32LE(4), 'socketpair');
+  // manualStart: a read would register the socket itself with libuv.
+  const options: SocketOptions = { fd: pair.readInt32LE(0), manualStart: true, readable: true, writable: false };
+  const socket = new net.Socket(options);
+  try {
+    check('dup3', sys.dup3(epoll.number, pair.readInt32LE(0), sockCloexec));
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return socket;
+}
+
+export interface DatagramHandler {
+  onDatagram(datagram: Buffer): void;
+  /** The socket's pending error, e.g. ENOBUFS on netlink, ECONNREFUSED or EMSGSIZE on UDP. Watching goes on. */
+  onError?(error: NodeJS.ErrnoException): void;
+}
+
+/**
+ * Calls back for each datagram of any kind of datagram socket (netlink, raw, UDP), without a thread. The descriptor is duplicated: the caller keeps and
+ * closes its own. At most 64 KiB of a datagram are kept.
+ */
+export function watchDatagrams(fd: number, { onDatagram, onError }: DatagramHandler): Disposable & { unref(): void } {
+  // node:dgram takes UDP sockets only; it is given one, and the real one is put in its place before libuv watches it.
+  const stand = check('socket', sys.socket(afInet, sockDgram | sockCloexec, 0));
+  const socket = dgram.createSocket('udp4');
+  socket.on('message', onDatagram);
+  socket.on('error', (error) => onError?.(error));
+  let closed = false;
+  socket.bind({ fd: stand, exclusive: true });
+  const watch = {
+    unref: () => void socket.unref(),
+    [Symbol.dispose](): void {
+      if (!closed) socket.close();
+      closed = true;
+    },
+  };
+  try {
+    check('dup3', sys.dup3(fd, stand, sockCloexec));
+    setNonblocking(stand);
+  } catch (error) {
+    watch[Symbol.dispose]();
+    throw error;
+  }
+  return watch;
+}
+
+/** The flag belongs to the open file, so that the caller's descriptor becomes non-blocking as well. */
+function setNonblocking(fd: number): void {
+  const fGetfl = 3;
+  const fSetfl = 4;
+  const oNonblock = 0o4000;
+  const flags = check('F_GETFL', sys.fcntl(fd, fGetfl, 0));
+  check('F_SETFL', sys.fcntl(fd, fSetfl, flags | oNonblock));
+}
