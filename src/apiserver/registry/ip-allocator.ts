@@ -53,9 +53,10 @@ export class IpAllocator {
 
   /** @throws AllocationError when all are in use */
   takeNext(): IpAddr {
-    const low = lowerBand(this.prefix.size);
-    const offset =
-      (low < this.#count ? this.#find(low, this.#count) : undefined) ?? this.#find(0n, low < this.#count ? low : this.#count);
+    const band = lowerBand(this.prefix.size);
+    // A range that is all lower band has no upper one.
+    const low = band < this.#count ? band : 0n;
+    const offset = this.#find(low, this.#count) ?? this.#find(0n, low);
     if (offset === undefined) throw new AllocationError('range is full');
     this.#used.add(offset);
     return IpAddr.fromBigInt(this.prefix.family, this.#first + offset);

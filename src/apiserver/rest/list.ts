@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { apiVersionOf } from '../../kube/resources.ts';
 import type { Json } from '../object.ts';
 import type { ApiResource } from '../resources.ts';
@@ -23,7 +23,7 @@ export async function sendList(answer: Answer, resource: ApiResource, page: Page
     const free = response.write(Buffer.concat(chunk));
     chunk = [];
     bytes = 0;
-    if (!free && !response.destroyed) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    if (!free && !response.destroyed) await drained(response);
   };
   const comma = Buffer.from(',');
   for (const [at, entry] of page.entries.entries()) {
@@ -36,3 +36,15 @@ export async function sendList(answer: Answer, resource: ApiResource, page: Page
   chunk.push(Buffer.from(']}\n'));
   response.end(Buffer.concat(chunk));
 }
+
+/** Until the client took what was written, or went. */
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
