@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'node:test';
 import { needsRoot } from '../testing/root.ts';
@@ -21,7 +20,7 @@ for (const ipFamily of ['ipv4', 'ipv6', 'dual'] as const) {
     needsRoot,
     () => {
       const names = new LabNames(`t${ipFamily}${process.pid}`);
-      const before = { links: hostLinks(), namespaces: existsSync('/run/netns') ? readdirSync('/run/netns') : [] };
+      const before = hostLinks();
       const plan = topology(labConfig({ name: names.lab, nodes: 3, links: 2, ipFamily }));
       try {
         createUnderlay(names, plan, 1500);
@@ -36,7 +35,7 @@ for (const ipFamily of ['ipv4', 'ipv6', 'dual'] as const) {
       }
       assert.deepEqual(namespacesOf(names), []);
       removeNamespaces(names);
-      assert.deepEqual({ links: hostLinks(), namespaces: readdirSync('/run/netns') }, before);
+      assert.equal(hostLinks(), before);
     },
   );
 }
