@@ -1,0 +1,49 @@
+import { CniError, cniCode } from './errors.ts';
+import type { PodIdentity } from './request.ts';
+
+const podKeys = new Map<string, keyof PodIdentity>([
+  ['K8S_POD_NAMESPACE', 'namespace'],
+  ['K8S_POD_NAME', 'name'],
+  ['K8S_POD_UID', 'uid'],
+]);
+const otherKeys = ['IgnoreUnknown', 'K8S_POD_INFRA_CONTAINER_ID'];
+
+/**
+ * CNI_ARGS: `KEY=VALUE` pairs joined by ';'. A key that podnet does not know is an error unless IgnoreUnknown is true (CNI13).
+ * @throws CniError 4
+ */
+export function parseArgs(text: string): PodIdentity {
+  const pairs = text
+    .split(';')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const equals = pair.indexOf('=');
+      if (equals < 1)
+        throw new CniError(
+          cniCode.invalidEnvironment,
+          `CNI_ARGS has ${JSON.stringify(pair)}: expected KEY=VALUE pairs joined by ';'`,
+        );
+      return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
+    });
+  const ignoreUnknown = isTrue(pairs.findLast(([key]) => key === 'IgnoreUnknown')?.[1]);
+  const unknown = pairs.map(([key]) => key).filter((key) => !podKeys.has(key) && !otherKeys.includes(key));
+  if (unknown.length > 0 && !ignoreUnknown)
+    throw new CniError(
+      cniCode.invalidEnvironment,
+      `CNI_ARGS has ${unknown.join(', ')}, which podnet does not know`,
+      'leave it out or set IgnoreUnknown=1',
+    );
+  const pod: PodIdentity = {};
+  for (const [key, value] of pairs) {
+    const field = podKeys.get(key);
+    if (field) pod[field] = value;
+  }
+  return pod;
+}
+
+/** The words that libcni's UnmarshallableBool takes. */
+function isTrue(value: string | undefined): boolean {
+  if (value === undefined || /^(0|false)$/i.test(value)) return false;
+  if (/^(1|true)$/i.test(value)) return true;
+  throw new CniError(cniCode.invalidEnvironment, `CNI_ARGS has IgnoreUnknown=${value}: expected 1, true, 0 or false`);
+}

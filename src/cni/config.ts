@@ -1,0 +1,109 @@
+import { CniError, cniCode } from './errors.ts';
+import type { AttachmentKey, Command } from './request.ts';
+import { type Dns, parseResult, type Result } from './result.ts';
+import { atLeast, type CniVersion, isSupported, supportedVersions } from './version.ts';
+
+/** What a runtime hands over on stdin: the network's configuration with what it adds for one call. */
+export interface NetworkConfig {
+  cniVersion: CniVersion;
+  name: string;
+  dns: Dns | undefined;
+  prevResult: Result | undefined;
+  /** GC only: what shall stay. */
+  validAttachments: readonly Omit<AttachmentKey, 'network'>[];
+}
+
+/** Commands that came later than 0.3.0. */
+const since: Partial<Record<Command, CniVersion>> = { CHECK: '0.4.0', STATUS: '1.1.0', GC: '1.1.0' };
+
+/** Whoever passes one of these wants something done that podnet does not do; silence would be a lie (CNI2 code 2). */
+const unsupportedRuntimeConfig = ['portMappings', 'bandwidth', 'ips', 'mac', 'ipRanges', 'infinibandGUID', 'deviceID'];
+
+/** @throws CniError 1, 2, 6 or 7 */
+export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
+  const json = parseJsonObject(stdin);
+  const cniVersion = versionOf(command, json);
+  const name = json.name;
+  if (typeof name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
+    throw new CniError(
+      cniCode.invalidConfig,
+      `the network's name is ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
+    );
+  const runtimeConfig = object(json.runtimeConfig, 'runtimeConfig');
+  for (const key of unsupportedRuntimeConfig) {
+    const value = runtimeConfig?.[key];
+    const empty = value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0);
+    if (!empty)
+      throw new CniError(
+        cniCode.unsupportedField,
+        `runtimeConfig.${key} is ${JSON.stringify(value)}, which podnet does not support`,
+        `leave the capability '${key}' out of the network's configuration`,
+      );
+  }
+  return {
+    cniVersion,
+    name,
+    dns: object(json.dns, 'dns') as Dns | undefined,
+    prevResult: json.prevResult === undefined || json.prevResult === null ? undefined : parseResult(json.prevResult),
+    validAttachments: command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [],
+  };
+}
+
+/** The version that was asked for, for the format of an error; undefined when it cannot be told. */
+export function requestedVersion(stdin: Buffer): string | undefined {
+  try {
+    const { cniVersion } = parseJsonObject(stdin);
+    return typeof cniVersion === 'string' ? cniVersion : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function versionOf(command: Command, json: Record<string, unknown>): CniVersion {
+  const version = json.cniVersion;
+  const choice = `supported are ${supportedVersions.join(', ')}`;
+  if (typeof version !== 'string' || !isSupported(version))
+    throw new CniError(cniCode.incompatibleVersion, `cniVersion is ${JSON.stringify(version)}`, choice);
+  const first = since[command];
+  if (first && !atLeast(version, first))
+    throw new CniError(cniCode.incompatibleVersion, `cniVersion ${version} has no ${command}`, `${command} came with ${first}`);
+  return version;
+}
+
+function parseJsonObject(stdin: Buffer): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(stdin.toString());
+  } catch (cause) {
+    const what = stdin.length === 0 ? 'it is empty' : (cause as Error).message;
+    throw new CniError(cniCode.decode, `the network's configuration on stdin is not JSON: ${what}`, undefined, { cause });
+  }
+  const parsed = object(value, 'the configuration on stdin');
+  if (!parsed) throw new CniError(cniCode.decode, 'the configuration on stdin is null: expected a JSON object');
+  return parsed;
+}
+
+function object(value: unknown, what: string): Record<string, unknown> | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new CniError(cniCode.decode, `${what} is ${JSON.stringify(value)}: expected a JSON object`);
+}
+
+/**
+ * Missing is an error, not an empty list: a runtime that forgot it would lose every attachment.
+ */
+function validAttachments(value: unknown): NetworkConfig['validAttachments'] {
+  const field = 'cni.dev/valid-attachments';
+  if (!Array.isArray(value))
+    throw new CniError(
+      cniCode.invalidConfig,
+      `${field} is ${JSON.stringify(value)}: expected a list`,
+      'GC deletes everything that the list does not name',
+    );
+  return value.map((entry: unknown, i) => {
+    const { containerID, ifname } = object(entry, `${field}[${i}]`) ?? {};
+    if (typeof containerID !== 'string' || typeof ifname !== 'string')
+      throw new CniError(cniCode.invalidConfig, `${field}[${i}] is ${JSON.stringify(entry)}: expected containerID and ifname`);
+    return { containerId: containerID, ifname };
+  });
+}

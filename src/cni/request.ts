@@ -1,0 +1,104 @@
+import { parseArgs } from './args.ts';
+import { type NetworkConfig, parseConfig } from './config.ts';
+import type { Envelope } from './envelope.ts';
+import { CniError, cniCode } from './errors.ts';
+
+export const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
+export type Command = (typeof commands)[number];
+
+/** One attachment of a network to a container, also the key of its lease. */
+export interface AttachmentKey {
+  network: string;
+  containerId: string;
+  ifname: string;
+}
+
+/** Who the pod is, as kubelet's runtimes tell in CNI_ARGS; for messages and events, never a key. */
+export interface PodIdentity {
+  namespace?: string;
+  name?: string;
+  uid?: string;
+}
+
+interface Common {
+  config: NetworkConfig;
+}
+export type Request =
+  | (Common & { command: 'ADD' | 'CHECK'; key: AttachmentKey; netns: string; pod: PodIdentity })
+  /** `netns` may be missing or gone (CNI6). */
+  | (Common & { command: 'DEL'; key: AttachmentKey; netns: string | undefined; pod: PodIdentity })
+  | (Common & { command: 'STATUS' | 'GC' });
+
+/** CNI3; CNI_COMMAND is looked at before. */
+const required: Record<Exclude<Command, 'VERSION'>, readonly string[]> = {
+  ADD: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
+  DEL: ['CNI_CONTAINERID', 'CNI_IFNAME'],
+  CHECK: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
+  GC: ['CNI_PATH'],
+  STATUS: [],
+};
+
+/** @throws CniError 4 naming the variables, when the command is missing or unknown */
+export function commandOf(env: Envelope['env']): Command {
+  const command = env.get('CNI_COMMAND');
+  if (!command)
+    throw new CniError(cniCode.invalidEnvironment, 'CNI_COMMAND is missing', `expected one of ${commands.join(', ')}`);
+  const known = commands.find((c) => c === command);
+  if (!known)
+    throw new CniError(
+      cniCode.invalidEnvironment,
+      `CNI_COMMAND is ${JSON.stringify(command)}`,
+      `expected one of ${commands.join(', ')}`,
+    );
+  return known;
+}
+
+/** Validates environment and configuration of every command but VERSION. @throws CniError 1, 2, 4, 6 or 7 */
+export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin }: Envelope): Request {
+  const missing = required[command].filter((name) => !env.get(name));
+  if (missing.length > 0)
+    throw new CniError(
+      cniCode.invalidEnvironment,
+      `${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} missing for ${command}`,
+    );
+  const config = parseConfig(command, stdin);
+  if (command === 'STATUS' || command === 'GC') return { command, config };
+
+  const key = {
+    network: config.name,
+    containerId: containerId(env.get('CNI_CONTAINERID') ?? ''),
+    ifname: interfaceName(env.get('CNI_IFNAME') ?? ''),
+  };
+  const pod = parseArgs(env.get('CNI_ARGS') ?? '');
+  const netns = env.get('CNI_NETNS') || undefined;
+  // DEL must work with whatever is left of the container (CNI6), so it judges the path no further.
+  if (command === 'DEL') return { command, config, key, netns, pod };
+  if (!netns?.startsWith('/'))
+    throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${JSON.stringify(netns)}: expected an absolute path`);
+  return { command, config, key, netns, pod };
+}
+
+/** CNI4, as libcni checks it. */
+function containerId(text: string): string {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)) return text;
+  throw new CniError(
+    cniCode.invalidEnvironment,
+    `CNI_CONTAINERID is ${JSON.stringify(text)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
+  );
+}
+
+/** CNI4: what dev_valid_name() of the kernel takes. */
+function interfaceName(text: string): string {
+  const why = interfaceNameFault(text);
+  if (why) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(text)}: ${why}`);
+  return text;
+}
+
+export function interfaceNameFault(text: string): string | undefined {
+  const bytes = Buffer.byteLength(text);
+  if (bytes < 1 || bytes > 15) return `an interface name has 1 to 15 bytes, this has ${bytes}`;
+  if (text === '.' || text === '..') return `'.' and '..' are no interface names`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[/:\s\u0000-\u001f\u0085]/u.test(text)) return `'/', ':' and white space are not allowed`;
+  return undefined;
+}

@@ -1,0 +1,110 @@
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { encodeReply, type Reply } from './envelope.ts';
+import { CniError, cniCode } from './errors.ts';
+import { peerUid } from './peer.ts';
+
+export interface ServerOptions {
+  socketPath: string;
+  answer(request: Buffer): Promise<Reply>;
+  /** Who may call; default root alone. */
+  uid?: number;
+  /** Most bytes of a request; a GC names every pod of the node. Default 4 MiB. */
+  maxRequestBytes?: number;
+  /** How long a caller may take to send its request. Default 30 s. */
+  receiveTimeoutMs?: number;
+}
+
+export interface CniServer {
+  /** Stops listening, lets the calls that run end, takes the socket away. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for the CNI executable. The socket is for root only: a directory of mode 0700, the socket 0600, and the caller's uid is checked
+ * besides, since a descriptor can be handed on. A socket that a dead agent left is replaced.
+ * @throws Error when another agent answers on it, or when something that is no socket is in the way
+ */
+export async function startCniServer(options: ServerOptions): Promise<CniServer> {
+  const { socketPath } = options;
+  const directory = path.dirname(socketPath);
+  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  await removeStaleSocket(socketPath);
+  const calls = new Set<net.Socket>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    calls.add(socket);
+    socket.on('close', () => calls.delete(socket));
+    serve(socket, options);
+  });
+  // Born without rights for others: between bind and chmod there is no moment in which anybody else could connect.
+  const umask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socketPath, resolve));
+  } finally {
+    process.umask(umask);
+  }
+  fs.chmodSync(socketPath, 0o600);
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve()); // node unlinks the socket
+      }),
+  };
+}
+
+function serve(socket: net.Socket, options: ServerOptions): void {
+  const parts: Buffer[] = [];
+  let size = 0;
+  let done = false;
+  const finish = (reply: Reply): void => {
+    done = true;
+    clearTimeout(timer);
+    socket.end(encodeReply(reply));
+  };
+  const refuse = (code: number, msg: string): void => {
+    finish({ exitCode: 1, stdout: `${JSON.stringify({ cniVersion: '1.0.0', code, msg })}\n` });
+    socket.resume();
+    // The caller reads the answer although it has not written all; do not read on for ever.
+    setTimeout(() => socket.destroy(), 1000).unref();
+  };
+  const limit = options.receiveTimeoutMs ?? 30_000;
+  const timer = setTimeout(() => refuse(cniCode.decode, `the request was not complete after ${limit / 1000} s`), limit);
+  socket.on('error', () => clearTimeout(timer));
+  socket.on('close', () => clearTimeout(timer));
+
+  const uid = peerUid(socket);
+  if (uid !== (options.uid ?? 0)) {
+    refuse(cniCode.invalidEnvironment, `user ${uid ?? 'unknown'} may not use podnet's CNI socket: only root may`);
+    return;
+  }
+  const maximum = options.maxRequestBytes ?? 4 << 20;
+  socket.on('data', (part: Buffer) => {
+    if (done) return;
+    size += part.length;
+    if (size > maximum) refuse(cniCode.decode, `the request has more than ${maximum} bytes`);
+    else parts.push(part);
+  });
+  socket.on('end', () => {
+    if (done) return;
+    done = true;
+    clearTimeout(timer);
+    options.answer(Buffer.concat(parts)).then(finish, (error: unknown) => {
+      const { code, message } = CniError.from(error);
+      finish({ exitCode: 1, stdout: `${JSON.stringify({ cniVersion: '1.0.0', code, msg: message })}\n` });
+    });
+  });
+}
+
+async function removeStaleSocket(socketPath: string): Promise<void> {
+  const stat = fs.lstatSync(socketPath, { throwIfNoEntry: false });
+  if (!stat) return;
+  if (!stat.isSocket())
+    throw new Error(`${socketPath} is in the way and is no socket; move it away, or configure another cni.socketPath`);
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(socketPath, () => resolve(true)).on('error', () => resolve(false));
+    probe.on('connect', () => probe.destroy());
+  });
+  if (alive) throw new Error(`another agent answers on ${socketPath}; stop it first`);
+  fs.rmSync(socketPath, { force: true });
+}
