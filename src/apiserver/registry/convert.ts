@@ -1,12 +1,12 @@
 import { qualifiedName } from '../../kube/resources.ts';
-import type { Event, HorizontalPodAutoscaler, ObjectReference } from '../../kube/types.ts';
+import type { Event, ObjectReference } from '../../kube/types.ts';
 import { as, clone, type Json, type StoredObject } from '../object.ts';
 import type { ApiResource } from '../resources.ts';
 import { Entry } from '../store/entry.ts';
 
 interface Conversion {
-  /** Both get copies of their own. */
-  toStored(object: StoredObject): StoredObject;
+  /** Both get copies of their own. @param old what is stored now: what this version cannot say stays as it is */
+  toStored(object: StoredObject, old: StoredObject | undefined): StoredObject;
   fromStored(object: StoredObject): StoredObject;
 }
 
@@ -57,33 +57,33 @@ const event: Conversion = {
   },
 };
 
-/** autoscaling/v1 knows CPU utilization only; what else v2 has would be lost in a write by v1, and is refused nowhere. */
+interface CpuMetric {
+  resource?: { name: string; target: { averageUtilization?: number } };
+}
+const cpuTarget = (metrics: unknown): number | undefined =>
+  (metrics as CpuMetric[] | undefined)?.find(({ resource }) => resource?.name === 'cpu')?.resource?.target.averageUtilization;
+
+/** autoscaling/v1 knows CPU utilization only. */
 const autoscaler: Conversion = {
-  toStored(object) {
-    const { targetCPUUtilizationPercentage, ...spec } = (object.spec ?? {}) as Json;
-    if (targetCPUUtilizationPercentage !== undefined)
+  toStored(object, old) {
+    const { targetCPUUtilizationPercentage: target, ...spec } = (object.spec ?? {}) as Json;
+    if (old?.spec?.behavior !== undefined) spec.behavior = clone(old.spec.behavior);
+    if (old && target === cpuTarget(old.spec?.metrics)) spec.metrics = clone(old.spec?.metrics);
+    else if (target !== undefined)
       spec.metrics = [
-        {
-          type: 'Resource',
-          resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: targetCPUUtilizationPercentage } },
-        },
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: target } } },
       ];
-    const { currentCPUUtilizationPercentage: _cpu, ...status } = (object.status ?? {}) as Json;
-    return { ...object, apiVersion: 'autoscaling/v2', spec, status };
+    const { currentCPUUtilizationPercentage: _cpu, currentReplicas, ...status } = (object.status ?? {}) as Json;
+    const replicas = currentReplicas === 0 && old?.status?.currentReplicas === undefined ? {} : pick({ currentReplicas });
+    return { ...object, apiVersion: 'autoscaling/v2', spec, status: { ...clone(old?.status), ...status, ...replicas } };
   },
   fromStored(object) {
-    const { spec, status } = as<HorizontalPodAutoscaler>(object);
-    const {
-      metrics,
-      behavior: _behavior,
-      ...rest
-    } = as<Json>(spec ?? {}) as Json & { metrics?: { resource?: { name: string; target: { averageUtilization?: number } } }[] };
-    const cpu = metrics?.find(({ resource }) => resource?.name === 'cpu')?.resource?.target.averageUtilization;
-    const { currentMetrics: _metrics, conditions: _conditions, ...counts } = (status ?? {}) as Json;
+    const { metrics, behavior: _behavior, ...spec } = (object.spec ?? {}) as Json;
+    const { currentMetrics: _metrics, conditions: _conditions, ...counts } = (object.status ?? {}) as Json;
     return {
       ...object,
       apiVersion: 'autoscaling/v1',
-      spec: { ...rest, ...pick({ targetCPUUtilizationPercentage: cpu }) },
+      spec: { ...spec, ...pick({ targetCPUUtilizationPercentage: cpuTarget(metrics) }) },
       status: { currentReplicas: 0, ...counts },
     };
   },
@@ -97,8 +97,8 @@ const conversions: Readonly<Record<string, Conversion>> = {
 const pick = (values: Json): Json => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** An object as a client of this version sends it, as it is stored. */
-export const toStored = (resource: ApiResource, object: StoredObject): StoredObject =>
-  resource.storedAs ? conversions[qualifiedName(resource)]!.toStored(object) : object;
+export const toStored = (resource: ApiResource, object: StoredObject, old?: StoredObject): StoredObject =>
+  resource.storedAs ? conversions[qualifiedName(resource)]!.toStored(object, old) : object;
 
 const views = new Map<ApiResource, WeakMap<Entry, Entry>>();
 

@@ -221,6 +221,7 @@ export class Registry {
     if (errors.any) throw errors.toError(resource, metadata.name);
     request.warnings.push(...(strategy.warnings?.(object, undefined) ?? []));
     metadata.managedFields = this.#managers(write, undefined, object, undefined);
+    if (metadata.managedFields?.length === 0) delete metadata.managedFields;
     return UnitOfWork.run(request.dryRun, (work) => {
       strategy.allocate?.(object, undefined, errors, work, this.around);
       if (errors.any) throw errors.toError(resource, metadata.name);
@@ -273,7 +274,7 @@ export class Registry {
         name,
         'the object has been modified; please apply your changes to the latest version and try again',
       );
-    let object = toStored(resource, given);
+    let object = toStored(resource, given, old);
     carryIdentity(object.metadata, old.metadata);
     if (subresource) object = partOf(subresource, object, old);
     else if (storage.subresources.includes('status') || strategy.initialStatus !== undefined) {
@@ -373,7 +374,8 @@ function partOf(subresource: OwnSubresource, object: StoredObject, old: StoredOb
     next.metadata = { ...next.metadata, labels, annotations };
     if (!labels) delete next.metadata.labels;
     if (!annotations) delete next.metadata.annotations;
-    next.status = object.status ?? {};
+    if (object.status === undefined) delete next.status;
+    else next.status = object.status;
   } else if (subresource === 'finalize') next.spec = { ...next.spec, finalizers: object.spec?.finalizers ?? [] };
   else next.spec = { ...next.spec, ephemeralContainers: object.spec?.ephemeralContainers ?? [] };
   return next;

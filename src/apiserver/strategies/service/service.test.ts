@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Api, ApiError } from '../../../kube/api.ts';
+import { IPAddresses, Services } from '../../../kube/resources.ts';
+import type { Service, ServiceSpec } from '../../../kube/types.ts';
+import { TestServer } from '../../testkit/server.ts';
+
+const v4 = ['10.96.0.0/16'];
+const v6 = ['fd00:10:96::/108'];
+const dual = [...v4, ...v6];
+
+async function withApi(run: (api: Api) => Promise<void>, serviceCidrs: string[] = dual): Promise<void> {
+  await using server = await TestServer.start({ serviceCidrs });
+  await run(server.api.localApi('test'));
+}
+
+let count = 0;
+const service = (spec: ServiceSpec, name = `s${count++}`): Service => ({ metadata: { name, namespace: 'default' }, spec });
+const create = async (api: Api, spec: ServiceSpec): Promise<ServiceSpec> => (await api.create(Services, service(spec))).spec!;
+const web: ServiceSpec = { ports: [{ port: 80 }], selector: { a: 'b' } };
+
+const refused =
+  (...texts: string[]) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof ApiError && error.code === 422, String(error));
+    for (const text of texts) assert.ok(error.message.includes(text), `${error.message}\nshould say\n${text}`);
+    return true;
+  };
+
+describe('Services', () => {
+  test('SA1 SA4 SA9: defaults', () =>
+    withApi(async (api) => {
+      const { clusterIP, clusterIPs, ...spec } = await create(api, web);
+      assert.match(clusterIP!, /^10\.96\.\d+\.\d+$/);
+      assert.deepEqual(clusterIPs, [clusterIP]);
+      assert.deepEqual(spec, {
+        type: 'ClusterIP',
+        ports: [{ port: 80, protocol: 'TCP', targetPort: 80 }],
+        selector: { a: 'b' },
+        sessionAffinity: 'None',
+        internalTrafficPolicy: 'Cluster',
+        ipFamilies: ['IPv4'],
+        ipFamilyPolicy: 'SingleStack',
+      });
+    }));
+
+  test('SA2: an address asked for is given when it is free and in range, and comes free with its Service', () =>
+    withApi(async (api) => {
+      const asked = { ...web, clusterIP: '10.96.1.1' };
+      const made = await api.create(Services, service(asked));
+      assert.equal(made.spec?.clusterIP, '10.96.1.1');
+      assert.equal((await api.get(IPAddresses, '10.96.1.1')).spec?.parentRef?.name, made.metadata.name);
+      await assert.rejects(
+        create(api, asked),
+        refused('spec.clusterIPs', 'failed to allocate IP 10.96.1.1: provided IP is already allocated'),
+      );
+      await api.delete(Services, made.metadata.name, 'default');
+      await assert.rejects(api.get(IPAddresses, '10.96.1.1'));
+      await create(api, asked);
+      for (const clusterIP of ['10.97.0.1', '10.96.0.0', '10.96.255.255'])
+        await assert.rejects(
+          create(api, { ...web, clusterIP }),
+          refused('is not in the valid range. The range of valid IPs is 10.96.0.0/16'),
+        );
+    }));
+
+  test('SA2: the address is immutable', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service(web));
+      await assert.rejects(
+        api.update(Services, { ...made, spec: { ...made.spec, clusterIP: '10.96.3.3', clusterIPs: ['10.96.3.3'] } }),
+        refused('may not change once set'),
+      );
+      const { clusterIP: _a, clusterIPs: _b, ...rest } = made.spec!;
+      const replaced = await api.update(Services, { ...made, spec: rest });
+      assert.equal(replaced.spec?.clusterIP, made.spec?.clusterIP, 'whoever leaves it out keeps it');
+    }));
+
+  test('SA3: addresses and node ports nobody asked for come from the upper bands', () =>
+    withApi(async (api) => {
+      for (let i = 0; i < 20; i++) {
+        const spec = await create(api, { ...web, type: 'NodePort' });
+        const [, , c, d] = spec.clusterIP!.split('.').map(Number);
+        assert.ok(c! * 256 + d! > 256, spec.clusterIP);
+        assert.ok(spec.ports![0]!.nodePort! >= 30086, String(spec.ports![0]!.nodePort));
+      }
+    }));
+
+  test('SA3: a small range is used up to its last address, then it is full', () =>
+    withApi(
+      async (api) => {
+        const seen = new Set<string>();
+        for (let i = 0; i < 14; i++) seen.add((await create(api, web)).clusterIP!);
+        assert.equal(seen.size, 14);
+        await assert.rejects(create(api, web), refused('range is full'));
+      },
+      ['10.0.0.0/28'],
+    ));
+
+  test('SA4: several ports have names; the same number under another protocol is another port', () =>
+    withApi(async (api) => {
+      await assert.rejects(
+        create(api, { ports: [{ port: 80 }, { port: 81 }] }),
+        refused('spec.ports[0].name: Required value', 'spec.ports[1].name: Required value'),
+      );
+      await create(api, {
+        ports: [
+          { name: 'a', port: 53 },
+          { name: 'b', port: 53, protocol: 'UDP' },
+        ],
+      });
+      await assert.rejects(
+        create(api, {
+          ports: [
+            { name: 'a', port: 53 },
+            { name: 'b', port: 53 },
+          ],
+        }),
+        refused('spec.ports[1]: Duplicate value'),
+      );
+      await assert.rejects(
+        create(api, { ports: [{ port: 0 }] }),
+        refused('spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive'),
+      );
+      await assert.rejects(create(api, {}), refused('spec.ports: Required value'));
+    }));
+
+  test('SA5: a node port belongs to one Service, which may use it for TCP and UDP', () =>
+    withApi(async (api) => {
+      const both = [
+        { name: 'a', port: 53, nodePort: 30053 },
+        { name: 'b', port: 53, protocol: 'UDP', nodePort: 30053 },
+      ];
+      const made = await api.create(Services, service({ type: 'NodePort', ports: both }));
+      const taken = { type: 'NodePort', ports: [{ port: 80, nodePort: 30053 }] };
+      await assert.rejects(
+        create(api, taken),
+        refused('spec.ports[0].nodePort: Invalid value: 30053: provided port is already allocated'),
+      );
+      await assert.rejects(
+        create(api, { type: 'NodePort', ports: [{ port: 80, nodePort: 80 }] }),
+        refused('The range of valid ports is 30000-32767'),
+      );
+      await assert.rejects(
+        create(api, { ports: [{ port: 80, nodePort: 30100 }] }),
+        refused("spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"),
+      );
+      await api.patch(Services, made.metadata.name, 'default', { spec: { type: 'ClusterIP' } }, 'merge');
+      await create(api, taken);
+      const auto = await create(api, {
+        type: 'NodePort',
+        ports: [
+          { name: 'a', port: 53 },
+          { name: 'b', port: 53, protocol: 'UDP' },
+        ],
+      });
+      assert.equal(auto.ports![0]!.nodePort, auto.ports![1]!.nodePort);
+    }));
+
+  test('SA6: families and policies of a dual-stack cluster', () =>
+    withApi(async (api) => {
+      const families = async (spec: ServiceSpec): Promise<unknown[]> => {
+        const { ipFamilies, ipFamilyPolicy, clusterIPs } = await create(api, { ...web, ...spec });
+        return [ipFamilies, ipFamilyPolicy, clusterIPs!.map((ip) => (ip === 'None' ? ip : ip.includes(':') ? 6 : 4))];
+      };
+      assert.deepEqual(await families({}), [['IPv4'], 'SingleStack', [4]]);
+      assert.deepEqual(await families({ ipFamilies: ['IPv6'] }), [['IPv6'], 'SingleStack', [6]]);
+      assert.deepEqual(await families({ ipFamilyPolicy: 'PreferDualStack' }), [['IPv4', 'IPv6'], 'PreferDualStack', [4, 6]]);
+      assert.deepEqual(await families({ ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv6'] }), [
+        ['IPv6', 'IPv4'],
+        'RequireDualStack',
+        [6, 4],
+      ]);
+      assert.deepEqual(await families({ clusterIP: 'fd00:10:96::42' }), [['IPv6'], 'SingleStack', [6]]);
+      assert.deepEqual(await families({ clusterIP: 'None' }), [['IPv4'], 'SingleStack', ['None']]);
+      assert.deepEqual(await families({ clusterIP: 'None', selector: undefined }), [
+        ['IPv4', 'IPv6'],
+        'RequireDualStack',
+        ['None'],
+      ]);
+      await assert.rejects(
+        families({ ipFamilyPolicy: 'SingleStack', ipFamilies: ['IPv4', 'IPv6'] }),
+        refused('spec.ipFamilyPolicy'),
+      );
+    }));
+
+  test('SA6: a single-stack cluster prefers in vain, and refuses what is required', () =>
+    withApi(async (api) => {
+      const preferred = await create(api, { ...web, ipFamilyPolicy: 'PreferDualStack' });
+      assert.deepEqual([preferred.ipFamilies, preferred.clusterIPs!.length], [['IPv6'], 1]);
+      await assert.rejects(
+        create(api, { ...web, ipFamilyPolicy: 'RequireDualStack' }),
+        refused('this cluster is not configured for dual-stack services'),
+      );
+      await assert.rejects(
+        create(api, { ...web, ipFamilies: ['IPv4'] }),
+        refused('spec.ipFamilies[0]: Invalid value: "IPv4": not configured on this cluster'),
+      );
+    }, v6));
+
+  test('SA6: the second family comes and goes, the first stays', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, ipFamilyPolicy: 'PreferDualStack' }));
+      const patch = async (spec: ServiceSpec) =>
+        (await api.patch(Services, made.metadata.name, 'default', { spec }, 'merge')).spec!;
+      const single = await patch({ ipFamilyPolicy: 'SingleStack' });
+      assert.deepEqual([single.ipFamilies, single.clusterIPs], [['IPv4'], [made.spec!.clusterIP]]);
+      await assert.rejects(api.get(IPAddresses, made.spec!.clusterIPs![1]!), 'released');
+      const again = await patch({ ipFamilyPolicy: 'RequireDualStack' });
+      assert.deepEqual([again.ipFamilies, again.clusterIPs![0]], [['IPv4', 'IPv6'], made.spec!.clusterIP]);
+      await assert.rejects(patch({ ipFamilies: ['IPv6', 'IPv4'] }), refused());
+    }));
+
+  test('SA7: to ExternalName and back', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, type: 'NodePort' }));
+      const patch = (spec: ServiceSpec) => api.patch(Services, made.metadata.name, 'default', { spec }, 'merge');
+      const external = (await patch({ type: 'ExternalName', externalName: 'example.com' })).spec!;
+      assert.deepEqual(external, {
+        type: 'ExternalName',
+        externalName: 'example.com',
+        ports: [{ port: 80, protocol: 'TCP', targetPort: 80 }],
+        selector: { a: 'b' },
+        sessionAffinity: 'None',
+      });
+      await create(api, { ...web, clusterIP: made.spec!.clusterIP });
+      await assert.rejects(
+        create(api, { type: 'ExternalName', externalName: 'Not A Name' }),
+        refused('spec.externalName: Invalid value'),
+      );
+      await assert.rejects(create(api, { type: 'ExternalName' }), refused('spec.externalName: Required value'));
+      const back = (await patch({ type: 'ClusterIP', externalName: null as never })).spec!;
+      assert.ok(back.clusterIP);
+    }));
+
+  test('SA8: the health check port exists exactly while it is needed', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, type: 'LoadBalancer', externalTrafficPolicy: 'Local' }));
+      const port = made.spec!.healthCheckNodePort!;
+      assert.ok(port >= 30000 && port <= 32767);
+      const patch = async (spec: ServiceSpec) =>
+        (await api.patch(Services, made.metadata.name, 'default', { spec }, 'merge')).spec!;
+      await assert.rejects(
+        patch({ healthCheckNodePort: 30001 }),
+        refused('spec.healthCheckNodePort: Forbidden: field is immutable'),
+      );
+      assert.equal((await patch({ externalTrafficPolicy: 'Cluster' })).healthCheckNodePort, undefined);
+      await assert.rejects(
+        create(api, { ...web, healthCheckNodePort: 30002 }),
+        refused("may only be set when `type` is 'LoadBalancer'"),
+      );
+      await assert.rejects(
+        create(api, { ...web, externalTrafficPolicy: 'Local' }),
+        refused('may only be set for externally-accessible services'),
+      );
+    }));
+
+  test('SA10: a load balancer may do without node ports', () =>
+    withApi(async (api) => {
+      const without = await create(api, { ...web, type: 'LoadBalancer', allocateLoadBalancerNodePorts: false });
+      assert.equal(without.ports![0]!.nodePort, undefined);
+      const explicit = await create(api, {
+        type: 'LoadBalancer',
+        allocateLoadBalancerNodePorts: false,
+        ports: [{ port: 80, nodePort: 30080 }],
+      });
+      assert.equal(explicit.ports![0]!.nodePort, 30080);
+      await assert.rejects(
+        create(api, { ...web, allocateLoadBalancerNodePorts: true }),
+        refused("spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'"),
+      );
+    }));
+
+  test('SA11 SA12 SA14 SA16 SA18 SA19: values that are refused, and names that are not', () =>
+    withApi(async (api) => {
+      const bad: [spec: ServiceSpec, text: string][] = [
+        [
+          { ...web, loadBalancerClass: 'x/y' },
+          "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ],
+        [{ ...web, loadBalancerSourceRanges: ['10.0.0.0/8'] }, "may only be used when `type` is 'LoadBalancer'"],
+        [{ ...web, type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.1/8'] }, 'must be a valid CIDR value'],
+        [
+          { ...web, sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 86401 } } },
+          'must be greater than 0 and less than or equal to 86400',
+        ],
+        [{ ...web, trafficDistribution: 'Nearby' }, 'spec.trafficDistribution: Unsupported value: "Nearby"'],
+        [{ ...web, clusterIP: '010.96.0.7' }, 'spec.clusterIPs[0]: Invalid value: "010.96.0.7": must be a valid IP address'],
+        [{ ...web, externalIPs: ['::ffff:1.2.3.4'] }, 'spec.externalIPs[0]'],
+      ];
+      for (const [spec, text] of bad) await assert.rejects(create(api, spec), refused(text));
+      const affine = await create(api, { ...web, sessionAffinity: 'ClientIP' });
+      assert.equal(affine.sessionAffinityConfig?.clientIP?.timeoutSeconds, 10800);
+      await api.create(Services, service(web, '1-digit-first'));
+    }));
+
+  test('what was tried only (dryRun), or failed, takes nothing', () =>
+    withApi(async (api) => {
+      const spec = { type: 'NodePort', clusterIP: '10.96.9.9', ports: [{ port: 80, nodePort: 30999 }] };
+      await api.create(Services, service(spec, 'dry'), { dryRun: true });
+      await assert.rejects(create(api, { ...spec, ports: [{ port: 80, nodePort: 99 }] }), refused('nodePort'));
+      await create(api, spec);
+    }));
+});
