@@ -1,0 +1,12 @@
+/** Why no address could be given. */
+export type IpamFault = 'exhausted' | 'no-range' | 'exists' | 'storage' | 'locked';
+
+export class IpamError extends Error {
+  readonly fault: IpamFault;
+
+  constructor(fault: IpamFault, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'IpamError';
+    this.fault = fault;
+  }
+}

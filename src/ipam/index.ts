@@ -1,0 +1,3 @@
+export { IpamError, type IpamFault } from './errors.ts';
+export { type DamagedLease, Ipam, type IpamOptions, type PoolUse } from './ipam.ts';
+export { keyText, type Lease, type LeaseKey, type LeaseNotes } from './lease.ts';

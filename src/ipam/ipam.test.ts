@@ -1,0 +1,349 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import fc from 'fast-check';
+import { Prefix } from '../net/prefix.ts';
+import { type Files, realFiles } from './files.ts';
+import { Ipam, type IpamError, type IpamOptions, type Lease, type LeaseKey } from './index.ts';
+
+const dual = ['10.244.1.0/28', 'fd00:10:244:1::/64'].map(Prefix.parse);
+const key = (containerId: string, network = 'podnet', ifname = 'eth0'): LeaseKey => ({ network, containerId, ifname });
+const text = (lease: Lease | undefined): string => lease?.addresses.join(' ') ?? 'none';
+
+class Directory implements Disposable {
+  readonly path = fs.mkdtempSync(path.join(os.tmpdir(), 'podnet-ipam-'));
+
+  open(ranges = dual, options: IpamOptions = {}): Ipam {
+    const ipam = new Ipam(this.path, options);
+    ipam.setRanges(ranges);
+    return ipam;
+  }
+
+  files(): string[] {
+    return fs.readdirSync(this.path).sort();
+  }
+
+  [Symbol.dispose](): void {
+    fs.rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+const fault = (name: string, message: RegExp) => (error: unknown) =>
+  (error as IpamError).fault === name && message.test((error as Error).message);
+
+test('a container gets one address of each family, and the same key none again', () => {
+  using directory = new Directory();
+  using ipam = directory.open();
+  assert.equal(text(ipam.allocate(key('a'))), '10.244.1.2 fd00:10:244:1::2');
+  assert.equal(text(ipam.allocate(key('b'))), '10.244.1.3 fd00:10:244:1::3');
+  assert.throws(() => ipam.allocate(key('a')), fault('exists', /container a has 10\.244\.1\.2 and fd00:10:244:1::2 for eth0/));
+  assert.equal(text(ipam.allocate(key('a', 'other'))), '10.244.1.4 fd00:10:244:1::4');
+  assert.equal(text(ipam.get(key('a'))), '10.244.1.2 fd00:10:244:1::2');
+});
+
+test('CNI7: a release takes back only the addresses of its own container, and a second one is success', () => {
+  using directory = new Directory();
+  using ipam = directory.open();
+  ipam.allocate(key('old'));
+  ipam.allocate(key('new'));
+  assert.equal(text(ipam.release(key('old'))), '10.244.1.2 fd00:10:244:1::2');
+  assert.equal(ipam.release(key('old')), undefined);
+  assert.equal(ipam.release(key('new', 'podnet', 'net1')), undefined);
+  assert.equal(text(ipam.get(key('new'))), '10.244.1.3 fd00:10:244:1::3');
+});
+
+test('leases, notes and the order of reuse survive a restart', () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'), { pod: 'default/web-0' });
+    ipam.allocate(key('b'));
+    ipam.release(key('b'));
+  }
+  using ipam = directory.open();
+  assert.deepEqual(ipam.get(key('a'))?.notes, { pod: 'default/web-0' });
+  assert.equal(text(ipam.allocate(key('c'))), '10.244.1.4 fd00:10:244:1::4', 'the address of b is not reused at once');
+});
+
+test('exhaustion says how many are in use and who holds some, and changes nothing', () => {
+  using directory = new Directory();
+  using ipam = directory.open([Prefix.parse('fd00::/64'), Prefix.parse('10.244.1.0/29')]);
+  for (let i = 0; i < 5; i++) ipam.allocate(key(`c${i}`), { pod: `default/web-${i}` });
+  const files = directory.files().filter((name) => name !== 'cursor');
+  assert.throws(
+    () => ipam.allocate(key('more')),
+    fault(
+      'exhausted',
+      /no address is left in 10\.244\.1\.0\/29: 5 of 5 are in use, e\.g\. 10\.244\.1\.2 by default\/web-0, .*larger pod CIDR/,
+    ),
+  );
+  assert.deepEqual(
+    directory.files().filter((name) => name !== 'cursor'),
+    files,
+  );
+  assert.deepEqual(
+    ipam.use().map(({ used }) => used),
+    [5, 5],
+    'the IPv6 address went back',
+  );
+  ipam.release(key('c3'));
+  assert.match(text(ipam.allocate(key('more'))), /10\.244\.1\.5/);
+});
+
+test('a node without pod CIDRs says so', () => {
+  using directory = new Directory();
+  using ipam = directory.open([]);
+  assert.throws(() => ipam.allocate(key('a')), fault('no-range', /no pod CIDR yet/));
+});
+
+test('PC6: after a change of the pod CIDR old leases stay until released, new ones come from the new range alone', () => {
+  using directory = new Directory();
+  using ipam = directory.open([Prefix.parse('10.244.1.0/24')]);
+  ipam.allocate(key('old'));
+  ipam.setRanges([Prefix.parse('10.244.7.0/24')]);
+  assert.equal(text(ipam.allocate(key('new'))), '10.244.7.2');
+  assert.deepEqual(ipam.outOfRange().map(text), ['10.244.1.2']);
+  ipam.release(key('old'));
+  assert.deepEqual(ipam.outOfRange(), []);
+  ipam.setRanges([Prefix.parse('10.244.1.0/24')]);
+  assert.equal(text(ipam.allocate(key('again'))), '10.244.1.3', 'the cursor of a range that comes back went on');
+});
+
+test('CRI7: leases of an earlier boot are dropped, those of this one stay', () => {
+  using directory = new Directory();
+  const boot = (id: string): IpamOptions => ({ boot: { id, startedMs: Date.now() - 1000 } });
+  {
+    using ipam = directory.open(dual, boot('one'));
+    ipam.allocate(key('a'));
+  }
+  {
+    using ipam = directory.open(dual, boot('one'));
+    assert.equal(ipam.leases().length, 1);
+  }
+  using ipam = directory.open(dual, boot('two'));
+  assert.equal(ipam.leases().length, 0);
+  assert.deepEqual(directory.files(), ['cursor']);
+});
+
+test('CNI10: stale names what GC shall release, of one network only', () => {
+  using directory = new Directory();
+  using ipam = directory.open();
+  for (const k of [key('a'), key('b'), key('a', 'other')]) ipam.allocate(k);
+  assert.deepEqual(
+    ipam.stale('podnet', [key('b'), key('unknown')]).map((lease) => lease.key),
+    [key('a')],
+  );
+});
+
+test('a lease that cannot be read is reported and keeps its addresses from others, until it is discarded', () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'));
+    ipam.allocate(key('b'));
+  }
+  const file = '10.244.1.2_fd00:10:244:1::2.json';
+  const good = fs.readFileSync(path.join(directory.path, file), 'utf8');
+  for (const [contents, why] of [
+    ['', /empty/],
+    [good.slice(0, 40), /not JSON/],
+    [good.replace('"containerId":"a"', '"containerId":"x"'), /checksum/],
+    [good.replace('"version":1', '"version":2'), /checksum/],
+  ] as const) {
+    fs.writeFileSync(path.join(directory.path, file), contents);
+    using ipam = directory.open();
+    assert.equal(ipam.damaged().length, 1);
+    assert.match(ipam.damaged()[0]!.why, why);
+    const given = Array.from({ length: 11 }, (_, i) => text(ipam.allocate(key(`n${i}`))));
+    assert.ok(!given.some((addresses) => /10\.244\.1\.2 |::2$/.test(addresses)), given.join());
+    assert.throws(
+      () => ipam.allocate(key('more')),
+      fault('exhausted', /13 of 13 are in use, 1 of them by leases that cannot be read/),
+    );
+    for (let i = 0; i < 11; i++) ipam.release(key(`n${i}`));
+  }
+  using ipam = directory.open();
+  ipam.discardDamaged(file);
+  assert.deepEqual(ipam.damaged(), []);
+  assert.ok(!fs.existsSync(path.join(directory.path, file)));
+});
+
+test('two files that claim one address or one container: the second is quarantined', () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'));
+  }
+  fs.copyFileSync(path.join(directory.path, '10.244.1.2_fd00:10:244:1::2.json'), path.join(directory.path, '10.244.1.9.json'));
+  using ipam = directory.open();
+  assert.deepEqual(
+    ipam.damaged().map((d) => d.file),
+    ['10.244.1.9.json'],
+  );
+  assert.equal(text(ipam.get(key('a'))), '10.244.1.2 fd00:10:244:1::2');
+});
+
+test('a second agent on the same leases is refused', () => {
+  using directory = new Directory();
+  using first = directory.open();
+  assert.equal(first.leases().length, 0);
+  assert.throws(() => directory.open(), fault('locked', /another agent has the leases/));
+});
+
+test('a disk that is full fails the allocation and takes no address', () => {
+  using directory = new Directory();
+  let full = false;
+  const files: Files = {
+    ...realFiles,
+    write(file, contents) {
+      if (full) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      realFiles.write(file, contents);
+    },
+  };
+  using ipam = directory.open(dual, { files });
+  full = true;
+  assert.throws(() => ipam.allocate(key('a')), fault('storage', /ENOSPC/));
+  full = false;
+  assert.equal(ipam.use()[0]!.used, 0);
+  assert.equal(ipam.leases().length, 0);
+  ipam.allocate(key('a'));
+});
+
+class Killed extends Error {}
+
+/** Does `steps` steps and stops in the next: before it, or half-way through when it writes. Everything after is refused too: the process is gone. */
+function dying(steps: number, torn: boolean): Files {
+  let left = steps;
+  const step = <A extends unknown[], R>(fn: (...args: A) => R, half?: (...args: A) => void) => {
+    return (...args: A): R => {
+      if (left-- > 0) return fn(...args);
+      if (left === -1 && torn) half?.(...args);
+      throw new Killed();
+    };
+  };
+  return {
+    ...realFiles,
+    write: step(realFiles.write, (file, contents) => fs.writeFileSync(file, contents.slice(0, contents.length / 2))),
+    rename: step(realFiles.rename, realFiles.rename),
+    remove: step(realFiles.remove, realFiles.remove),
+  };
+}
+
+test('killed at any step, also half-way through a write, no address is ever given twice and no lease of a running pod is lost', () => {
+  for (const torn of [false, true]) {
+    for (let steps = 0; steps < 24; steps++) {
+      using directory = new Directory();
+      /** What the runtime was told; it may have been told less than was done. */
+      const running = new Map<string, string>();
+      const before = new Ipam(directory.path);
+      before.setRanges(dual);
+      running.set('a', text(before.allocate(key('a'))));
+      before[Symbol.dispose]();
+      const ipam = new Ipam(directory.path, { files: dying(steps, torn) });
+      let killed = false;
+      try {
+        ipam.setRanges(dual);
+        for (const id of ['b', 'c', 'd']) running.set(id, text(ipam.allocate(key(id))));
+        for (const id of ['b', 'a']) {
+          running.delete(id); // the pod is gone before its address is given back
+          ipam.release(key(id));
+        }
+        running.set('e', text(ipam.allocate(key('e'))));
+      } catch (error) {
+        assert.ok(error instanceof Killed || (error as Error).cause instanceof Killed, String(error));
+        killed = true;
+      }
+      ipam[Symbol.dispose]();
+      using after = directory.open();
+      assert.deepEqual(after.damaged(), [], 'a kill damages nothing');
+      for (const [id, addresses] of running) assert.equal(text(after.get(key(id))), addresses, `${id} after ${steps} steps`);
+      const given = new Set([...after.leases().map(text)]);
+      assert.equal(given.size, after.leases().length);
+      for (let i = 0; i < 8; i++) {
+        const fresh = text(after.allocate(key(`new${i}`)));
+        assert.ok(!given.has(fresh), `${fresh} was given twice`);
+        given.add(fresh);
+      }
+      assert.ok(!directory.files().some((name) => name.startsWith('.tmp')), 'no temporary file stays');
+      if (!killed) assert.ok(steps > 10);
+    }
+  }
+});
+
+test('a process killed with SIGKILL in the middle of its work leaves leases that can all be read', async () => {
+  using directory = new Directory();
+  const module = new URL('./index.js', import.meta.url).href;
+  const prefix = new URL('../net/prefix.js', import.meta.url).href;
+  const script = `
+    const { Ipam } = await import(${JSON.stringify(module)}); const { Prefix } = await import(${JSON.stringify(prefix)});
+    const ipam = new Ipam(process.argv[1]); ipam.setRanges([Prefix.parse('10.244.0.0/16')]);
+    for (let i = 0; ; i++) { ipam.allocate({ network: 'n', containerId: process.argv[2] + i, ifname: 'eth0' }); if (i % 2) ipam.release({ network: 'n', containerId: process.argv[2] + (i - 1), ifname: 'eth0' }); if (i === 40) process.stdout.write('x'); }`;
+  for (const round of ['a', 'b', 'c']) {
+    const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '-e', script, directory.path, round], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => child.stdout!.once('data', resolve));
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
+    using ipam = directory.open([Prefix.parse('10.244.0.0/16')]);
+    assert.deepEqual(ipam.damaged(), []);
+    assert.ok(ipam.leases().length >= 20);
+    const addresses = ipam.leases().map(text);
+    assert.equal(new Set(addresses).size, addresses.length);
+  }
+});
+
+test('model: whatever is allocated, released, restarted and re-ranged, addresses are unique, in range and found again', () => {
+  const command = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ do: fc.constant('add' as const), id: fc.integer({ min: 0, max: 12 }) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('release' as const), id: fc.integer({ min: 0, max: 12 }) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('range' as const), third: fc.integer({ min: 1, max: 2 }) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+      using directory = new Directory();
+      let ranges = ['10.244.1.0/29', 'fd00:0:0:1::/64'].map(Prefix.parse);
+      let ipam = directory.open(ranges);
+      const model = new Map<number, string>();
+      try {
+        for (const c of commands) {
+          if (c.do === 'restart') {
+            ipam[Symbol.dispose]();
+            ipam = directory.open(ranges);
+          } else if (c.do === 'range') {
+            ranges = [`10.244.${c.third}.0/29`, `fd00:0:0:${c.third}::/64`].map(Prefix.parse);
+            ipam.setRanges(ranges);
+          } else if (c.do === 'release') {
+            assert.equal(text(ipam.release(key(`c${c.id}`))), model.get(c.id) ?? 'none');
+            model.delete(c.id);
+          } else {
+            const used = [...model.values()].filter((addresses) =>
+              addresses.startsWith(String(ranges[0]!.address).slice(0, -1)),
+            ).length;
+            const add = (): Lease => ipam.allocate(key(`c${c.id}`));
+            if (model.has(c.id)) assert.throws(add, fault('exists', /./));
+            else if (used === 5) assert.throws(add, fault('exhausted', /./));
+            else {
+              const lease = add();
+              lease.addresses.forEach((address, i) => assert.ok(ranges[i]!.contains(address)));
+              for (const taken of model.values())
+                for (const address of lease.addresses) assert.ok(!taken.split(' ').includes(`${address}`));
+              model.set(c.id, text(lease));
+            }
+          }
+          assert.deepEqual(
+            new Map(ipam.leases().map((l) => [l.key.containerId, text(l)])),
+            new Map(Array.from(model, ([id, a]) => [`c${id}`, a])),
+          );
+        }
+      } finally {
+        ipam[Symbol.dispose]();
+      }
+    }),
+    { numRuns: 60 },
+  );
+});

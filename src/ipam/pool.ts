@@ -1,0 +1,98 @@
+import type { IpAddr } from '../net/ip.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+/** Of a larger range, e.g. an IPv6 /64, no more than this many addresses are used: more pods than that fit on no node. */
+const largest = 1n << 24n;
+/** Of how many addresses it is remembered when they were given back. */
+const mostRemembered = 65536;
+
+/**
+ * The addresses of one pod CIDR. An address comes back as late as possible: first those that were never given since the cursor passed, then the
+ * one that was given back longest ago. Packets, caches and conntrack entries that mean the former pod then find nobody rather than a stranger.
+ *
+ * Never given: the network address (the tunnel's next hop, and IPv6's subnet-router anycast), the next one (the bridge's), IPv4's broadcast address.
+ */
+export class Pool {
+  readonly prefix: Prefix;
+  /** Offsets from the network address: first and one past the last. */
+  readonly #first = 2;
+  readonly #end: number;
+  readonly #taken = new Set<number>();
+  /** In order of giving back. */
+  readonly #returned = new Set<number>();
+  #cursor: number;
+
+  constructor(prefix: Prefix) {
+    this.prefix = prefix;
+    const size = prefix.size < largest ? prefix.size : largest;
+    const broadcast = prefix.family === 'ipv4' ? 1 : 0;
+    this.#end = Math.max(this.#first, Number(size) - broadcast);
+    this.#cursor = this.#first;
+  }
+
+  get capacity(): number {
+    return this.#end - this.#first;
+  }
+
+  get used(): number {
+    return this.#taken.size;
+  }
+
+  /** Offset of the address that is looked at first the next time. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  set cursor(offset: number) {
+    if (Number.isSafeInteger(offset) && offset >= this.#first && offset < this.#end) this.#cursor = offset;
+  }
+
+  /** Takes a free address; undefined when there is none. */
+  take(): IpAddr | undefined {
+    const offset = this.#neverGiven() ?? this.#returnedFirst();
+    if (offset === undefined) return undefined;
+    this.#taken.add(offset);
+    this.#returned.delete(offset);
+    this.#cursor = offset + 1 < this.#end ? offset + 1 : this.#first;
+    return this.prefix.at(offset);
+  }
+
+  /** Marks an address as taken, e.g. by a lease from before a restart. @returns whether it was free; addresses of others are none of this pool's */
+  hold(address: IpAddr): boolean {
+    const offset = this.#offset(address);
+    if (offset === undefined) return true;
+    if (this.#taken.has(offset)) return false;
+    this.#taken.add(offset);
+    this.#returned.delete(offset);
+    return true;
+  }
+
+  give(address: IpAddr): void {
+    const offset = this.#offset(address);
+    if (offset === undefined || !this.#taken.delete(offset)) return;
+    this.#returned.add(offset);
+    if (this.#returned.size <= mostRemembered) return;
+    const [oldest] = this.#returned;
+    this.#returned.delete(oldest!);
+  }
+
+  #offset(address: IpAddr): number | undefined {
+    if (!this.prefix.contains(address)) return undefined;
+    const offset = address.toBigInt() - this.prefix.address.toBigInt();
+    return offset < largest ? Number(offset) : undefined;
+  }
+
+  #neverGiven(): number | undefined {
+    if (this.#taken.size + this.#returned.size >= this.capacity) return undefined;
+    for (let i = 0, offset = this.#cursor; i < this.capacity; i++, offset++) {
+      if (offset >= this.#end) offset = this.#first;
+      if (!this.#taken.has(offset) && !this.#returned.has(offset)) return offset;
+    }
+    return undefined;
+  }
+
+  #returnedFirst(): number | undefined {
+    const [oldest] = this.#returned;
+    return oldest;
+  }
+}
