@@ -1,0 +1,91 @@
+import { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import { parseUpstream, type UpstreamOptions } from './forward/upstreams.ts';
+import { labelsOf, parseName } from './wire/names.ts';
+
+/** `podnet dns --config FILE`: JSON of this shape. */
+export interface DnsConfig {
+  /** Path of a kubeconfig; without it, the service account of the pod that this process runs in. */
+  kubeconfig?: string;
+  /** The addresses to answer on. They need not stand on an interface; a `local` route must lead to them. */
+  listen: string[];
+  /** Default 53. */
+  port?: number;
+  /** Default `cluster.local`. */
+  zone?: string;
+  /** Ranges that have reverse zones here; other reverse names are forwarded. */
+  podCidrs: string[];
+  serviceCidrs: string[];
+  /** `<a-b-c-d>.<namespace>.pod.<zone>`: for pods that exist (default), or for none. */
+  pods?: 'verified' | 'disabled';
+  /** Without it, other names than the cluster's are refused. */
+  upstream?: UpstreamOptions & {
+    /** Network namespace that the questions to resolvers are asked from, e.g. `/proc/1/ns/net`. */
+    netns?: string;
+    timeoutMs?: number;
+  };
+  /** Unix socket for /ready, /health and /status. */
+  healthSocket?: string;
+  /** Share the port with another process (SO_REUSEPORT), so that one can replace the other. */
+  reusePort?: boolean;
+}
+
+export interface ParsedConfig {
+  kubeconfig: string | undefined;
+  listen: IpAddr[];
+  port: number;
+  zone: string;
+  ranges: Prefix[];
+  pods: 'verified' | 'disabled';
+  upstream: DnsConfig['upstream'];
+  healthSocket: string | undefined;
+  reusePort: boolean;
+}
+
+const fields: Record<keyof DnsConfig, true> = {
+  ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
+  ...{ upstream: true, healthSocket: true, reusePort: true },
+};
+const upstreamFields = ['servers', 'resolvConf', 'netns', 'timeoutMs'];
+
+/**
+ * Reads and judges a configuration.
+ * @throws SyntaxError that names the field, the value seen and what is expected
+ */
+export function parseConfig(input: DnsConfig): ParsedConfig {
+  const unknown = Object.keys(input).find((key) => !(key in fields));
+  if (unknown)
+    throw new SyntaxError(`dns configuration: unknown field "${unknown}"; known are ${Object.keys(fields).join(', ')}`);
+  const unknownUpstream = Object.keys(input.upstream ?? {}).find((key) => !upstreamFields.includes(key));
+  if (unknownUpstream)
+    throw new SyntaxError(
+      `dns configuration: unknown field "upstream.${unknownUpstream}"; known are ${upstreamFields.join(', ')}`,
+    );
+  const { port = 53, zone = 'cluster.local', pods = 'verified' } = input;
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new SyntaxError(`dns configuration: port must be 0 to 65535, not ${JSON.stringify(port)}`);
+  if (pods !== 'verified' && pods !== 'disabled')
+    throw new SyntaxError(`dns configuration: pods must be verified or disabled, not ${JSON.stringify(pods)}`);
+  if (!Array.isArray(input.listen) || input.listen.length === 0)
+    throw new SyntaxError('dns configuration: listen must name at least one address');
+  const field = <T>(name: string, parse: () => T): T => {
+    try {
+      return parse();
+    } catch (cause) {
+      throw new SyntaxError(`dns configuration: ${name}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  field('zone', () => {
+    if (labelsOf(parseName(zone)).length === 0) throw new SyntaxError('the root cannot be the cluster domain');
+  });
+  field('upstream.servers', () => input.upstream?.servers?.map(parseUpstream));
+  return {
+    ...{ kubeconfig: input.kubeconfig, port, zone, pods, healthSocket: input.healthSocket, reusePort: input.reusePort ?? false },
+    listen: field('listen', () => input.listen.map(IpAddr.parse)),
+    ranges: [
+      ...field('podCidrs', () => (input.podCidrs ?? []).map(Prefix.parse)),
+      ...field('serviceCidrs', () => (input.serviceCidrs ?? []).map(Prefix.parse)),
+    ],
+    upstream: input.upstream,
+  };
+}

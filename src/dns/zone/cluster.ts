@@ -1,0 +1,101 @@
+import type { IpAddr } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { lowerName, parseName, type WireName } from '../wire/names.ts';
+import { type Naming, namespaceRecords, podRecords, serviceRecords, sliceRecords, zoneRecords } from './cluster-records.ts';
+import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
+import { defaultTtl } from './records.ts';
+import { reverseZones } from './reverse.ts';
+import { type Contribution, Zones } from './zone.ts';
+
+export interface ClusterZoneOptions {
+  /** e.g. `cluster.local` */
+  zone: string;
+  /** Pod and Service ranges: only these have reverse zones (D20). */
+  ranges: readonly Prefix[];
+  /** The addresses that this server is asked on. */
+  servers: readonly IpAddr[];
+  /** Seconds. */
+  ttl?: number;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+}
+
+const none: Contribution = { records: [] };
+
+/**
+ * Keeps the zones equal to the cluster's objects: `set` and `delete` take the objects in any order, any number of times. What a slice gives depends
+ * on whether its Service is headless, so a Service that changes kind gives its slices anew, and nothing else depends on anything.
+ */
+export class ClusterZone {
+  readonly zones: Zones;
+  readonly #naming: Naming;
+  /** `namespace/name` of the headless Services. */
+  readonly #headless = new Set<string>();
+  /** `namespace/service` → slices of it, by key. */
+  readonly #slices = new Map<string, Map<string, SliceFacts>>();
+  readonly #serviceOf = new Map<string, string>();
+
+  /** @throws SyntaxError when the zone is not a name */
+  constructor({ zone, ranges, servers, ttl = defaultTtl, now }: ClusterZoneOptions) {
+    const apex: WireName = lowerName(parseName(zone));
+    this.#naming = { zone: apex, ttl };
+    const apexes = [...new Set([apex, ...ranges.flatMap(reverseZones)])];
+    this.zones = new Zones(apexes, now);
+    this.zones.contribute('zone', zoneRecords(this.#naming, apexes, servers));
+  }
+
+  get ttl(): number {
+    return this.#naming.ttl;
+  }
+
+  /** @param facts undefined: it is gone */
+  namespace(key: string, facts: NamespaceFacts | undefined): void {
+    this.#contribute(`namespace ${key}`, () => (facts ? namespaceRecords(this.#naming, facts) : none));
+  }
+
+  service(key: string, facts: ServiceFacts | undefined): void {
+    this.#contribute(`service ${key}`, () => (facts ? serviceRecords(this.#naming, facts) : none));
+    const headless = facts?.kind === 'headless';
+    if (headless === this.#headless.has(key)) return;
+    if (headless) this.#headless.add(key);
+    else this.#headless.delete(key);
+    for (const [sliceKey, slice] of this.#slices.get(key) ?? []) this.#giveSlice(sliceKey, headless ? slice : undefined);
+  }
+
+  slice(key: string, facts: SliceFacts | undefined): void {
+    const before = this.#serviceOf.get(key);
+    const service = facts && `${facts.namespace}/${facts.service}`;
+    if (before !== undefined && before !== service) {
+      const others = this.#slices.get(before);
+      others?.delete(key);
+      if (others?.size === 0) this.#slices.delete(before);
+      this.#serviceOf.delete(key);
+    }
+    if (facts && service !== undefined) {
+      this.#serviceOf.set(key, service);
+      const slices = this.#slices.get(service);
+      if (slices) slices.set(key, facts);
+      else this.#slices.set(service, new Map([[key, facts]]));
+    }
+    this.#giveSlice(key, service !== undefined && this.#headless.has(service) ? facts : undefined);
+  }
+
+  pod(key: string, facts: PodFacts | undefined): void {
+    this.#contribute(`pod ${key}`, () => (facts ? podRecords(this.#naming, facts) : none));
+  }
+
+  #giveSlice(key: string, facts: SliceFacts | undefined): void {
+    this.#contribute(`slice ${key}`, () => (facts ? sliceRecords(this.#naming, facts) : none));
+  }
+
+  /** Names that DNS cannot carry (D23; the API refuses them) give nothing, and disturb nobody else. */
+  #contribute(owner: string, build: () => Contribution): void {
+    let contribution = none;
+    try {
+      contribution = build();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+    this.zones.contribute(owner, contribution);
+  }
+}

@@ -1,0 +1,81 @@
+import type { EndpointSlice, Namespace, Pod, Service } from '../../kube/types.ts';
+
+/** What DNS needs of each object; everything else is dropped while it is parsed, so that 100,000 endpoints fit. */
+
+export interface PortFacts {
+  name?: string;
+  /** `tcp`, `udp`, `sctp` */
+  protocol: string;
+  port?: number;
+}
+
+export interface ServiceFacts {
+  namespace: string;
+  name: string;
+  kind: 'cluster' | 'headless' | 'external';
+  clusterIps: readonly string[];
+  externalName?: string;
+  ports: readonly PortFacts[];
+}
+
+export interface SliceFacts {
+  namespace: string;
+  /** Name of the Service, from the label. */
+  service: string;
+  isFqdn: boolean;
+  ports: readonly PortFacts[];
+  /** Only ready ones. */
+  endpoints: readonly { addresses: readonly string[]; hostname?: string }[];
+}
+
+export interface PodFacts {
+  namespace: string;
+  ips: readonly string[];
+}
+
+export interface NamespaceFacts {
+  name: string;
+}
+
+const portOf = (port: { name?: string; protocol?: string; port?: number }): PortFacts => ({
+  name: port.name,
+  protocol: (port.protocol ?? 'TCP').toLowerCase(),
+  port: port.port,
+});
+
+export function serviceFacts({ metadata, spec = {} }: Service): ServiceFacts {
+  const ips = spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : []);
+  const external = spec.type === 'ExternalName';
+  const kind = external ? 'external' : spec.clusterIP === 'None' || ips[0] === 'None' ? 'headless' : 'cluster';
+  return {
+    ...{ namespace: metadata.namespace ?? '', name: metadata.name, kind },
+    // An address that is not handed out yet ("") is none.
+    clusterIps: kind === 'cluster' ? ips.filter(Boolean) : [],
+    externalName: external ? spec.externalName : undefined,
+    ports: kind === 'cluster' ? (spec.ports ?? []).map(portOf) : [],
+  };
+}
+
+export const serviceNameLabel = 'kubernetes.io/service-name';
+
+/** Not ready is not there (D10, D22): also terminating endpoints, unless the Service publishes them, which makes them ready. */
+export function sliceFacts({ metadata, addressType, ports, endpoints }: EndpointSlice): SliceFacts {
+  return {
+    namespace: metadata.namespace ?? '',
+    service: metadata.labels?.[serviceNameLabel] ?? '',
+    isFqdn: addressType === 'FQDN',
+    ports: (ports ?? []).map(portOf),
+    endpoints: (endpoints ?? [])
+      // A missing condition counts as ready.
+      .filter(({ conditions }) => conditions?.ready !== false)
+      .map(({ addresses, hostname }) => ({ addresses, hostname })),
+  };
+}
+
+export function podFacts({ metadata, status }: Pod): PodFacts {
+  const gone = metadata.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed';
+  const ips = status?.podIPs?.map(({ ip }) => ip) ?? (status?.podIP ? [status.podIP] : []);
+  return { namespace: metadata.namespace ?? '', ips: gone ? [] : ips };
+}
+
+export const namespaceFacts = ({ metadata }: Namespace): NamespaceFacts => ({ name: metadata.name });

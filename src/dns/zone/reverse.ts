@@ -1,0 +1,30 @@
+import { addressBits, type IpAddr } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { nameOf, parseName, type WireName } from '../wire/names.ts';
+
+const arpa: Record<IpAddr['family'], WireName> = { ipv4: parseName('in-addr.arpa'), ipv6: parseName('ip6.arpa') };
+
+/** Labels of an address, most significant first: decimal bytes, or nibbles (RFC 1035 3.5, RFC 3596 2.5). */
+function digits(address: IpAddr): string[] {
+  const bytes = [...address.bytes];
+  return address.family === 'ipv4'
+    ? bytes.map(String)
+    : bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)]);
+}
+
+/** `4.3.2.1.in-addr.arpa.` or 32 nibbles under `ip6.arpa.` (D4). */
+export const reverseName = (address: IpAddr): WireName => nameOf(digits(address).reverse(), arpa[address.family]);
+
+/**
+ * The reverse zones that hold exactly the addresses of a prefix (D20). A prefix between two label boundaries needs several:
+ * 10.96.0.0/12 is 96.10.in-addr.arpa to 111.10.in-addr.arpa.
+ */
+export function reverseZones(prefix: Prefix): WireName[] {
+  const perLabel = prefix.family === 'ipv4' ? 8 : 4;
+  const kept = Math.ceil(prefix.length / perLabel);
+  const step = 1n << BigInt(addressBits(prefix.family) - kept * perLabel);
+  return Array.from({ length: Number(prefix.size / step) }, (_, i) => {
+    const labels = digits(prefix.at(BigInt(i) * step)).slice(0, kept);
+    return nameOf(labels.reverse(), arpa[prefix.family]);
+  });
+}

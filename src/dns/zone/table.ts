@@ -1,0 +1,95 @@
+import { headerBytes } from '../wire/constants.ts';
+import { hashName } from '../wire/hash.ts';
+import { lowerByte, type WireName } from '../wire/names.ts';
+import type { Query } from '../wire/query.ts';
+import type { RecordSet } from './record-set.ts';
+
+/** The top of a zone: where negative answers get their SOA from. */
+export interface Apex {
+  name: WireName;
+  labels: number;
+}
+
+/** A name that exists: it has records, or names below it (an empty non-terminal), or is there by itself (a namespace). */
+export interface Entry {
+  readonly name: WireName;
+  readonly hash: number;
+  readonly apex: Apex;
+  /** Few: one for each type. */
+  sets: RecordSet[];
+  /** Existing names directly below. */
+  children: number;
+  /** Reasons to exist without records. */
+  pins: number;
+  next: Entry | undefined;
+}
+
+/** Names by hash, chained, so that taking one away costs no more than putting one in. */
+export class NameTable {
+  #buckets: (Entry | undefined)[] = new Array<Entry | undefined>(1024).fill(undefined);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(name: WireName): Entry | undefined {
+    const hash = hashName(name);
+    let entry = this.#buckets[hash & (this.#buckets.length - 1)];
+    while (entry && (entry.hash !== hash || entry.name !== name)) entry = entry.next;
+    return entry;
+  }
+
+  /** The question's name without its first `skip` labels, found without making a string of it. */
+  find(query: Query, skip: number): Entry | undefined {
+    const hash = query.hashes[skip]!;
+    let entry = this.#buckets[hash & (this.#buckets.length - 1)];
+    const at = query.at + headerBytes + query.labelAt[skip]!;
+    const length = query.nameLength - query.labelAt[skip]!;
+    while (entry && (entry.hash !== hash || !equals(entry.name, query.buffer, at, length))) entry = entry.next;
+    return entry;
+  }
+
+  /** The name must not be there yet. */
+  add(name: WireName, apex: Apex): Entry {
+    if (this.#size >= this.#buckets.length) this.#grow();
+    const hash = hashName(name);
+    const bucket = hash & (this.#buckets.length - 1);
+    const entry: Entry = { name, hash, apex, sets: [], children: 0, pins: 0, next: this.#buckets[bucket] };
+    this.#buckets[bucket] = entry;
+    this.#size++;
+    return entry;
+  }
+
+  remove(entry: Entry): void {
+    const bucket = entry.hash & (this.#buckets.length - 1);
+    let at = this.#buckets[bucket];
+    if (at === entry) this.#buckets[bucket] = entry.next;
+    else {
+      while (at && at.next !== entry) at = at.next;
+      if (!at) return;
+      at.next = entry.next;
+    }
+    this.#size--;
+  }
+
+  *entries(): IterableIterator<Entry> {
+    for (const first of this.#buckets) for (let entry = first; entry; entry = entry.next) yield entry;
+  }
+
+  #grow(): void {
+    const all = [...this.entries()];
+    this.#buckets = new Array<Entry | undefined>(this.#buckets.length * 4).fill(undefined);
+    for (const entry of all) {
+      const bucket = entry.hash & (this.#buckets.length - 1);
+      entry.next = this.#buckets[bucket];
+      this.#buckets[bucket] = entry;
+    }
+  }
+}
+
+function equals(name: WireName, buffer: Uint8Array, at: number, length: number): boolean {
+  if (name.length !== length) return false;
+  for (let i = 0; i < length; i++) if (name.charCodeAt(i) !== lowerByte[buffer[at + i]!]) return false;
+  return true;
+}

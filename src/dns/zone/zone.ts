@@ -1,0 +1,143 @@
+import { isBelow, labelsOf, parentName, type WireName } from '../wire/names.ts';
+import type { Query } from '../wire/query.ts';
+import { RecordSet } from './record-set.ts';
+import type { ZoneRecord } from './records.ts';
+import { type Apex, type Entry, NameTable } from './table.ts';
+
+/** What one owner (an object of the cluster) gives to the zones. */
+export interface Contribution {
+  records: readonly ZoneRecord[];
+  /** Names that exist even without records (namespaces, D14). */
+  names?: readonly WireName[];
+}
+
+interface Given {
+  records: readonly ZoneRecord[];
+  names: readonly WireName[];
+}
+
+export interface Found {
+  apex: Apex;
+  /** undefined: the name does not exist. */
+  entry: Entry | undefined;
+}
+
+/**
+ * All names that this server knows by itself, in one or more zones. Every record has an owner; giving an owner's contribution anew touches only what
+ * differs, so a change costs as much as it is large. What is in it depends on the present contributions alone, never on their order.
+ */
+export class Zones {
+  readonly apexes: readonly Apex[];
+  readonly #table = new NameTable();
+  readonly #given = new Map<string, Given>();
+  readonly #now: () => number;
+  /** SOA serial: seconds since 1970 at the last change, as CoreDNS has it. */
+  serial: number;
+
+  /** @param now milliseconds since 1970 */
+  constructor(apexes: readonly WireName[], now: () => number = Date.now) {
+    this.#now = now;
+    this.serial = Math.floor(now() / 1000);
+    this.apexes = apexes.map((name) => ({ name, labels: labelsOf(name).length }));
+    for (const apex of this.apexes) if (!this.#table.get(apex.name)) this.#table.add(apex.name, apex).pins = 1;
+  }
+
+  /** Number of names that exist. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** Sets all that `owner` gives; records outside of the zones are left out. */
+  contribute(owner: string, { records, names = [] }: Contribution): void {
+    const before = this.#given.get(owner);
+    if (!before && records.length === 0 && names.length === 0) return;
+    const gone = new Map<string, ZoneRecord>((before?.records ?? []).map((record) => [keyOf(record), record]));
+    // Before taking away: a name that stays is not removed and made anew.
+    for (const record of records) if (!gone.delete(keyOf(record))) this.#add(record);
+    for (const name of names) this.#pin(name);
+    for (const record of gone.values()) this.#remove(record);
+    for (const name of before?.names ?? []) this.#unpin(name);
+    if (records.length > 0 || names.length > 0) this.#given.set(owner, { records, names });
+    else this.#given.delete(owner);
+    this.serial = Math.floor(this.#now() / 1000);
+  }
+
+  withdraw(owner: string): void {
+    this.contribute(owner, { records: [] });
+  }
+
+  /** @returns undefined when the name is in none of the zones */
+  find(query: Query): Found | undefined {
+    for (let skip = 0; skip < query.labels; skip++) {
+      const entry = this.#table.find(query, skip);
+      if (entry) return { apex: entry.apex, entry: skip === 0 ? entry : undefined };
+    }
+    return undefined;
+  }
+
+  get(name: WireName): Entry | undefined {
+    return this.#table.get(name);
+  }
+
+  /** The zone that a name is in, whether it exists or not. */
+  apexOf(name: WireName): Apex | undefined {
+    return this.apexes
+      .filter((apex) => isBelow(name, apex.name))
+      .reduce<Apex | undefined>((best, apex) => (best && best.labels >= apex.labels ? best : apex), undefined);
+  }
+
+  /** Every name with what it has; for comparison and for people. */
+  *entries(): IterableIterator<Entry> {
+    yield* this.#table.entries();
+  }
+
+  #add({ name, type, ttl, data }: ZoneRecord): void {
+    const entry = this.#entry(name);
+    if (!entry) return;
+    let set = entry.sets.find((other) => other.type === type);
+    if (!set) entry.sets.push((set = new RecordSet(type, ttl)));
+    set.add(data);
+  }
+
+  #remove({ name, type, data }: ZoneRecord): void {
+    const entry = this.#table.get(name);
+    const set = entry?.sets.find((other) => other.type === type);
+    if (!entry || !set?.remove(data)) return;
+    if (set.isEmpty) entry.sets = entry.sets.filter((other) => other !== set);
+    this.#prune(entry);
+  }
+
+  #pin(name: WireName): void {
+    const entry = this.#entry(name);
+    if (entry) entry.pins++;
+  }
+
+  #unpin(name: WireName): void {
+    const entry = this.#table.get(name);
+    if (!entry) return;
+    entry.pins--;
+    this.#prune(entry);
+  }
+
+  /** The entry of a name inside one of the zones, made with all its ancestors up to the top of the zone. */
+  #entry(name: WireName): Entry | undefined {
+    const present = this.#table.get(name);
+    if (present) return present;
+    const apex = this.apexOf(name);
+    if (!apex) return undefined;
+    const entry = this.#table.add(name, apex);
+    this.#entry(parentName(name))!.children++;
+    return entry;
+  }
+
+  #prune(entry: Entry): void {
+    for (let at: Entry | undefined = entry; at && at.sets.length === 0 && at.children === 0 && at.pins === 0; ) {
+      this.#table.remove(at);
+      const parent = this.#table.get(parentName(at.name));
+      if (parent) parent.children--;
+      at = parent;
+    }
+  }
+}
+
+const keyOf = ({ name, type, ttl, data }: ZoneRecord): string => `${type} ${ttl} ${name} ${data}`;
