@@ -1,0 +1,36 @@
+import type { Family } from '../net/ip.ts';
+
+/** Configuration of a node's agent, as it stands in its file: JSON, all addresses and prefixes as text. */
+export interface AgentConfig {
+  nodeName: string;
+  /** How to reach the API server; absent in a pod, where the service account says it. */
+  kubeconfig?: string;
+  /** The families that the cluster serves, primary first. */
+  families: Family[];
+  attach: 'routed' | 'bridge';
+  backend: 'auto' | 'direct' | 'vxlan';
+  vxlan: { id: number; port: number };
+  /** Pod CIDRs of the cluster as a whole, one for each family: never masqueraded. */
+  clusterCidrs: string[];
+  serviceCidrs: string[];
+  /** Addresses that this node's DNS answers on. */
+  clusterDns: string[];
+  /** Destinations that pods reach with their own address, beside pods, nodes and Services. */
+  nonMasqueradeCidrs: string[];
+  /** Where leases and attachments are kept. */
+  stateDir: string;
+  cni: {
+    /** Name of the network in the configuration that the runtime reads. */
+    network: string;
+    /** Where the executable sends what it was asked. */
+    socketPath: string;
+    /** The executable is put here as `podnet`. */
+    binDir: string;
+    /** The conflist is put here once ADD can be served (CNI14). */
+    confDir: string;
+  };
+  /** Unix socket of `GET /status` (JSON) and `GET /readyz` (200 or 503). */
+  statusSocket: string;
+  /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
+  dnsHealthSocket?: string;
+}
