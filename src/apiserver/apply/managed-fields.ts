@@ -127,6 +127,21 @@ function conflictError(conflicts: { entry: ManagedFieldsEntry; paths: string[] }
   return new ApiError(409, 'Conflict', text, { causes });
 }
 
+const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/**
+ * The fields that kubectl applied on the client's side. When the same kubectl goes over to server-side apply, it may take them from its
+ * former self without a conflict.
+ */
+function fromClientSideApply(model: Model, live: StoredObject): FieldSet | undefined {
+  try {
+    const config = JSON.parse(live.metadata.annotations?.[lastApplied] ?? 'null') as Json | null;
+    return config ? withParents(fieldsOf(model, ownable(config))) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Server-side apply (KEP-555): the configuration is laid over the live object; what this manager applied before and no longer names, and
  * nobody else owns, goes. The result still needs defaults and checks; `afterApply` then writes the managers.
@@ -150,7 +165,9 @@ export function apply(
   const conflicts = others
     .map((owner) => ({ owner, entry: owner.entry, set: intersection(owner.set, changed) }))
     .filter((conflict) => !isEmpty(conflict.set));
-  if (conflicts.length > 0 && !force)
+  const excused = live && manager.name === 'kubectl' ? fromClientSideApply(model, live) : undefined;
+  const refused = conflicts.some((conflict) => !isEmpty(difference(conflict.set, excused)));
+  if (refused && !force)
     throw conflictError(conflicts.map(({ entry, set: paths }) => ({ entry, paths: [...members(paths)].map(pathText) })));
   const kept = others.reduce((all, owner) => union(all, owner.set), { member: false, children: new Map() } as FieldSet);
   const gone = mine ? difference(withParents(mine.set), withParents(set)) : undefined;

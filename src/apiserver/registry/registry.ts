@@ -196,6 +196,7 @@ export class Registry {
     if (given.metadata.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
     const object = toStored(resource, given);
     const { metadata } = object;
+    metadata.name ??= '';
     if (!metadata.name && metadata.generateName)
       for (let tries = 0; tries < 8; tries++) {
         metadata.name = metadata.generateName.slice(0, 58) + randomSuffix();
