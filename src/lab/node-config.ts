@@ -1,0 +1,61 @@
+import type { AgentConfig } from '../agent/config.ts';
+import type { DnsConfig } from '../dns/config.ts';
+import type { ImageMapping, RunnerConfig } from '../runner/config.ts';
+import type { LabConfig } from './config.ts';
+import type { LabNames } from './names.ts';
+import { clusterDnsIps, type Topology, type UnderlayNode } from './topology.ts';
+
+/** What the three processes of a node are told. */
+export interface NodeProcesses {
+  agent: AgentConfig;
+  dns: DnsConfig;
+  'lab-runner': RunnerConfig;
+}
+
+/** Network identifier and port of the lab's tunnels; 4789 is IANA's for VXLAN. */
+const vxlan = { id: 1, port: 4789 };
+
+/**
+ * The configurations of one node's processes, as plain data.
+ * @param hostNetns a path to the namespace that questions to the host's resolvers are asked from
+ */
+export function nodeProcesses(
+  names: LabNames,
+  config: LabConfig,
+  topology: Topology,
+  node: UnderlayNode,
+  hostNetns: string,
+): NodeProcesses {
+  const paths = names.node(node.name);
+  const { kubeconfig } = paths;
+  const clusterDns = clusterDnsIps(config).map(String);
+  const { podCidrs, serviceCidrs, clusterDomain, nonMasqueradeCidrs, attach, backend } = config;
+  const resolvers = config.upstreamDns.length > 0 ? { servers: config.upstreamDns } : { resolvConf: '/etc/resolv.conf' };
+  return {
+    agent: {
+      ...{ nodeName: node.name, kubeconfig, families: [...topology.families], attach, backend, vxlan },
+      ...{ clusterCidrs: podCidrs, serviceCidrs, clusterDns, nonMasqueradeCidrs },
+      stateDir: paths.path('leases'),
+      cni: { network: 'podnet', socketPath: paths.agentSocket, binDir: paths.cniBin, confDir: paths.cniConf },
+      statusSocket: paths.agentStatusSocket,
+      dnsHealthSocket: paths.dnsHealthSocket,
+    },
+    dns: {
+      ...{ kubeconfig, listen: clusterDns, zone: clusterDomain, podCidrs, serviceCidrs },
+      upstream: { ...resolvers, netns: hostNetns },
+      healthSocket: paths.dnsHealthSocket,
+      reusePort: true,
+    },
+    'lab-runner': {
+      ...{ nodeName: node.name, kubeconfig, labels: node.labels, clusterDns, clusterDomain },
+      addresses: node.interfaces.map(({ address }) => String(address)),
+      netnsPrefix: `${paths.netns}-`,
+      stateDir: paths.path('pods'),
+      cni: { binDir: paths.cniBin, confDir: paths.cniConf },
+      socketPath: paths.runnerSocket,
+      hostResolvConf: '/etc/resolv.conf',
+      images: config.images as ImageMapping[],
+      maxPods: 250,
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KubeClient } from '../kube/client.ts';
+import { isPodReady } from '../kube/objects.ts';
+import { Nodes, Pods } from '../kube/resources.ts';
+import type { Pod } from '../kube/types.ts';
+import { type LabConfig, UsageError } from './config.ts';
+import { type ControlMessage, controlConfigFile } from './control.ts';
+import { labMarker } from './down.ts';
+import { type LabNames, labsDir } from './names.ts';
+import { recordedProcesses } from './processes.ts';
+import { podnetExecutable } from './supervisor.ts';
+
+/**
+ * Takes the lab's name: its folder is made here and nowhere else, so that of two that start at the same time one is refused.
+ * @throws UsageError when the lab is there
+ */
+export function claim(names: LabNames, config: LabConfig): void {
+  mkdirSync(labsDir, { recursive: true, mode: 0o755 });
+  try {
+    mkdirSync(names.dir, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const running = recordedProcesses(names.pidsDir).has('control');
+    const state = running ? 'runs already' : 'is there already, and its control process is not running';
+    throw new UsageError(
+      `lab "${names.lab}" ${state}; end it with: podnet lab down --name ${names.lab}, or start another with --name`,
+    );
+  }
+  mkdirSync(dirname(names.log('control')), { recursive: true, mode: 0o700 });
+  writeFileSync(controlConfigFile(names), JSON.stringify(config), { mode: 0o600 });
+}
+
+export interface Control {
+  process: ChildProcess;
+  /** Fulfilled when the API answers. */
+  api: Promise<void>;
+  /** Fulfilled when all processes of the nodes are started. */
+  started: Promise<void>;
+}
+
+/** Starts the control process in a session of its own: what ends this terminal does not end the lab. */
+export function forkControl(names: LabNames): Control {
+  const log = openSync(names.log('control'), 'a', 0o600);
+  const [variable, value] = labMarker(names.lab).split('=') as [string, string];
+  const child = fork(podnetExecutable, ['lab', 'control', '--name', names.lab], {
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+    env: { ...process.env, [variable]: value },
+  });
+  closeSync(log);
+  const waitFor = (type: ControlMessage['type']): Promise<void> =>
+    new Promise((resolve, reject) => {
+      child.on('message', (message: ControlMessage) => {
+        if (message.type === 'failed') reject(new Error(message.message));
+        else if (message.type === type) resolve();
+      });
+      child.once('exit', (code, signal) =>
+        reject(new Error(`the control process ended (${signal ?? `exit code ${code}`}); see ${names.log('control')}`)),
+      );
+    });
+  const control = { process: child, api: waitFor('api'), started: waitFor('started') };
+  // Whoever waits for one of them sees the failure; nobody must wait for both.
+  control.started.catch(() => {});
+  control.api.catch(() => {});
+  return control;
+}
+
+/** Lets go of the control process: it lives on when this one ends. */
+export function detach({ process: child }: Control): void {
+  if (child.connected) child.disconnect();
+  child.unref();
+}
+
+export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet' });
+
+/** @throws Error that says which nodes are not Ready and why */
+export async function waitForNodes(client: KubeClient, expected: readonly string[], timeoutMs: number): Promise<void> {
+  await waitUntil(timeoutMs, async () => {
+    const { items } = await client.list(Nodes);
+    const missing = expected.flatMap((name) => {
+      const node = items.find((item) => item.metadata.name === name);
+      if (!node) return [`${name} has not registered`];
+      const condition = node.status?.conditions?.find(({ type }) => type === 'Ready');
+      return condition?.status === 'True' ? [] : [`${name}: ${condition?.message ?? 'no Ready condition'}`];
+    });
+    return missing.length > 0 ? `nodes are not Ready: ${missing.join('; ')}` : undefined;
+  });
+}
+
+/** Waits until every pod is Ready or has completed. @returns how many pods there are */
+export async function waitForPods(client: KubeClient, timeoutMs: number, report: (detail: string) => void): Promise<number> {
+  let count = 0;
+  await waitUntil(timeoutMs, async () => {
+    const { items } = await client.list(Pods);
+    count = items.length;
+    const waiting = items.filter((pod) => pod.status?.phase !== 'Succeeded' && !isPodReady(pod));
+    report(`${count - waiting.length}/${count} Ready`);
+    if (count > 0 && waiting.length === 0) return undefined;
+    return count === 0 ? 'no pod was created' : `pods are not Ready: ${waiting.slice(0, 5).map(whyNotReady).join('; ')}`;
+  });
+  return count;
+}
+
+function whyNotReady({ metadata, status }: Pod): string {
+  const state = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
+    .map(({ name, state }) => state?.waiting && `${name} waits: ${state.waiting.reason} ${state.waiting.message ?? ''}`.trim())
+    .find(Boolean);
+  const condition = status?.conditions?.find(({ type, status: is }) => is === 'False' && (type === 'Ready' || type === 'PodScheduled'));
+  return `${metadata.namespace}/${metadata.name} (${state ?? condition?.message ?? status?.phase ?? 'no status yet'})`;
+}
+
+async function waitUntil(timeoutMs: number, missing: () => Promise<string | undefined>): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const why = await missing();
+    if (why === undefined) return;
+    if (performance.now() > end) throw new Error(`not within ${timeoutMs / 1000} s: ${why}`);
+    await sleep(25);
+  }
+}
