@@ -53,6 +53,8 @@ export interface RunningContainer {
   readonly pid?: number;
   readonly startedAt: Date;
   readonly exited: Promise<ContainerExit>;
+  /** A stand-in has no programs: its exec probes count as answered, and its log says so. */
+  readonly answersExecProbe?: boolean;
   /** SIGTERM, and SIGKILL after the grace; fulfilled when it has ended. Safe to call again, with a shorter grace too. */
   stop(graceMs: number): Promise<void>;
   exec(command: readonly string[], tty: boolean): Promise<ContainerProcess>;
