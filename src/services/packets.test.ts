@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { families } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
-import { outsideAddress, podAddress, service, serviceNode, slice, Testbed } from './testbed.ts';
+import { outsideAddress, podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
 const unallocated = { ipv4: '10.96.7.7', ipv6: 'fd00:96::77' };

@@ -37,6 +37,7 @@ export class TestNs implements Disposable {
 }
 
 let count = 0;
+let linkLocals = 0;
 
 /** Namespaces of one test, all removed at its end: `using world = new TestWorld('rtnetlink')`. */
 export class TestWorld implements Disposable {
@@ -83,8 +84,13 @@ export class TestWorld implements Disposable {
 function configure(where: TestNs, name: string, addresses: readonly string[]): void {
   const link = where.index(name);
   where.rt.batch((b) => {
-    // No link-local address: its duplicate detection would take a second.
+    // No link-local address by the kernel: its duplicate detection would take a second.
     b.setLink(link, { addrGenMode: 'none', up: true });
+    // A router without any link-local address cannot ask for neighbours (ndisc_send_ns): one that is usable at once, far from fe80::1, the pods' gateway.
+    if (addresses.some((text) => text.includes(':'))) {
+      const address = IpAddr.parse('fe80::7e57:0:0').offset(++linkLocals);
+      b.addAddress({ link, address, prefixLength: 64, scope: 'link', flags: ['nodad'] });
+    }
     for (const text of addresses) {
       const [address = '', length] = text.split('/');
       b.addAddress({ link, address: IpAddr.parse(address), prefixLength: Number(length), flags: ['nodad'] });

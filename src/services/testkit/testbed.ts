@@ -1,14 +1,14 @@
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
-import { Nft } from '../kernel/nftables/index.ts';
-import { bindUdp, connectTcp, listenTcp } from '../kernel/sockets.ts';
-import type { EndpointSlice, Service, ServicePort } from '../kube/types.ts';
-import { type Family, IpAddr } from '../net/ip.ts';
-import { Prefix } from '../net/prefix.ts';
-import { type Item, NftWriter, Reconciler, RtWriter, SysctlWriter } from '../reconcile/index.ts';
-import { type TestNs, TestWorld } from '../testing/netns.ts';
-import { egressOwner, planEgress, type ServiceNode, ServicePlanner } from './index.ts';
+import { Nft } from '../../kernel/nftables/index.ts';
+import { bindUdp, connectTcp, listenTcp } from '../../kernel/sockets.ts';
+import type { EndpointSlice, Service, ServicePort } from '../../kube/types.ts';
+import { type Family, IpAddr } from '../../net/ip.ts';
+import { Prefix } from '../../net/prefix.ts';
+import { type Item, NftWriter, Reconciler, RtWriter, SysctlWriter } from '../../reconcile/index.ts';
+import { type TestNs, TestWorld } from '../../testing/netns.ts';
+import { egressOwner, planEgress, type ServiceNode, ServicePlanner } from '../index.ts';
 
 /** For tests of this room: one node with pods, a machine with pods of another node, and a client outside of the cluster. */
 
@@ -117,7 +117,8 @@ export class Testbed implements AsyncDisposable {
   serveUdp(name: string, family: Family, port: number): void {
     const socket = dgram.createSocket(family === 'ipv4' ? 'udp4' : 'udp6');
     socket.on('message', (data, from) => socket.send(`${name} ${from.address} ${data.length}`, from.port, from.address));
-    socket.bind({ fd: bindUdp(this.namespace(name).ns, at(wildcard[family]), port) });
+    // Not the wildcard: the answer must come from the address that was asked.
+    socket.bind({ fd: bindUdp(this.namespace(name).ns, at(podAddress(name, family)), port) });
     this.#closing.push(() => new Promise<void>((resolve) => socket.close(resolve)));
   }
 
