@@ -31,12 +31,14 @@ export function makeLink(rt: RtNetlink, link: Link, indexOf: (name: string) => n
   if (type === 'veth')
     throw new Error(`the veth ${name} of a pod is gone; a pod's link is made when its sandbox is: delete the pod`);
   if (type === 'vxlan') rt.addLink({ ...common, type, vxlan: vxlanOptions(link, indexOf) });
-  else rt.addLink({ ...common, type });
+  // Not born with its MTU: a bridge keeps one that is set, and follows its ports otherwise (br_mtu_auto_adjust).
+  else rt.addLink({ ...common, mtu: undefined, type });
   const made = rt.link(name);
   if (!made) throw new Error(`the link ${name} vanished while it was made`);
   // A link-local address would be announced, and would be a source that nobody chose.
   rt.setLink(made.index, {
     addrGenMode: 'none',
+    mtu: type === 'bridge' ? mtu : undefined,
     up: link.up,
     master: link.master === undefined ? undefined : indexOf(link.master),
   });

@@ -1,0 +1,210 @@
+import { randomInt } from 'node:crypto';
+import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
+import { NetNs } from '../kernel/netns.ts';
+import { routeProtocol } from '../kernel/rtnetlink/routes.ts';
+import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import { writeSysctl } from '../kernel/sysctl.ts';
+import type { Item } from '../reconcile/model.ts';
+import { InterfaceExistsError, NamespaceError } from './errors.ts';
+import type { AttachMode, LinkNode } from './mode.ts';
+import { deletionGroup, hostMac, type PodLink, podMac } from './pod-link.ts';
+import { checkPod, configurePod, securePod } from './pod-side.ts';
+import { Reaper } from './reaper.ts';
+
+/**
+ * ifindexes of host ends are chosen here, above those that the kernel gives by itself, so that one batch can make a link and go on with it.
+ * Each start begins somewhere else.
+ */
+const firstIndex = 1 << 20;
+/** The pod's end follows `lo`, unless something else is there already. */
+const podIndex = 2;
+
+/**
+ * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Two sendmsg for a pod: one on the node, one
+ * inside. Everything here is synchronous; the rest of deleting happens in the background.
+ */
+export class Attacher implements Disposable {
+  readonly mode: AttachMode;
+  readonly #ns: NetNs;
+  readonly #rt: RtNetlink;
+  readonly #reaper: Reaper;
+  #nextIndex = firstIndex + randomInt(1 << 20) * 64;
+
+  /** @param ns the node's namespace; stays the caller's */
+  constructor(ns: NetNs, mode: AttachMode) {
+    this.#ns = ns;
+    this.mode = mode;
+    this.#rt = RtNetlink.open(ns);
+    this.#reaper = new Reaper(ns);
+    // What a killed agent had no time for.
+    if (this.#rt.links().some(({ group }) => group === deletionGroup)) this.#reaper.schedule();
+  }
+
+  /**
+   * @param netns path of the pod's namespace
+   * @returns the items that the node now holds for the pod
+   * @throws InterfaceExistsError, NamespaceError, KernelError; nothing stays behind then
+   */
+  attach(pod: PodLink, netns: string, node: LinkNode): Item[] {
+    using ns = this.#open(netns);
+    using inside = RtNetlink.open(ns);
+    const items = this.mode.planPod(pod, node);
+    try {
+      const index = this.#makeLink(pod, ns, inside, items);
+      for (const item of items) if (item.kind === 'sysctl') writeSysctl(this.#ns, item.name, item.value);
+      throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
+      securePod(ns, pod);
+      this.isLive(pod.hostLink);
+      return items;
+    } catch (error) {
+      if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
+      throw error;
+    }
+  }
+
+  /**
+   * Whether packets go through: the kernel takes a link into service some time after both of its ends are up, and drops what is sent until then.
+   * Since Linux 6.8 reading the link is enough to have that done (rtnl_getlink calls linkwatch_sync_dev); before, wait until it is.
+   */
+  isLive(hostLink: string): boolean {
+    const link = this.#rt.link(hostLink);
+    const master = link?.master === undefined ? undefined : this.#rt.link(link.master);
+    return link?.operState === 'up' && (link.master === undefined || master?.operState === 'up');
+  }
+
+  /**
+   * Takes the link down, out of every route, and has it deleted soon. Absent is success.
+   * @param items what `attach` gave for the pod: what of it is not on the link itself is deleted at once
+   * @returns whether the link was there
+   */
+  detach(hostLink: string, items: readonly Item[] = []): boolean {
+    this.#deleteElsewhere(hostLink, items);
+    const link = this.#rt.link(hostLink);
+    if (!link) return false;
+    try {
+      this.#rt.setLink(link.index, { up: false, group: deletionGroup });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return false; // its namespace was deleted this moment
+    }
+    this.#reaper.schedule();
+    return true;
+  }
+
+  /** Waits until every detached link is gone. */
+  drain(): Promise<void> {
+    return this.#reaper.drain();
+  }
+
+  /** What is wrong with an attachment, in words. @throws NamespaceError */
+  check(pod: PodLink, netns: string, node: LinkNode): string[] {
+    using ns = this.#open(netns);
+    using inside = RtNetlink.open(ns);
+    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node)];
+  }
+
+  /** Puts right what can be put right inside the pod: routes and addresses that `ip link set eth0 down` took, say. */
+  repair(pod: PodLink, netns: string, node: LinkNode): void {
+    using ns = this.#open(netns);
+    using inside = RtNetlink.open(ns);
+    const link = inside.link(pod.ifname);
+    if (!link)
+      throw new NamespaceError(`the container has no interface ${pod.ifname}; only a new sandbox brings it back: delete the pod`);
+    throwFirst(inside.tryBatch((batch) => configurePod(batch, link.index, pod, this.mode, node)));
+  }
+
+  [Symbol.dispose](): void {
+    this.#reaper[Symbol.dispose]();
+    this.#rt[Symbol.dispose]();
+  }
+
+  #open(netns: string): NetNs {
+    let ns: NetNs;
+    try {
+      ns = NetNs.open(netns);
+    } catch (cause) {
+      throw new NamespaceError(`${netns} is no network namespace: ${(cause as Error).message}`, { cause });
+    }
+    if (!ns.equals(this.#ns)) return ns;
+    ns[Symbol.dispose]();
+    throw new NamespaceError(`${netns} is the node's own network namespace, not a container's`);
+  }
+
+  /** @returns the ifindex of the pod's end */
+  #makeLink(pod: PodLink, ns: NetNs, inside: RtNetlink, items: readonly Item[]): number {
+    const first = this.#tryLink(pod, ns, items, podIndex);
+    if (!first) return podIndex;
+    // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
+    if (!isExists(first) && first.errno !== 'EBUSY') throw first;
+    // Something has a name or a number that was meant for the new link: look what, and try once more.
+    if (inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
+    // The caller makes sure that no other pod has this name: it is a link of a former attachment that the reaper has not come to.
+    this.#rt.deleteLink({ name: pod.hostLink });
+    this.#nextIndex += randomInt(1 << 16);
+    const second = this.#tryLink(pod, ns, items, undefined);
+    if (second) throw second;
+    const link = inside.link(pod.ifname);
+    if (!link) throw new NamespaceError(`${pod.ifname} vanished while it was set up`);
+    return link.index;
+  }
+
+  #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): KernelError | undefined {
+    const index = this.#nextIndex++;
+    const { mtu, hostLink, ifname, addresses } = pod;
+    const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
+    const hostEnd = this.mode.hostEnd(masters);
+    const errors = this.#rt.tryBatch((batch) => {
+      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(addresses), netNs: ns.fd };
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, ...hostEnd, peer });
+      batch.setLink(index, { addrGenMode: 'none', up: true });
+      this.mode.finish(batch, index, pod);
+      for (const item of items) {
+        if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
+        const link = item.link === hostLink || item.link === undefined ? index : hostEnd.master;
+        // Replace: a route or entry of a former holder of the address says nothing about this one.
+        if (item.kind === 'route') batch.replaceRoute({ ...item, link });
+        else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
+      }
+    });
+    const [error] = errors.values();
+    return error;
+  }
+
+  /** A link that goes down takes its routes and neighbours along; those on a bridge stay. */
+  #deleteElsewhere(hostLink: string, items: readonly Item[]): void {
+    const elsewhere = items.filter((item) => (item.kind === 'route' || item.kind === 'neighbour') && item.link !== hostLink);
+    if (elsewhere.length === 0) return;
+    const errors = this.#rt.tryBatch((batch) => {
+      for (const item of elsewhere) {
+        if (item.kind === 'route') batch.deleteRoute({ ...item, link: undefined, protocol: routeProtocol.podnet });
+        if (item.kind !== 'neighbour') continue;
+        const link = this.#rt.link(item.link)?.index;
+        if (link !== undefined) batch.deleteNeighbour({ link, address: item.address });
+      }
+    });
+    throwFirst(errors);
+  }
+
+  #checkHost(pod: PodLink, node: LinkNode): string[] {
+    const link = this.#rt.link(pod.hostLink);
+    if (!link) return [`the node has no link ${pod.hostLink}`];
+    const wrong: string[] = [];
+    if (!link.up) wrong.push(`${pod.hostLink} is down`);
+    if (!link.mac?.equals(hostMac)) wrong.push(`${pod.hostLink} has the MAC ${link.mac}, not ${hostMac}`);
+    for (const item of this.mode.planPod(pod, node)) {
+      if (item.kind !== 'route') continue;
+      const { family } = item.destination;
+      const via = item.link === undefined ? undefined : this.#rt.link(item.link)?.index;
+      const found = this.#rt
+        .routes({ family, table: 254, link: via })
+        .some((route) => route.destination.equals(item.destination));
+      if (!found) wrong.push(`the node has no route to ${item.destination} by ${item.link}`);
+    }
+    return wrong;
+  }
+}
+
+function throwFirst(errors: ReadonlyMap<number, KernelError>): void {
+  const [error] = errors.values();
+  if (error) throw error;
+}

@@ -1,0 +1,81 @@
+import type { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { Address, Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
+import { type AttachMode, type LinkNode, sourceFor } from './mode.ts';
+import { hostMac, podMac } from './pod-link.ts';
+
+export const bridgeLink = 'cbr0';
+
+/**
+ * The picture of the classic texts, with the path of `routed`: all ports of the bridge are isolated, so that frames go to the host and nowhere else;
+ * the pod's address comes without a prefix route, so that it sends everything to the gateway; and the host routes between its pods, which thus
+ * need no br_netfilter.
+ *
+ *     pod  10.244.1.7/24 dev eth0 noprefixroute, default via 10.244.1.1 onlink
+ *     node cbr0 10.244.1.1; 10.244.1.7/32 dev cbr0 src 172.30.0.11, 10.244.1.7 is at 0a:58:0a:f4:01:07
+ */
+export const bridge: AttachMode = {
+  name: 'bridge',
+  planNode(node) {
+    const link: Item = { kind: 'link', name: bridgeLink, type: 'bridge', mtu: node.podMtu, mac: hostMac, up: true };
+    // Host addresses: a prefix route would collide with the one that answers for addresses that no pod has.
+    const addresses = node.podCidrs.map(
+      (cidr): Address => ({
+        kind: 'address',
+        link: bridgeLink,
+        address: gatewayOf(cidr),
+        prefixLength: Prefix.host(cidr.address).length,
+      }),
+    );
+    return [link, ...addresses, ...settings(node)];
+  },
+  planPod(pod, node) {
+    const link: Item = {
+      kind: 'link',
+      name: pod.hostLink,
+      type: 'veth',
+      mtu: pod.mtu,
+      mac: hostMac,
+      up: true,
+      master: bridgeLink,
+    };
+    const mac = podMac(pod.addresses);
+    const perAddress = pod.addresses.flatMap((address): (Route | Neighbour)[] => [
+      { kind: 'neighbour', link: bridgeLink, address, mac },
+      { kind: 'route', destination: Prefix.host(address), type: 'unicast', link: bridgeLink, ...sourceFor(node, address.family) },
+    ]);
+    return [link, ...perAddress];
+  },
+  gateway: (address, node) => gatewayOf(cidrOf(address, node)),
+  prefixLength: (address, node) => cidrOf(address, node).length,
+  hostEnd(index) {
+    const master = index(bridgeLink);
+    if (master === undefined) throw new Error(`the node has no link ${bridgeLink} yet, which pods are attached to`);
+    return { master };
+  },
+  finish(batch, link, pod) {
+    // Nothing is learned or flooded: the pod's MAC is known.
+    batch.setLink(link, { port: { isolated: true, learning: false, unicastFlood: false } });
+    batch.addFdb({ link, mac: podMac(pod.addresses), flags: ['master'], state: ['noarp'] });
+  },
+};
+
+const gatewayOf = (cidr: Prefix): IpAddr => cidr.at(1);
+
+/** A pod from a former pod CIDR (PC6) is on no bridge network any more. */
+function cidrOf(address: IpAddr, { podCidrs }: LinkNode): Prefix {
+  const cidr = podCidrs.find((prefix) => prefix.contains(address));
+  if (!cidr) throw new Error(`${address} is in none of the node's pod CIDRs ${podCidrs.join(', ')}`);
+  return cidr;
+}
+
+function settings({ families }: LinkNode): Sysctl[] {
+  if (!families.includes('ipv4')) return [];
+  return [
+    // Packets between pods leave by the link they came from.
+    { kind: 'sysctl', name: 'net/ipv4/conf/all/send_redirects', value: '0' },
+    { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/send_redirects`, value: '0' },
+    // A pod that asks for another's MAC all the same is told the bridge's.
+    { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/proxy_arp_pvlan`, value: '1' },
+  ];
+}

@@ -1,0 +1,11 @@
+import { bridge } from './bridge.ts';
+import type { AttachMode } from './mode.ts';
+import { routed } from './routed.ts';
+
+export { Attacher } from './attacher.ts';
+export { bridgeLink } from './bridge.ts';
+export { InterfaceExistsError, NamespaceError } from './errors.ts';
+export type { AttachMode, LinkNode } from './mode.ts';
+export { deletionGroup, hostLinkName, hostMac, type PodLink, podMac } from './pod-link.ts';
+
+export const attachModes: Readonly<Record<AttachMode['name'], AttachMode>> = { routed, bridge };

@@ -1,0 +1,39 @@
+import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
+import type { LinkSpec } from '../kernel/rtnetlink/links.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
+import type { Prefix } from '../net/prefix.ts';
+import type { Item } from '../reconcile/model.ts';
+import type { PodLink } from './pod-link.ts';
+
+/** What attaching needs to know of the node. */
+export interface LinkNode {
+  families: readonly Family[];
+  /** The node's own address for each family: the source of what it sends to its pods. */
+  addresses: readonly IpAddr[];
+  podCidrs: readonly Prefix[];
+  /** Of the node's own links for pods. */
+  podMtu: number;
+}
+
+/** How pods hang on their node. The path of a packet is the same layer-3 path in each. */
+export interface AttachMode {
+  readonly name: 'routed' | 'bridge';
+  /** What the node holds for the mode, whatever pods there are. */
+  planNode(node: LinkNode): Item[];
+  /** What the node holds for one pod; `attach` writes just this, and the reconciler keeps it. */
+  planPod(pod: PodLink, node: LinkNode): Item[];
+  /** Next hop of the pod's default route for this address of the pod. */
+  gateway(address: IpAddr, node: LinkNode): IpAddr;
+  /** Length of the prefix that the pod's address is given with. */
+  prefixLength(address: IpAddr, node: LinkNode): number;
+  /** The host end, beyond what all modes have. @param index ifindex by name, undefined when there is none */
+  hostEnd(index: (name: string) => number | undefined): Pick<LinkSpec & { type: 'veth' }, 'master'>;
+  /** What the model cannot say of the new host end. */
+  finish(batch: RtBatch, link: number, pod: PodLink): void;
+}
+
+/** The node's own address for a family, as a field to be spread into a route. */
+export function sourceFor(node: LinkNode, family: Family): { source?: IpAddr } {
+  const source = node.addresses.find((address) => address.family === family);
+  return source ? { source } : {};
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import type { IpAddr } from '../net/ip.ts';
+import { Mac } from '../net/mac.ts';
+
+/** Group of veths that wait for their deletion; one message then deletes them all. "po" in ASCII. */
+export const deletionGroup = 0x706f;
+
+/** Host ends of veths and the bridge: one fixed MAC, given at birth. udev's MACAddressPolicy changes those that nobody chose. */
+export const hostMac = Mac.parse('ee:ee:ee:ee:ee:ee');
+
+/** A pod's attachment to its node, as plain data. */
+export interface PodLink {
+  /** Name of the veth's end on the node. */
+  hostLink: string;
+  /** Name of its end in the pod. */
+  ifname: string;
+  /** One for each family, primary family first. */
+  addresses: readonly IpAddr[];
+  mtu: number;
+}
+
+/**
+ * Name of the veth's end on the node: `pod` and 8 hex digits, from what the attachment is for.
+ * @param attempt counts up when another attachment has the name already
+ */
+export const hostLinkName = (identity: string, attempt = 0): string =>
+  `pod${createHash('sha256').update(`${identity}\0${attempt}`).digest('hex').slice(0, 8)}`;
+
+/** MAC of the pod's end, from its address: `0a:58` and the IPv4 address, as the classic plugins have it; or a digest of the IPv6 address. */
+export function podMac(addresses: readonly IpAddr[]): Mac {
+  const v4 = addresses.find(({ family }) => family === 'ipv4');
+  if (v4) return Mac.fromBytes(Uint8Array.from([0x0a, 0x58, ...v4.bytes]));
+  const digest = createHash('sha256').update(addresses.join()).digest();
+  return Mac.fromBytes(Uint8Array.from([0x0a, 0x59, ...digest.subarray(0, 4)]));
+}

@@ -1,0 +1,73 @@
+import { isNotFound, type KernelError } from '../kernel/errors.ts';
+import type { NetNs } from '../kernel/netns.ts';
+import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
+import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import { writeSysctl } from '../kernel/sysctl.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { AttachMode, LinkNode } from './mode.ts';
+import { hostMac, type PodLink, podMac } from './pod-link.ts';
+
+const loopback = 1;
+
+/**
+ * Everything inside the pod, in one batch that may be repeated: loopback and link up, addresses, the gateway's MAC, the default routes.
+ * @param link ifindex in the pod
+ */
+export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: AttachMode, node: LinkNode): void {
+  batch.setLink(loopback, { up: true });
+  // No link-local address: nobody on the link could be reached by it, and making one costs time and packets.
+  batch.setLink(link, { addrGenMode: 'none', up: true });
+  for (const address of pod.addresses) {
+    const prefixLength = mode.prefixLength(address, node);
+    const flags = prefixLength === Prefix.host(address).length ? [] : (['noprefixroute'] as const);
+    batch.replaceAddress({ link, address, prefixLength, flags: address.family === 'ipv6' ? [...flags, 'nodad'] : flags });
+    const gateway = mode.gateway(address, node);
+    batch.replaceNeighbour({ link, address: gateway, mac: hostMac });
+    batch.replaceRoute({ destination: Prefix.all(address.family), link, gateway, onlink: true });
+  }
+}
+
+/** Settings of the pod's end: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. */
+export function securePod(ns: NetNs, { ifname, addresses }: PodLink): void {
+  const settings = [
+    ['net/ipv4/conf/all/accept_redirects', '0'],
+    [`net/ipv4/conf/${ifname}/accept_redirects`, '0'],
+    [`net/ipv6/conf/${ifname}/accept_redirects`, '0'],
+    [`net/ipv6/conf/${ifname}/accept_ra`, '0'],
+  ] as const;
+  ns.enter(() => {
+    for (const [name, value] of settings) {
+      try {
+        writeSysctl(undefined, name, value);
+      } catch (error) {
+        // A kernel without IPv6 has no such settings, and no such danger.
+        const needed = !name.startsWith('net/ipv6/') || addresses.some(({ family }) => family === 'ipv6');
+        if (needed || !isNotFound(error as KernelError)) throw error;
+      }
+    }
+  });
+}
+
+/** What is wrong inside the pod, in words; nothing when all is well (CNI8). Additional addresses and routes are nobody's business. */
+export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode): string[] {
+  const link = rt.link(pod.ifname);
+  if (!link) return [`the container has no interface ${pod.ifname}`];
+  const wrong: string[] = [];
+  if (!link.up) wrong.push(`${pod.ifname} is down`);
+  const mac = podMac(pod.addresses);
+  if (!link.mac?.equals(mac)) wrong.push(`${pod.ifname} has the MAC ${link.mac}, not ${mac}`);
+  if (link.mtu > pod.mtu)
+    wrong.push(`${pod.ifname} has the MTU ${link.mtu}, more than the ${pod.mtu} that the pod network carries`);
+  const addresses = rt.addresses({ link: link.index });
+  const routes = rt.routes({ link: link.index, table: 254 });
+  const neighbours = rt.neighbours({ link: link.index });
+  for (const address of pod.addresses) {
+    if (!addresses.some((found) => found.address.equals(address))) wrong.push(`${pod.ifname} has lost its address ${address}`);
+    const gateway = mode.gateway(address, node);
+    const isDefault = routes.some((route) => route.destination.length === 0 && route.gateway?.equals(gateway));
+    if (!isDefault) wrong.push(`the default route via ${gateway} is gone`);
+    if (!neighbours.some((found) => found.address.equals(gateway) && found.mac?.equals(hostMac)))
+      wrong.push(`the neighbour entry of the gateway ${gateway} is gone`);
+  }
+  return wrong;
+}
