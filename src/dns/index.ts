@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { NetNs } from '../kernel/netns.ts';
 import { bindUdp, listenTcp, localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
@@ -66,6 +67,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const upstreams = upstream && new Upstreams(upstream, own, now);
   const netns = upstream?.netns === undefined ? undefined : parts.add(NetNs.open(upstream.netns));
   const forwarder = upstreams && new Forwarder({ upstreams, netns, metrics, now, timeoutMs: upstream?.timeoutMs });
+  if (forwarder) parts.add(forwarder);
 
   let synced = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
@@ -76,7 +78,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   for (const address of listen) {
     const sockets = openSockets(dependencies.netns, address, port, config.reusePort);
     listening.push(upstreamText(localEndpoint(sockets.udp)));
-    parts.add(await serveUdp(sockets.udp, pipeline));
+    parts.add(await serveUdp(sockets.udp, pipeline, metrics));
     parts.add(await serveTcp(sockets.tcp, pipeline, metrics));
   }
   parts.add(sources).start();
@@ -121,6 +123,11 @@ const clientOf = (kubeconfig: string | undefined): KubeClient =>
 /** The address need not be on an interface (free bind): a `local` route brings the packets here. */
 function openSockets(ns: NetNs | undefined, address: IpAddr, port: number, reusePort: boolean): { udp: number; tcp: number } {
   const udp = bindUdp(ns, address, port, { freebind: true, reusePort, receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20 });
-  const tcp = listenTcp(ns, address, localEndpoint(udp).port, { freebind: true, reusePort });
-  return { udp, tcp };
+  try {
+    const tcp = listenTcp(ns, address, localEndpoint(udp).port, { freebind: true, reusePort });
+    return { udp, tcp };
+  } catch (error) {
+    closeSync(udp);
+    throw error;
+  }
 }

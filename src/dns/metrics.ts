@@ -14,6 +14,8 @@ export interface Metrics {
   upstreamFailures: Record<string, number>;
   /** Refused because too many were under way. */
   overload: number;
+  /** Batches that the kernel would not take or give. */
+  udpErrors: number;
   tcpConnections: number;
   tcpRefused: number;
   /** Faults of the program: the asker got SERVFAIL. */
@@ -22,7 +24,7 @@ export interface Metrics {
 
 export const newMetrics = (): Metrics => ({
   ...{ queriesUdp: 0, queriesTcp: 0, ignored: 0, responses: {}, truncated: 0, cacheHits: 0, cacheMisses: 0, forwarded: 0 },
-  ...{ upstreamFailures: {}, overload: 0, tcpConnections: 0, tcpRefused: 0, faults: 0 },
+  ...{ upstreamFailures: {}, overload: 0, udpErrors: 0, tcpConnections: 0, tcpRefused: 0, faults: 0 },
 });
 
 export const count = (counters: Record<string, number>, name: string): void => {

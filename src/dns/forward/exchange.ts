@@ -22,6 +22,8 @@ export interface ExchangeOptions {
   /** Where sockets are born: resolvers such as 127.0.0.53 exist in the host's namespace only. */
   netns?: NetNs;
   timeoutMs: number;
+  /** What ends exchanges that are under way; each adds itself while it lasts. */
+  underWay?: Set<() => void>;
 }
 
 /** Asks one resolver over UDP, and over TCP when the answer did not fit. @throws ExchangeError */
@@ -33,7 +35,7 @@ export async function exchange(upstream: Upstream, question: Question, options: 
 }
 
 /** A socket and so a random port for each question (T30); connected, so that only the resolver's own packets come in, and its ICMP errors. */
-function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs }: ExchangeOptions): Promise<Message> {
+function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs, underWay }: ExchangeOptions): Promise<Message> {
   const { address, port } = upstream;
   return new Promise((resolve, reject) => {
     const socket = dgram.createSocket({
@@ -43,6 +45,7 @@ function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs 
     const request = encodeQuery(question);
     const end = (result: Message | ExchangeError): void => {
       clearTimeout(timer);
+      underWay?.delete(cancel);
       socket.removeAllListeners();
       // A late error must not end the process.
       socket.on('error', () => {});
@@ -52,6 +55,8 @@ function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs 
     };
     const fail = (error: NodeJS.ErrnoException): void => end(new ExchangeError(upstream, reasonOf(error), { cause: error }));
     const timer = setTimeout(() => end(new ExchangeError(upstream, 'timeout')), timeoutMs);
+    const cancel = (): void => end(new ExchangeError(upstream, 'closed'));
+    underWay?.add(cancel);
     socket.on('error', fail);
     socket.on('message', (datagram) => {
       const message = answerTo(request.readUInt16BE(0), question, datagram);
@@ -69,7 +74,11 @@ function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs 
   });
 }
 
-async function exchangeTcp(upstream: Upstream, question: Question, { netns, timeoutMs }: ExchangeOptions): Promise<Message> {
+async function exchangeTcp(
+  upstream: Upstream,
+  question: Question,
+  { netns, timeoutMs, underWay }: ExchangeOptions,
+): Promise<Message> {
   const began = performance.now();
   let socket: Socket;
   try {
@@ -80,6 +89,8 @@ async function exchangeTcp(upstream: Upstream, question: Question, { netns, time
   const request = encodeQuery(question);
   const left = Math.max(timeoutMs - (performance.now() - began), 100);
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), left);
+  const cancel = (): void => void socket.destroy(new Error('closed'));
+  underWay?.add(cancel);
   try {
     socket.write(Buffer.concat([Buffer.of(request.length >> 8, request.length & 0xff), request]));
     let received: Buffer = Buffer.alloc(0);
@@ -96,6 +107,7 @@ async function exchangeTcp(upstream: Upstream, question: Question, { netns, time
     throw new ExchangeError(upstream, `tcp ${reasonOf(error as NodeJS.ErrnoException)}`, { cause: error });
   } finally {
     clearTimeout(timer);
+    underWay?.delete(cancel);
     socket.destroy();
   }
 }

@@ -25,17 +25,20 @@ export interface ForwarderOptions {
  *
  *     question ─► cache ─► under way already? ─► resolver 1 ─fail─► resolver 2 ─fail─► … ─► undefined (SERVFAIL)
  */
-export class Forwarder {
+export class Forwarder implements Disposable {
   readonly #options: Required<Omit<ForwarderOptions, 'netns'>> & Pick<ForwarderOptions, 'netns'>;
   readonly #cache: AnswerCache;
   readonly #underWay = new Map<string, Promise<Message | undefined>>();
+  /** Ends what is being asked of resolvers. */
+  readonly #exchanges = new Set<() => void>();
+  #closed = false;
   readonly probe: LoopProbe;
 
   constructor(options: ForwarderOptions) {
     const { timeoutMs = 1500, deadlineMs = 4500, mostInFlight = 512 } = options;
     this.#options = { ...options, timeoutMs, deadlineMs, mostInFlight };
     this.#cache = new AnswerCache(options.now);
-    this.probe = new LoopProbe(options.upstreams, options.netns, options.now);
+    this.probe = new LoopProbe(options.upstreams, options.netns, options.now, this.#exchanges);
   }
 
   cached(question: Question): Hit | undefined {
@@ -48,6 +51,7 @@ export class Forwarder {
   resolve(question: Question): Promise<Message | undefined> {
     const { metrics, mostInFlight } = this.#options;
     const key = cacheKey(question);
+    if (this.#closed) return Promise.resolve(undefined);
     const running = this.#underWay.get(key);
     if (running) return running;
     if (this.#underWay.size >= mostInFlight) {
@@ -72,11 +76,13 @@ export class Forwarder {
     for (let round = 0; round < 2; round++) {
       for (const upstream of upstreams.candidates()) {
         const left = deadline - now();
-        if (left <= 0) return undefined;
+        if (left <= 0 || this.#closed) return undefined;
         try {
-          if (await this.probe.leadsBack(upstream)) continue;
+          if ((await this.probe.leadsBack(upstream)) || this.#closed) continue;
           metrics.forwarded++;
-          const message = await exchange(upstream, question, { netns, timeoutMs: Math.min(timeoutMs, left) });
+          const message = await exchange(upstream, question, {
+            ...{ netns, timeoutMs: Math.min(timeoutMs, left), underWay: this.#exchanges },
+          });
           if (isUsable(message)) {
             upstreams.worked(upstream);
             return message;
@@ -91,6 +97,12 @@ export class Forwarder {
       }
     }
     return undefined;
+  }
+
+  /** Who waits for an answer gets none; no socket is left. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    for (const cancel of [...this.#exchanges]) cancel();
   }
 
   /** For people: each resolver with its state. */

@@ -23,10 +23,14 @@ export class LoopProbe {
   readonly #sent = new Map<WireName, Upstream>();
   readonly #checked = new Map<string, { atMs: number; result: Promise<boolean> }>();
 
-  constructor(upstreams: Upstreams, netns: NetNs | undefined, now: () => number) {
+  readonly #underWay: Set<() => void>;
+
+  /** @param underWay see ExchangeOptions */
+  constructor(upstreams: Upstreams, netns: NetNs | undefined, now: () => number, underWay: Set<() => void>) {
     this.#upstreams = upstreams;
     this.#netns = netns;
     this.#now = now;
+    this.#underWay = underWay;
   }
 
   /** Whether anything is being looked for: the name need not be read out of each question otherwise. */
@@ -60,7 +64,7 @@ export class LoopProbe {
     const name = nameOf([randomBytes(8).toString('hex'), randomBytes(8).toString('hex')]);
     this.#sent.set(name, upstream);
     try {
-      await exchange(upstream, { name, type: rrType.HINFO }, { netns: this.#netns, timeoutMs: probeMs });
+      await exchange(upstream, { name, type: rrType.HINFO }, { netns: this.#netns, timeoutMs: probeMs, underWay: this.#underWay });
     } catch {
       // What it answers is of no concern, nor whether it does.
     } finally {

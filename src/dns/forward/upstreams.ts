@@ -122,6 +122,8 @@ export class Upstreams {
       this.#all = [...servers.map(parseUpstream), ...listed];
       this.#fault = this.#all.length > 0 ? undefined : `${resolvConf} names no resolver`;
     } catch (error) {
+      // When it is back, it is read, even if its time is the same.
+      this.#modified = 0;
       this.#fault = `cannot read ${resolvConf}: ${(error as Error).message}`;
     }
   }

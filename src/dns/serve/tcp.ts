@@ -52,6 +52,8 @@ export async function serveTcp(
   });
   server.listen({ fd });
   await once(server, 'listening');
+  // A connection that could not be accepted, e.g. for want of descriptors (EMFILE), must not end the process.
+  server.on('error', () => metrics.tcpRefused++);
   return {
     async [Symbol.asyncDispose](): Promise<void> {
       const closed = once(server, 'close');

@@ -1,7 +1,9 @@
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { DatagramBatch } from '../../kernel/datagrams.ts';
+import { KernelError } from '../../kernel/errors.ts';
 import { localEndpoint } from '../../kernel/sockets.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Later, Pipeline } from '../pipeline.ts';
 import { ednsUdpBytes } from '../wire/constants.ts';
 
@@ -15,7 +17,7 @@ const mostBatches = 16;
  * which costs a third of one by one. One socket for each address: answers leave from the address that was asked.
  * @param fd non-blocking; owned from now on
  */
-export async function serveUdp(fd: number, pipeline: Pipeline): Promise<AsyncDisposable> {
+export async function serveUdp(fd: number, pipeline: Pipeline, metrics: Metrics): Promise<AsyncDisposable> {
   const ipv4 = localEndpoint(fd).address.family === 'ipv4';
   const socket = dgram.createSocket({
     type: ipv4 ? 'udp4' : 'udp6',
@@ -53,7 +55,13 @@ export async function serveUdp(fd: number, pipeline: Pipeline): Promise<AsyncDis
     const length = pipeline.answer(datagram, 0, datagram.length, 'udp', first, 0, () => send);
     // A copy: the kernel may take it only when its buffer has room again.
     if (length > 0) send(Buffer.from(first.subarray(0, length)));
-    drain();
+    try {
+      drain();
+    } catch (error) {
+      // The socket's pending error, or no memory for answers: that batch is lost, as datagrams may be. The next is another matter.
+      if (!(error instanceof KernelError)) throw error;
+      metrics.udpErrors++;
+    }
   });
   // Answers to askers that are gone come back as errors; there is nothing to do about them.
   socket.on('error', () => {});

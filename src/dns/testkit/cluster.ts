@@ -49,12 +49,12 @@ export class TestCluster {
   });
   synced = true;
   readonly metrics = newMetrics();
-  readonly #pipeline: Pipeline;
+  readonly pipeline: Pipeline;
 
   constructor(...objects: (Namespace | Service | EndpointSlice | Pod)[]) {
     const { zones, ttl } = this.zone;
     const answerer = new ZoneAnswerer(zones, ttl);
-    this.#pipeline = new Pipeline(stagesOf({ zones, answerer, isSynced: () => this.synced }), this.metrics);
+    this.pipeline = new Pipeline(stagesOf({ zones, answerer, isSynced: () => this.synced }), this.metrics);
     for (const object of objects) this.set(object);
   }
 
@@ -74,7 +74,7 @@ export class TestCluster {
 
   raw(message: Buffer, transport: 'udp' | 'tcp' = 'udp'): Buffer {
     const out = Buffer.alloc(65535);
-    const length = this.#pipeline.answer(message, 0, message.length, transport, out, 0, () => {
+    const length = this.pipeline.answer(message, 0, message.length, transport, out, 0, () => {
       throw new Error('nothing is forwarded here');
     });
     return out.subarray(0, length);
