@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { Api } from '../kube/api.ts';
 import { FakeApi } from '../kube/fake.ts';
-import { Informer } from '../kube/informer.ts';
-import { isDeleting, kubeTime } from '../kube/objects.ts';
-import { Nodes, Pods } from '../kube/resources.ts';
+import { kubeTime } from '../kube/objects.ts';
+import { Nodes } from '../kube/resources.ts';
 import type { Deployment, Node, Pod, PodTemplateSpec } from '../kube/types.ts';
+import { FakeKubelet } from './fake-kubelet.ts';
 import { type ControllersOptions, startControllers } from './start.ts';
 
 /** For tests: the API in memory, all controllers, and a kubelet that makes every bound pod Ready and ends deleted ones at once. */
@@ -12,10 +12,8 @@ export class TestCluster implements AsyncDisposable {
   readonly api = new FakeApi();
   readonly errors: string[] = [];
   readonly options: ControllersOptions;
-  /** Pods for which this is false stay Pending. */
-  becomesReady: (pod: Pod) => boolean = () => true;
   #controllers: ReturnType<typeof startControllers> | undefined;
-  readonly #kubelet: Informer<Pod>;
+  readonly #kubelet: FakeKubelet;
   #nextIp = 1;
 
   constructor(options: Partial<ControllersOptions> = {}) {
@@ -27,12 +25,7 @@ export class TestCluster implements AsyncDisposable {
       onError: (controller, name, error) => this.errors.push(`${controller} ${name}: ${error.message}`),
       ...options,
     };
-    this.#kubelet = new Informer(this.api, Pods, {
-      onChange: (changes) => {
-        for (const { type, object } of changes) if (type !== 'deleted') void this.#run(object);
-      },
-    });
-    this.#kubelet.start();
+    this.#kubelet = new FakeKubelet(this.api);
   }
 
   /** @param api by which the controllers reach the model; itself unless said */
@@ -49,8 +42,13 @@ export class TestCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#controllers?.stop();
-    this.#kubelet.stop();
+    this.#kubelet[Symbol.dispose]();
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** Pods for which this is false stay Pending. */
+  set becomesReady(test: (pod: Pod) => boolean) {
+    this.#kubelet.becomesReady = test;
   }
 
   async addNode(name: string, change: (node: Node) => void = () => {}): Promise<Node> {
@@ -66,35 +64,9 @@ export class TestCluster implements AsyncDisposable {
     return this.api.create(Nodes, node);
   }
 
-  async #run(pod: Pod): Promise<void> {
-    const { name, namespace, uid } = pod.metadata;
-    try {
-      if (!pod.spec?.nodeName) return;
-      if (isDeleting(pod)) await this.api.delete(Pods, name, namespace, { gracePeriodSeconds: 0, preconditions: { uid: uid! } });
-      else if (pod.status?.phase === 'Pending' && this.becomesReady(pod)) {
-        const n = this.#nextIp++;
-        const ips = [`10.244.${n >> 8}.${n & 255}`, `fd00:10:244::${n.toString(16)}`];
-        const now = kubeTime(Date.now());
-        const ready = [
-          { type: 'Ready', status: 'True', lastTransitionTime: now },
-          { type: 'ContainersReady', status: 'True', lastTransitionTime: now },
-        ];
-        const status = {
-          phase: 'Running',
-          conditions: [...(pod.status?.conditions ?? []), ...ready],
-          podIP: ips[0],
-          podIPs: ips.map((ip) => ({ ip })),
-        };
-        await this.api.update(Pods, { ...pod, status }, { subresource: 'status' });
-      }
-    } catch {
-      // Somebody else wrote first: the change of that comes by too.
-    }
-  }
-
   /** Lets the kubelet look again at every pod. */
   wakeKubelet(): void {
-    for (const pod of this.#kubelet.list()) void this.#run(pod);
+    this.#kubelet.wake();
   }
 }
 
