@@ -135,7 +135,7 @@ export class Attacher implements Disposable {
     const first = this.#tryLink(pod, ns, items, podIndex);
     if (!first) return podIndex;
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
-    if (!isExists(first) && first.errno !== 'EBUSY') throw first;
+    if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
     // Something has a name or a number that was meant for the new link: look what, and try once more.
     if (inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
     // The caller makes sure that no other pod has this name: it is a link of a former attachment that the reaper has not come to.
@@ -174,12 +174,17 @@ export class Attacher implements Disposable {
   #deleteElsewhere(hostLink: string, items: readonly Item[]): void {
     const elsewhere = items.filter((item) => (item.kind === 'route' || item.kind === 'neighbour') && item.link !== hostLink);
     if (elsewhere.length === 0) return;
+    // Looked up beforehand: a batch and a request cannot be under way at once.
+    const names = new Set(elsewhere.flatMap((item) => ('link' in item && item.link !== undefined ? [item.link] : [])));
+    const indexes = new Map(Array.from(names, (name) => [name, this.#rt.link(name)?.index]));
     const errors = this.#rt.tryBatch((batch) => {
       for (const item of elsewhere) {
-        if (item.kind === 'route') batch.deleteRoute({ ...item, link: undefined, protocol: routeProtocol.podnet });
-        if (item.kind !== 'neighbour') continue;
-        const link = this.#rt.link(item.link)?.index;
-        if (link !== undefined) batch.deleteNeighbour({ link, address: item.address });
+        if (item.kind === 'route') {
+          const { destination, type, table } = item;
+          batch.deleteRoute({ destination, type, table, protocol: routeProtocol.podnet });
+        }
+        const link = item.kind === 'neighbour' ? indexes.get(item.link) : undefined;
+        if (item.kind === 'neighbour' && link !== undefined) batch.deleteNeighbour({ link, address: item.address });
       }
     });
     throwFirst(errors);
