@@ -63,14 +63,14 @@ function exchangeUdp(upstream: Upstream, question: Question, { netns, timeoutMs,
       // What does not answer this question was not asked for: the right answer may still come.
       if (message) end(message);
     });
+    // Before bind, which tells of itself at once when it is given a descriptor.
+    socket.once('listening', () => socket.connect(port, String(address)));
+    socket.once('connect', () => socket.send(request));
     try {
       socket.bind({ fd: bindUdp(netns, IpAddr.unspecified(address.family), 0), exclusive: true });
     } catch (error) {
       fail(error as NodeJS.ErrnoException);
-      return;
     }
-    socket.once('listening', () => socket.connect(port, String(address)));
-    socket.once('connect', () => socket.send(request));
   });
 }
 
