@@ -44,7 +44,6 @@ export class DatagramBatch {
   /** Room for answers: the next begins at `replyAt()`. */
   readonly reply: Buffer;
   readonly #in: Buffer;
-  readonly #out: Buffer;
   readonly #words: Uint32Array;
   readonly #outWords: Uint32Array;
   readonly #outIovecs: Uint32Array;
@@ -70,8 +69,8 @@ export class DatagramBatch {
     }
     this.#in = headers(count, this.#names, this.request, receiveBytes, this.#controls);
     const out = headers(count, this.#outNames, this.reply, sendBytes, this.#outControls);
-    this.#out = out;
     this.#words = new Uint32Array(this.#in.buffer);
+    // Also keeps the headers' memory alive, as the address below does not.
     this.#outWords = new Uint32Array(out.buffer);
     this.#outIovecs = this.#outWords.subarray((count * header.length) >> 2);
     this.#outAddresses = Array.from({ length: count }, (_, i) => addressOf(out) + BigInt(i * header.length));

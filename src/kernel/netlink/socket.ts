@@ -277,6 +277,12 @@ function configure(fd: number, options: NetlinkOptions): void {
   const timeout = Buffer.alloc(16);
   timeout.writeBigInt64LE(replyTimeoutS, 0);
   check('SO_RCVTIMEO', sys.setsockopt(fd, solSocket, soRcvtimeo, timeout, 16));
+  if (options.groups) {
+    // struct sockaddr_nl with address 0, for which the kernel puts one in. Multicast leaves sockets without an address out.
+    const address = Buffer.alloc(12);
+    address.writeUInt16LE(afNetlink, 0);
+    check('bind a netlink socket', sys.bind(fd, address, 12));
+  }
   for (const group of options.groups ?? [])
     check(`join netlink group ${group}`, set(solNetlink, netlinkOption.addMembership, group));
 }

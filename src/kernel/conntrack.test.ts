@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IpAddr } from '../net/ip.ts';
+import { run } from '../testing/judge.ts';
+import { TestWorld } from '../testing/netns.ts';
+import { needsRoot } from '../testing/root.ts';
+import { Conntrack, type ConntrackEntry } from './conntrack.ts';
+
+const insert = (path: string, protocol: string, ...more: string[]): string =>
+  run(path, 'conntrack', '-I', '-p', protocol, '-t', '600', ...more);
+
+function fill(world: TestWorld) {
+  const { path, ns } = world.namespace('a');
+  const ports = ['--sport', '4000', '--dport', '53'];
+  insert(path, 'udp', '-s', '10.0.0.1', '-d', '10.96.0.10', ...ports, '--dst-nat', '10.244.0.5', '--mark', '7');
+  insert(path, 'udp', '-s', '10.0.0.2', '-d', '10.96.0.10', ...ports);
+  insert(path, 'udp', '-s', 'fd00::1', '-d', 'fd00:10::a', ...ports);
+  insert(path, 'tcp', '-s', '10.0.0.1', '-d', '10.96.0.1', '--sport', '4000', '--dport', '443', '--state', 'ESTABLISHED');
+  const icmp = ['--icmp-type', '8', '--icmp-code', '0', '--icmp-id', '1234'];
+  insert(path, 'icmp', '-s', '10.0.0.1', '-d', '10.0.0.2', ...icmp);
+  return { path, table: Conntrack.open(ns) };
+}
+
+const print = ({ original, reply }: ConntrackEntry): string => {
+  const side = (t: typeof original) =>
+    `${t.source}:${t.sourcePort ?? t.icmp?.id}>${t.destination}:${t.destinationPort ?? t.icmp?.type}`;
+  return `${original.protocol} ${side(original)} ${side(reply)}`;
+};
+
+test('connections of both families are listed as conntrack made them, and filtered', needsRoot, () => {
+  using world = new TestWorld('conntrack');
+  const filled = fill(world);
+  using table = filled.table;
+  assert.deepEqual(table.list().map(print).sort(), [
+    'icmp 10.0.0.1:1234>10.0.0.2:8 10.0.0.2:1234>10.0.0.1:0',
+    'tcp 10.0.0.1:4000>10.96.0.1:443 10.96.0.1:443>10.0.0.1:4000',
+    'udp 10.0.0.1:4000>10.96.0.10:53 10.244.0.5:53>10.0.0.1:4000',
+    'udp 10.0.0.2:4000>10.96.0.10:53 10.96.0.10:53>10.0.0.2:4000',
+    'udp fd00::1:4000>fd00:10::a:53 fd00:10::a:53>fd00::1:4000',
+  ]);
+  const vip = IpAddr.parse('10.96.0.10');
+  assert.equal(table.list({ family: 'ipv6' }).length, 1);
+  assert.equal(table.list({ protocol: 'udp', originalDestination: vip, originalDestinationPort: 53 }).length, 2);
+  const [one] = table.list({ replySource: IpAddr.parse('10.244.0.5') });
+  assert.deepEqual([one?.mark, one?.zone, one?.status.includes('dnat')], [7, 0, true]);
+  assert.ok(one!.timeoutS > 500 && one!.timeoutS <= 600);
+  assert.equal(table.list({ protocol: 'tcp' })[0]?.tcpState, 'established');
+});
+
+test('a connection is deleted alone, a second time is no error, and a new one with the same tuple is left', needsRoot, () => {
+  using world = new TestWorld('conntrack');
+  const filled = fill(world);
+  using table = filled.table;
+  const count = (): number => run(filled.path, 'conntrack', '-L', '-f', 'ipv4', '-p', 'udp').split('\n').filter(Boolean).length;
+  assert.equal(count(), 2);
+  const [entry] = table.list({ originalSource: IpAddr.parse('10.0.0.2'), protocol: 'udp' });
+  assert.equal(table.delete(entry!), true);
+  assert.equal(count(), 1);
+  assert.equal(table.delete(entry!), false);
+  insert(filled.path, 'udp', '-s', '10.0.0.2', '-d', '10.96.0.10', '--sport', '4000', '--dport', '53');
+  assert.equal(table.delete({ ...entry!, id: (entry!.id ^ 1) >>> 0 }), false);
+  assert.equal(count(), 2);
+  assert.equal(table.deleteAll([...table.list(), entry!]), 5);
+  assert.deepEqual(table.list(), []);
+});

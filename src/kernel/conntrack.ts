@@ -1,0 +1,239 @@
+import type { Family, IpAddr } from '../net/ip.ts';
+import { ipv4Addr, ipv6Addr } from '../wire/addresses.ts';
+import { attrs, nested } from '../wire/attributes.ts';
+import type { Infer, InferInput } from '../wire/codec.ts';
+import { message } from '../wire/message.ts';
+import { be16, be32, be64, u8 } from '../wire/scalars.ts';
+import { struct } from '../wire/struct.ts';
+import { isNotFound } from './errors.ts';
+import type { NetlinkBatch } from './netlink/batch.ts';
+import { netlinkNetfilter } from './netlink/constants.ts';
+import { NetlinkSocket } from './netlink/socket.ts';
+import type { NetNs } from './netns.ts';
+import { bits, familyNumber, familyOf, named } from './rtnetlink/names.ts';
+
+// include/uapi/linux/netfilter/nfnetlink_conntrack.h; network byte order
+
+/** IPPROTO_… */
+const ipProtocol = named(u8, { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 });
+
+/** CTA_TUPLE_…: CTA_IP and CTA_PROTO */
+const tupleAttrs = attrs({
+  ip: [1, nested(attrs({ src4: [1, ipv4Addr], dst4: [2, ipv4Addr], src6: [3, ipv6Addr], dst6: [4, ipv6Addr] }))],
+  proto: [
+    2,
+    nested(
+      attrs({
+        protocol: [1, ipProtocol],
+        sourcePort: [2, be16],
+        destinationPort: [3, be16],
+        icmpId: [4, be16],
+        icmpType: [5, u8],
+        icmpCode: [6, u8],
+        icmpv6Id: [7, be16],
+        icmpv6Type: [8, u8],
+        icmpv6Code: [9, u8],
+      }),
+    ),
+  ],
+  zone: [3, be16],
+});
+
+/** CTA_PROTOINFO_TCP_STATE: TCP_CONNTRACK_… */
+const tcpState = named(u8, {
+  none: 0,
+  'syn-sent': 1,
+  'syn-received': 2,
+  established: 3,
+  'fin-wait': 4,
+  'close-wait': 5,
+  'last-ack': 6,
+  'time-wait': 7,
+  close: 8,
+  'syn-sent2': 9,
+});
+
+const counters = attrs({ packets: [1, be64], bytes: [2, be64] });
+
+/** CTA_… */
+const conntrackAttrs = attrs({
+  original: [1, nested(tupleAttrs)],
+  reply: [2, nested(tupleAttrs)],
+  status: [3, be32],
+  protocolInfo: [4, nested(attrs({ tcp: [1, nested(attrs({ state: [1, tcpState] }))] }))],
+  timeout: [7, be32],
+  mark: [8, be32],
+  originalCounters: [9, nested(counters)],
+  replyCounters: [10, nested(counters)],
+  id: [12, be32],
+  zone: [18, be16],
+});
+
+/** struct nfgenmsg */
+const nfgenmsg = struct({ family: u8, version: u8, resource: be16 });
+const subsystem = 1 << 8;
+const conntrack = message(subsystem | 0, nfgenmsg, conntrackAttrs); // IPCTNL_MSG_CT_NEW
+const getConntrack = subsystem | 1;
+const deleteConntrack = subsystem | 2;
+
+/** IPS_… (nf_conntrack_common.h) */
+const statusBits = bits({
+  expected: 1,
+  'seen-reply': 1 << 1,
+  assured: 1 << 2,
+  confirmed: 1 << 3,
+  snat: 1 << 4,
+  dnat: 1 << 5,
+  dying: 1 << 9,
+  offload: 1 << 14,
+});
+
+export type ConntrackStatus = ReturnType<typeof statusBits.read>[number];
+export type ConntrackProtocol = Infer<typeof ipProtocol>;
+
+/** One direction of a connection: what packets of it look like before translation. */
+export interface Tuple {
+  source: IpAddr;
+  destination: IpAddr;
+  protocol: ConntrackProtocol;
+  /** TCP, UDP, SCTP */
+  sourcePort?: number;
+  destinationPort?: number;
+  /** ICMP echo */
+  icmp?: { id: number; type: number; code: number };
+}
+
+/** A connection that the kernel tracks. Translation shows in `reply`: with DNAT its source is where the packets really went. */
+export interface ConntrackEntry {
+  family: Family;
+  original: Tuple;
+  reply: Tuple;
+  status: readonly ConntrackStatus[];
+  timeoutS: number;
+  mark: number;
+  zone: number;
+  /** Tells it from a later one with the same tuple. */
+  id: number;
+  tcpState?: Infer<typeof tcpState>;
+  /** original and reply direction; only with net.netfilter.nf_conntrack_acct */
+  packets?: readonly [bigint, bigint];
+  bytes?: readonly [bigint, bigint];
+}
+
+export interface ConntrackFilter {
+  family?: Family;
+  protocol?: ConntrackProtocol;
+  originalSource?: IpAddr;
+  originalDestination?: IpAddr;
+  originalDestinationPort?: number;
+  replySource?: IpAddr;
+  replyDestination?: IpAddr;
+}
+
+/** The connection table of one network namespace. */
+export class Conntrack implements Disposable {
+  readonly #socket: NetlinkSocket;
+
+  private constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  static open(ns?: NetNs): Conntrack {
+    return new Conntrack(NetlinkSocket.open(netlinkNetfilter, ns, { sendBufferBytes: 8 << 20, receiveBufferBytes: 8 << 20 }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+
+  /** A connection that comes or goes while the table is read may be in the list or not. */
+  list(filter: ConntrackFilter = {}): ConntrackEntry[] {
+    const write = (batch: NetlinkBatch): void => conntrack.body.encode(batch, { family: familyNumber(filter.family) });
+    return this.#socket.dump(getConntrack, write, 'list conntrack', (type, reader) => {
+      if (type !== conntrack.type) return undefined;
+      const entry = entryOf(conntrack.body.decode(reader));
+      return entry && matches(entry, filter) ? entry : undefined;
+    });
+  }
+
+  /** @returns false when it was gone already */
+  delete(entry: Pick<ConntrackEntry, 'original' | 'zone' | 'id'>): boolean {
+    return this.deleteAll([entry]) === 1;
+  }
+
+  /** Deletes many with one system call. @returns how many were still there */
+  deleteAll(entries: readonly Pick<ConntrackEntry, 'original' | 'zone' | 'id'>[]): number {
+    const batch = this.#socket.batch();
+    for (const { original, zone, id } of entries) {
+      const family = familyNumber(original.source.family);
+      batch.begin(deleteConntrack);
+      conntrack.body.encode(batch, { family, original: tupleAttributes(original), zone: zone || undefined, id });
+      batch.end();
+    }
+    const errors = this.#socket.exchange(batch, (index) => `delete conntrack ${JSON.stringify(entries[index]?.original)}`);
+    for (const error of errors.values()) if (!isNotFound(error)) throw error;
+    return entries.length - errors.size;
+  }
+}
+
+function matches({ original, reply }: ConntrackEntry, filter: ConntrackFilter): boolean {
+  const same = (wanted: IpAddr | undefined, address: IpAddr): boolean => !wanted || wanted.equals(address);
+  return (
+    (filter.protocol === undefined || original.protocol === filter.protocol) &&
+    (filter.originalDestinationPort === undefined || original.destinationPort === filter.originalDestinationPort) &&
+    same(filter.originalSource, original.source) &&
+    same(filter.originalDestination, original.destination) &&
+    same(filter.replySource, reply.source) &&
+    same(filter.replyDestination, reply.destination)
+  );
+}
+
+function tupleAttributes(tuple: Tuple): InferInput<typeof tupleAttrs> {
+  const { source, destination, protocol, sourcePort, destinationPort, icmp } = tuple;
+  const ipv4 = source.family === 'ipv4';
+  const echo = ipv4
+    ? { icmpId: icmp?.id, icmpType: icmp?.type, icmpCode: icmp?.code }
+    : { icmpv6Id: icmp?.id, icmpv6Type: icmp?.type, icmpv6Code: icmp?.code };
+  return {
+    ip: ipv4 ? { src4: source, dst4: destination } : { src6: source, dst6: destination },
+    proto: { protocol, sourcePort, destinationPort, ...echo },
+  };
+}
+
+function tupleOf(got: Infer<typeof tupleAttrs> | undefined): Tuple | undefined {
+  const source = got?.ip?.src4 ?? got?.ip?.src6;
+  const destination = got?.ip?.dst4 ?? got?.ip?.dst6;
+  const proto = got?.proto;
+  if (!source || !destination || !proto) return undefined;
+  const tuple: Tuple = { source, destination, protocol: proto.protocol ?? '#0' };
+  if (proto.sourcePort !== undefined) tuple.sourcePort = proto.sourcePort;
+  if (proto.destinationPort !== undefined) tuple.destinationPort = proto.destinationPort;
+  const id = proto.icmpId ?? proto.icmpv6Id;
+  if (id !== undefined)
+    tuple.icmp = { id, type: proto.icmpType ?? proto.icmpv6Type ?? 0, code: proto.icmpCode ?? proto.icmpv6Code ?? 0 };
+  return tuple;
+}
+
+function entryOf(got: Infer<typeof conntrack.body>): ConntrackEntry | undefined {
+  const family = familyOf(got.family);
+  const original = tupleOf(got.original);
+  const reply = tupleOf(got.reply);
+  if (!family || !original || !reply) return undefined;
+  const entry: ConntrackEntry = {
+    family,
+    original,
+    reply,
+    status: statusBits.read(got.status ?? 0),
+    timeoutS: got.timeout ?? 0,
+    mark: got.mark ?? 0,
+    zone: got.zone ?? 0,
+    id: got.id ?? 0,
+    tcpState: got.protocolInfo?.tcp?.state,
+  };
+  const { originalCounters: a, replyCounters: b } = got;
+  if (a && b) {
+    entry.packets = [a.packets ?? 0n, b.packets ?? 0n];
+    entry.bytes = [a.bytes ?? 0n, b.bytes ?? 0n];
+  }
+  return entry;
+}

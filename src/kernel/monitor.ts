@@ -1,0 +1,193 @@
+import { Reader } from '../wire/reader.ts';
+import { errnoName } from './errors.ts';
+import { netlinkNetfilter, netlinkRoute, nlmsgHeaderLength } from './netlink/constants.ts';
+import { NetlinkSocket } from './netlink/socket.ts';
+import type { NetNs } from './netns.ts';
+import { watchDatagrams } from './readiness.ts';
+import { type Address, addressOf, newAddress, rtmDelAddress } from './rtnetlink/addresses.ts';
+import { newLink, rtmDelLink } from './rtnetlink/link-tables.ts';
+import { type Link, linkOf } from './rtnetlink/links.ts';
+import { addressFamily } from './rtnetlink/names.ts';
+import { type Fdb, fdbOf, type Neighbour, neighbourOf, newNeighbour, rtmDelNeighbour } from './rtnetlink/neighbours.ts';
+import { type ListedRoute, newRoute, routeOf, rtmDelRoute } from './rtnetlink/routes.ts';
+import { sockaddrLength } from './sockaddr.ts';
+import { msgDontwait } from './socket-options.ts';
+import { errno, nativeBuffer, sys } from './sys.ts';
+
+/** RTNLGRP_… (include/uapi/linux/rtnetlink.h) */
+const routeGroups = {
+  links: [1],
+  neighbours: [3],
+  addresses: [5, 9],
+  routes: [7, 11],
+} as const;
+
+/** NFNLGRP_… (include/uapi/linux/netfilter/nfnetlink.h) */
+const netfilterGroups = { conntrackNew: 1, conntrackUpdate: 2, conntrackDestroy: 3, nftables: 7 } as const;
+
+export type RouteTopic = keyof typeof routeGroups;
+
+export type RouteEvent =
+  | { topic: 'links'; change: 'new' | 'delete'; link: Link }
+  | { topic: 'addresses'; change: 'new' | 'delete'; address: Address }
+  | { topic: 'routes'; change: 'new' | 'delete'; route: ListedRoute }
+  | { topic: 'neighbours'; change: 'new' | 'delete'; neighbour: Neighbour }
+  | { topic: 'fdb'; change: 'new' | 'delete'; fdb: Fdb };
+
+export interface MonitorHandler<E> {
+  onEvent(event: E): void;
+  /** Events were lost: read everything anew. Watching goes on. */
+  onResync(): void;
+}
+
+/** What a watch costs: one descriptor and libuv's attention, no thread. It keeps the process alive until `unref` or dispose. */
+export interface Monitor extends Disposable {
+  unref(): void;
+}
+
+export interface MonitorOptions {
+  /**
+   * How much may wait unread; by default enough for a burst of some ten thousand events while the process is busy. When half of it is full the
+   * kernel makes whoever causes further events yield after each (netlink_broadcast), so that a small buffer slows down writers.
+   */
+  receiveBufferBytes?: number;
+}
+
+const defaultReceiveBufferBytes = 16 << 20;
+
+function routeEvent(type: number, reader: Reader): RouteEvent | undefined {
+  const change = (deletion: number): 'new' | 'delete' => (type === deletion ? 'delete' : 'new');
+  switch (type) {
+    case newLink.type:
+    case rtmDelLink: {
+      const message = newLink.body.decode(reader);
+      // Bridges tell of their ports with AF_BRIDGE messages of another shape; the link's own follow.
+      return message.family === addressFamily.bridge
+        ? undefined
+        : { topic: 'links', change: change(rtmDelLink), link: linkOf(message) };
+    }
+    case newAddress.type:
+    case rtmDelAddress:
+      return { topic: 'addresses', change: change(rtmDelAddress), address: addressOf(newAddress.body.decode(reader)) };
+    case newRoute.type:
+    case rtmDelRoute: {
+      const route = routeOf(newRoute.body.decode(reader));
+      return route && { topic: 'routes', change: change(rtmDelRoute), route };
+    }
+    case newNeighbour.type:
+    case rtmDelNeighbour: {
+      const message = newNeighbour.body.decode(reader);
+      if (message.family === addressFamily.bridge) {
+        const fdb = fdbOf(message);
+        return fdb && { topic: 'fdb', change: change(rtmDelNeighbour), fdb };
+      }
+      const neighbour = neighbourOf(message);
+      return neighbour && { topic: 'neighbours', change: change(rtmDelNeighbour), neighbour };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * Throws away what waits in a socket that has overrun. Until its queue has been empty once, the kernel drops every further event without another
+ * sign (NETLINK_S_CONGESTED, net/netlink/af_netlink.c), so state read before that moment could miss a change for good.
+ */
+function drain(fd: number): void {
+  const buffer = nativeBuffer(1);
+  const name = nativeBuffer(sockaddrLength);
+  for (;;) {
+    const length = Buffer.from([sockaddrLength, 0, 0, 0]);
+    if (sys.recvfrom(fd, buffer, buffer.length, msgDontwait, name, length) >= 0) continue;
+    const error = errnoName(errno());
+    if (error !== 'ENOBUFS' && error !== 'EINTR') return;
+  }
+}
+
+/** Calls back for each netlink message of the groups. */
+function watchGroups(
+  ns: NetNs | undefined,
+  protocol: number,
+  groups: readonly number[],
+  onMessage: (type: number, reader: Reader) => void,
+  onResync: () => void,
+  { receiveBufferBytes = defaultReceiveBufferBytes }: MonitorOptions = {},
+): Monitor {
+  const socket = NetlinkSocket.open(protocol, ns, { groups, receiveBufferBytes });
+  let disposed = false;
+  const each = (datagram: Buffer): void => {
+    for (let at = 0; at + nlmsgHeaderLength <= datagram.length && !disposed; ) {
+      const size = datagram.readUInt32LE(at);
+      if (size < nlmsgHeaderLength || at + size > datagram.length) {
+        onResync();
+        return;
+      }
+      onMessage(datagram.readUInt16LE(at + 4), new Reader(datagram, at + nlmsgHeaderLength, at + size));
+      at += (size + 3) & ~3;
+    }
+  };
+  try {
+    // Whatever error is pending (ENOBUFS), something may have been missed.
+    const onError = (): void => {
+      drain(socket.fd);
+      onResync();
+    };
+    const watch = watchDatagrams(socket.fd, { onDatagram: each, onError });
+    return {
+      unref: () => watch.unref(),
+      [Symbol.dispose](): void {
+        disposed = true;
+        watch[Symbol.dispose]();
+        socket[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Watches links, addresses, routes, neighbours (forwarding entries come with the latter) of a namespace. What a process does itself is told as well.
+ * Read the state after opening the watch, so that nothing falls between.
+ */
+export function watchRoute(
+  ns: NetNs | undefined,
+  topics: readonly RouteTopic[],
+  handler: MonitorHandler<RouteEvent>,
+  options?: MonitorOptions,
+): Monitor {
+  const groups = topics.flatMap((topic) => routeGroups[topic]);
+  const onMessage = (type: number, reader: Reader): void => {
+    const event = routeEvent(type, reader);
+    if (event) handler.onEvent(event);
+  };
+  return watchGroups(ns, netlinkRoute, groups, onMessage, () => handler.onResync(), options);
+}
+
+/** A change of any nftables table, by anybody: the generation that came of it. */
+export interface NftablesEvent {
+  generation: number;
+  processId?: number;
+  processName?: string;
+}
+
+const nftNewGeneration = (10 << 8) | 15;
+
+/** Tells once for each transaction on nftables, when it is committed. */
+export function watchNftables(ns: NetNs | undefined, handler: MonitorHandler<NftablesEvent>): Monitor {
+  const onMessage = (type: number, reader: Reader): void => {
+    if (type !== nftNewGeneration) return;
+    const event: NftablesEvent = { generation: 0 };
+    // struct nfgenmsg, then NFTA_GEN_…; network byte order
+    reader.skip(4).eachAttribute((attribute, value) => {
+      if (attribute === 1) event.generation = value.be32();
+      if (attribute === 2) event.processId = value.be32();
+      if (attribute === 3) event.processName = value.cstring();
+    });
+    handler.onEvent(event);
+  };
+  return watchGroups(ns, netlinkNetfilter, [netfilterGroups.nftables], onMessage, () => handler.onResync());
+}
+
+export { netfilterGroups, watchGroups };
