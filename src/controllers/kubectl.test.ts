@@ -128,6 +128,35 @@ const suite = (tool: Tool): void => {
     assert.equal(sets.filter((line) => / 5 +5 +5 /.test(line)).length, 1, 'only the last template has pods');
   });
 
+  test('DaemonSets: a pod on each node, rollout status, set image, history, undo, restart', options, async () => {
+    const { ok } = await inNamespace('daemons');
+    const { spec, metadata } = JSON.parse(manifest('agent', 0));
+    const daemon = {
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata,
+      spec: { selector: spec.selector, template: spec.template },
+    };
+    await ok('apply -f -', JSON.stringify(daemon));
+    const status = () => ok('rollout status ds/agent --timeout=30s');
+    assert.match(await status(), /successfully rolled out/);
+    assert.match(await ok('get ds'), /agent +3 +3 +3 +3 +3 +<none>/);
+    const nodes = await ok('get pods --sort-by=.spec.nodeName -o jsonpath={.items[*].spec.nodeName}');
+    assert.equal(nodes, 'node-1 node-2 node-3');
+    await ok('set image ds/agent main=v2');
+    await status();
+    assert.equal(await ok('get pods -o jsonpath={.items[*].spec.containers[0].image}'), 'v2 v2 v2');
+    assert.match(await ok('rollout history ds/agent'), /^1 .*\n2 /m);
+    await ok('rollout undo ds/agent');
+    await status();
+    assert.equal(await ok('get pods -o jsonpath={.items[*].spec.containers[0].image}'), 'v1 v1 v1');
+    await ok('rollout restart ds/agent');
+    await status();
+    assert.match(await ok('describe ds agent'), /Desired Number of Nodes Scheduled: 3.*SuccessfulCreate/s);
+    await ok('delete ds agent --cascade=foreground --timeout=30s');
+    assert.equal(await ok('get pods -o name'), '');
+  });
+
   test('wait for conditions, for deletion and for values', options, async () => {
     const { ok, fails } = await inNamespace('waits');
     await ok('apply -f -', manifest('web', 2));

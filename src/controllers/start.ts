@@ -2,6 +2,7 @@ import type { Api, Resource } from '../kube/api.ts';
 import { allResources } from '../kube/resources.ts';
 import { type ClusterDnsOptions, clusterDnsController } from './cluster-dns.ts';
 import { type Context, type Running, SharedInformers } from './context.ts';
+import { daemonSetController } from './daemonset/controller.ts';
 import { deploymentController } from './deployment/controller.ts';
 import { endpointsController } from './endpoints/legacy-controller.ts';
 import { mirroringControllerOf } from './endpoints/mirror-controller.ts';
@@ -34,6 +35,7 @@ const controllers: Record<string, (context: Context, options: ControllersOptions
   'replicaset-controller': replicaSetController,
   'replicationcontroller-controller': replicationController,
   'deployment-controller': deploymentController,
+  'daemonset-controller': daemonSetController,
   'endpointslice-controller': (context, options) => endpointSliceController(context, options.maxEndpointsPerSlice),
   'endpoints-controller': endpointsController,
   'endpointslice-mirroring-controller': mirroringControllerOf,
