@@ -37,6 +37,7 @@ export interface Sys {
   read(fd: number, data: Pointer, length: number): number;
   write(fd: number, data: Pointer, length: number): number;
   dup3(from: number, to: number, flags: number): number;
+  pipe2(pair: Pointer, flags: number): number;
   fcntl(fd: number, command: number, argument: number): number;
   flock(fd: number, operation: number): number;
   /** With a pointer to a structure. */
@@ -96,6 +97,7 @@ const signatures: Record<keyof Sys, readonly [result: 'int' | 'long', parameters
   read: ['long', 'ipn'],
   write: ['long', 'ipn'],
   dup3: ['int', 'iii'],
+  pipe2: ['int', 'pi'],
   fcntl: ['int', 'iin'],
   flock: ['int', 'ii'],
   ioctl: ['int', 'inp'],
