@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import http from 'node:http';
 import { test } from 'node:test';
 import { existsSync } from 'node:fs';
@@ -126,6 +128,34 @@ test('a port that is taken is said, and nothing stays open; with reusePort two s
   assert.ok(counted(first) > 0 && counted(second) > 0);
   await second.close();
   for (let i = 0; i < 20; i++) assert.equal((await askUdp(port, question(webName))).rcode, 'NOERROR');
+});
+
+test('two processes share the port; the one that is told to close ends by itself, and the other answers all', async () => {
+  const api = await cluster();
+  await using server = await FakeServer.listen(api);
+  await using dns = await startDns({ ...base, reusePort: true }, { api, log: quiet });
+  await dns.ready;
+  const port = portOf(dns);
+  const child = fork(new URL('./testkit/second.js', import.meta.url), [server.url, JSON.stringify({ ...base, port, reusePort: true })]);
+  try {
+    assert.equal((await once(child, 'message'))[0], 'ready');
+    const countOfChild = async (): Promise<number> => {
+      child.send('count');
+      return ((await once(child, 'message')) as [number])[0];
+    };
+    let theirs = 0;
+    for (let i = 0; i < 500 && theirs === 0; i++) {
+      await askUdp(port, question(webName));
+      theirs = await countOfChild();
+    }
+    assert.ok(theirs > 0, 'the second process got none of 500 questions');
+    const exited = once(child, 'exit');
+    child.send('close');
+    assert.deepEqual(await exited, [0, null], 'nothing is left open that would keep it');
+    for (let i = 0; i < 20; i++) assert.equal((await askUdp(port, question(webName))).rcode, 'NOERROR');
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
 /** A node with the cluster DNS addresses on no interface, only a `local` route, and a client beside it. */
