@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Prefix } from '../net/prefix.ts';
+import { needsRoot } from '../testing/root.ts';
+import { failureLines, type Report, reportText, type VerifyOptions, verify } from './index.ts';
+import { nft, SmallCluster } from './testkit/cluster.ts';
+
+const limits = { timeoutMs: 4000 };
+/** What is broken is waited for; nothing else is. */
+const short = { limits: { timeoutMs: 500 } };
+
+/** `ipv4 udp pod-pod` for each check that failed. */
+const broken = (report: Report): string[] =>
+  report.checks.filter((check) => check.failed > 0).map((check) => `${check.family} ${check.protocol} ${check.id}`);
+
+const check = async (world: SmallCluster, options: VerifyOptions = { limits }): Promise<Report> => verify(world.input, options);
+
+test('a cluster that keeps the network model passes every check, in both families', needsRoot, async () => {
+  using world = new SmallCluster();
+  const report = await check(world);
+  assert.deepEqual(failureLines(report), []);
+  assert.equal(report.ok, true);
+  const tried = new Map(report.checks.map((c) => [`${c.family} ${c.protocol} ${c.id}`, c.attempted]));
+  for (const family of ['ipv4', 'ipv6']) {
+    for (const protocol of ['tcp', 'udp', 'icmp']) {
+      assert.equal(tried.get(`${family} ${protocol} pod-pod`), 6);
+      assert.equal(tried.get(`${family} ${protocol} node-pod`), 6);
+      assert.equal(tried.get(`${family} ${protocol} pod-outside`), 3);
+      assert.equal(tried.get(`${family} ${protocol} pod-hostnet`), 3);
+    }
+    assert.equal(tried.get(`${family} udp pod-pod-fragments`), 6);
+    assert.equal(tried.get(`${family} icmp pod-pod-mtu`), 6);
+    assert.equal(tried.get(`${family} icmp pod-too-big`), 3);
+  }
+  assert.match(reportText(report), /The network keeps its word/);
+});
+
+test('NM7: masqueraded traffic between pods is found, and named', needsRoot, async () => {
+  using world = new SmallCluster();
+  nft(world.n1, 'add rule inet out post ip daddr 10.244.2.0/24 masquerade');
+  const report = await check(world, { limits, families: ['ipv4'] });
+  assert.equal(report.ok, false);
+  const ids = [
+    'ipv4 tcp pod-pod',
+    'ipv4 udp pod-pod',
+    'ipv4 udp pod-pod-fragments',
+    'ipv4 icmp pod-pod',
+    'ipv4 icmp pod-pod-mtu',
+  ];
+  assert.deepEqual(broken(report), ids);
+  const [pods] = report.checks;
+  assert.equal(pods!.failed, 2);
+  const [first] = pods!.failures;
+  assert.equal(first!.seen, 'source 172.16.0.1');
+  assert.equal(first!.why, 'that is node n1: masqueraded');
+});
+
+test('UDP that is dropped is found, and nothing else', needsRoot, async () => {
+  using world = new SmallCluster();
+  nft(
+    world.n2,
+    'add table inet t; add chain inet t f { type filter hook forward priority 0; }',
+    'add rule inet t f ip daddr 10.244.2.2 udp length < 200 drop',
+  );
+  const report = await check(world, { ...short, families: ['ipv4'] });
+  // Small answers to a datagram in fragments are dropped as well when c asked.
+  const all = ['pod-pod', 'pod-pod-fragments', 'node-pod', 'pod-node', 'hostnet-pod', 'pod-hostnet', 'pod-outside'];
+  for (const id of broken(report))
+    assert.ok(
+      all.some((name) => id.startsWith(`ipv4 udp ${name}`)),
+      id,
+    );
+  const pods = report.checks.find((c) => c.id === 'pod-pod' && c.protocol === 'udp')!;
+  assert.equal(pods.failed, 4);
+  const whys = pods.failures.map((failure) => failure.why).join('\n');
+  assert.match(whys, /the datagram never arrived/);
+  assert.match(whys, /the datagram arrived \(from 10\.244\.2\.2\), its answer was lost/);
+});
+
+test('fragments that are dropped are found by the large datagrams alone', needsRoot, async () => {
+  using world = new SmallCluster();
+  // Before connection tracking puts them together.
+  nft(
+    world.n1,
+    'add table ip t; add chain ip t p { type filter hook prerouting priority -450; }',
+    'add rule ip t p iifname to-n2 ip frag-off & 0x3fff != 0 drop',
+  );
+  const report = await check(world, { ...short, families: ['ipv4'] });
+  assert.deepEqual(broken(report), [
+    'ipv4 udp pod-pod-fragments',
+    'ipv4 udp node-pod-fragments',
+    'ipv4 udp pod-node-fragments',
+    'ipv4 udp hostnet-pod-fragments',
+  ]);
+});
+
+test('NM8: a smaller MTU on the way is found, with the number told or as a black hole', needsRoot, async () => {
+  using world = new SmallCluster();
+  world.n1.rt.setLink(world.n1.index('to-n2'), { mtu: 1400 });
+  const told = await check(world, { ...short, families: ['ipv4'] });
+  const mtu = told.checks.find((c) => c.id === 'pod-pod-mtu')!;
+  const whys = mtu.failures.map(({ why }) => why);
+  assert.equal(whys.filter((why) => /^EMSGSIZE: the MTU is 1400, said by 10\.244\.1\./.test(why)).length, 2);
+  // The other end of the link thinks that it carries more.
+  assert.equal(whys.filter((why) => why.includes('timed out') && why.includes('it never arrived')).length, 2);
+  assert.equal(mtu.failed, 4);
+});
+
+test('a smaller MTU to the outside is no fault when the number is told, and one when it is not', needsRoot, async () => {
+  using world = new SmallCluster();
+  world.n2.rt.setLink(world.n2.index('to-outside'), { mtu: 1400 });
+  world.outside.rt.setLink(world.outside.index('to-n2'), { mtu: 1400 });
+  assert.deepEqual(failureLines(await check(world)), []);
+  nft(
+    world.n2,
+    'add table inet t; add chain inet t o { type filter hook output priority 0; }',
+    'add rule inet t o icmp type destination-unreachable drop',
+  );
+  const silent = await check(world, { ...short, families: ['ipv4'] });
+  assert.deepEqual(broken(silent), ['ipv4 icmp pod-outside-mtu']);
+  assert.equal(silent.checks.find((c) => c.id === 'pod-outside-mtu')!.failed, 1);
+});
+
+test('a route that is missing one way is found', needsRoot, async () => {
+  using world = new SmallCluster();
+  world.n2.rt.deleteRoute({ destination: Prefix.parse('fd00:244:1::/48') });
+  const report = await check(world, { ...short, families: ['ipv6'] });
+  const pods = report.checks.find((c) => c.id === 'pod-pod' && c.protocol === 'tcp')!;
+  assert.equal(pods.failed, 4);
+  assert.ok(broken(report).includes('ipv6 icmp node-pod'));
+});
+
+test('a pod without the address that the API says is found', needsRoot, async () => {
+  using world = new SmallCluster();
+  const { input } = world;
+  const [a, b] = input.pods;
+  const report = await verify({ ...input, pods: [a!, { ...b!, ips: input.pods[2]!.ips }] }, { limits });
+  assert.deepEqual(broken(report).slice(0, 1), ['ipv4 tcp places']);
+  assert.match(report.checks[0]!.failures[0]!.why, /EADDRNOTAVAIL/);
+});
