@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import * as http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isNodeReady, isPodReady } from '../kube/objects.ts';
+import { FakeApi } from '../kube/fake.ts';
+import { Events, Leases, Nodes, Pods } from '../kube/resources.ts';
+import type { Pod } from '../kube/types.ts';
+import { needsRoot } from '../testing/root.ts';
+import type { RunnerConfig, RunnerPod } from './config.ts';
+import { type LabRunner, type RunnerDeps, startRunner } from './index.ts';
+
+/** A CNI plugin that notes its calls and gives each container an address of its own. */
+const plugin = (dir: string): string => `#!/bin/sh
+cat > /dev/null
+echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS" >> ${dir}/calls
+[ "$CNI_COMMAND" = ADD ] || exit 0
+[ ! -e ${dir}/refuse ] || { echo '{"cniVersion":"1.1.0","code":11,"msg":"no address is free"}'; exit 1; }
+n=$(grep -c ^ADD ${dir}/calls)
+echo "{\\"cniVersion\\":\\"1.1.0\\",\\"interfaces\\":[],\\"ips\\":[{\\"address\\":\\"10.244.1.$n/32\\"},{\\"address\\":\\"fd00:10::$n/128\\"}],\\"routes\\":[],\\"dns\\":{}}"
+`;
+
+class World implements AsyncDisposable {
+  readonly api = new FakeApi();
+  readonly dir = mkdtempSync(join(tmpdir(), 'podnet-test-runner-'));
+  readonly reports: string[] = [];
+  readonly config: RunnerConfig;
+  runner: LabRunner | undefined;
+
+  constructor() {
+    const cni = { binDir: join(this.dir, 'bin'), confDir: join(this.dir, 'net.d') };
+    for (const path of [cni.binDir, cni.confDir]) mkdirSync(path);
+    writeFileSync(join(cni.binDir, 'podnet'), plugin(this.dir));
+    chmodSync(join(cni.binDir, 'podnet'), 0o755);
+    this.config = {
+      ...{ nodeName: 'node-1', kubeconfig: '', addresses: ['172.30.0.2', 'fd00:30::2'], labels: { zone: 'a' } },
+      ...{ netnsPrefix: join(this.dir, 'ns-'), stateDir: join(this.dir, 'state'), cni, socketPath: join(this.dir, 'runner.sock') },
+      ...{ clusterDns: ['10.96.0.10'], clusterDomain: 'cluster.local', hostResolvConf: '', images: [], maxPods: 110 },
+    };
+  }
+
+  configure(): void {
+    const list = { cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'], name: 'podnet', plugins: [{ type: 'podnet' }] };
+    writeFileSync(join(this.config.cni.confDir, '10-podnet.conflist'), JSON.stringify(list));
+  }
+
+  async start(deps: RunnerDeps = {}): Promise<void> {
+    this.runner = await startRunner(this.config, { api: this.api, report: (line) => this.reports.push(line), endContainers: true, ...deps });
+  }
+
+  pod(name: string, spec: Partial<Pod['spec']> = {}): Promise<Pod> {
+    return this.api.create(Pods, {
+      metadata: { name, namespace: 'default' },
+      spec: {
+        nodeName: 'node-1',
+        automountServiceAccountToken: false,
+        terminationGracePeriodSeconds: 1,
+        containers: [{ name: 'web', image: 'nginx', ports: [{ containerPort: 80 }] }],
+        ...spec,
+      },
+    });
+  }
+
+  get = (name: string): Promise<Pod> => this.api.get(Pods, name, 'default');
+
+  async until(what: string, check: () => Promise<boolean> | boolean): Promise<void> {
+    for (const end = Date.now() + 10_000; !(await check()); ) {
+      if (Date.now() > end) assert.fail(`${what} did not come; runner said: ${this.reports.join('; ')}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  calls = (): string[] => (existsSync(join(this.dir, 'calls')) ? readFileSync(join(this.dir, 'calls'), 'utf8').trim().split('\n') : []);
+  namespaces = (): string[] => readdirSync(this.dir).filter((name) => name.startsWith('ns-'));
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pod of this.api.dump(Pods))
+      await this.api.delete(Pods, pod.metadata.name, 'default', { gracePeriodSeconds: 0 }).catch(() => {});
+    if (this.runner) await this.until('the end of all sandboxes', () => this.namespaces().length === 0);
+    await this.runner?.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+test('a node registers, is NotReady without a CNI configuration and Ready when it appears', needsRoot, async () => {
+  await using world = new World();
+  await world.start();
+  const node = await world.api.get(Nodes, 'node-1');
+  assert.equal(isNodeReady(node), false);
+  assert.match(node.status!.conditions!.find(({ type }) => type === 'Ready')!.message!, /cni plugin not initialized/);
+  assert.deepEqual(node.status!.addresses!.map(({ address }) => address), ['172.30.0.2', 'fd00:30::2', 'node-1']);
+  assert.equal((await world.api.get(Leases, 'node-1', 'kube-node-lease')).spec?.holderIdentity, 'node-1');
+  world.configure();
+  await world.until('Ready', async () => isNodeReady(await world.api.get(Nodes, 'node-1')));
+});
+
+test('a pod gets a sandbox, addresses of both families and a container, and leaves nothing when it is deleted', needsRoot, async () => {
+  await using world = new World();
+  world.configure();
+  await world.start();
+  const { metadata } = await world.pod('a');
+  await world.until('Ready', async () => isPodReady(await world.get('a')));
+  const { status } = await world.get('a');
+  assert.equal(status?.phase, 'Running');
+  assert.deepEqual(status?.podIPs, [{ ip: '10.244.1.1' }, { ip: 'fd00:10::1' }]);
+  assert.equal(status?.hostIP, '172.30.0.2');
+  assert.equal(status?.containerStatuses?.[0]?.restartCount, 0);
+  const events = world.api.dump(Events).map(({ reason }) => reason);
+  assert.ok(events.includes('StandIn'), events.join());
+  const [described] = await getPods(world.config.socketPath);
+  assert.equal(described?.containers[0]?.kind, 'stand-in');
+  assert.match(readFileSync(join(world.config.stateDir, 'pods', metadata.uid!, 'hosts'), 'utf8'), /10\.244\.1\.1\ta\n/);
+  await world.api.delete(Pods, 'a', 'default');
+  await world.until('the end', () => world.api.dump(Pods).length === 0);
+  assert.deepEqual(world.namespaces(), []);
+  assert.deepEqual(world.calls().map((line) => line.split(' ')[0]).filter((verb) => verb === 'ADD' || verb === 'DEL'), ['ADD', 'DEL']);
+});
+
+test('a refused sandbox is told in an Event and tried again', needsRoot, async () => {
+  await using world = new World();
+  world.configure();
+  writeFileSync(join(world.dir, 'refuse'), '');
+  await world.start();
+  await world.pod('a');
+  const told = (): boolean => world.api.dump(Events).some(({ reason, message }) => reason === 'FailedCreatePodSandBox' && /no address is free/.test(message ?? ''));
+  await world.until('the Event', told);
+  assert.equal((await world.get('a')).status?.phase, 'Pending');
+  rmSync(join(world.dir, 'refuse'));
+  await world.until('Ready', async () => isPodReady(await world.get('a')));
+});
+
+test('a new runner keeps sandbox and address, starts containers again, and removes what is gone from the API', needsRoot, async () => {
+  await using world = new World();
+  world.configure();
+  await world.start({ endContainers: false });
+  await world.pod('a');
+  await world.pod('b');
+  for (const name of ['a', 'b']) await world.until('Ready', async () => isPodReady(await world.get(name)));
+  const before = (await world.get('a')).status?.podIPs;
+  const namespaces = world.namespaces().length;
+  await world.runner!.close();
+  await world.api.delete(Pods, 'b', 'default', { gracePeriodSeconds: 0 });
+  await world.start();
+  await world.until('a restart', async () => (await world.get('a')).status?.containerStatuses?.[0]?.restartCount === 1);
+  await world.until('Ready', async () => isPodReady(await world.get('a')));
+  assert.deepEqual((await world.get('a')).status?.podIPs, before);
+  await world.until('one namespace', () => world.namespaces().length === namespaces - 1);
+});
+
+function getPods(socketPath: string): Promise<RunnerPod[]> {
+  return new Promise((resolve, reject) => {
+    http.get({ socketPath, path: '/pods', agent: false }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve(JSON.parse(text) as RunnerPod[]));
+    }).on('error', reject);
+  });
+}

@@ -1,0 +1,47 @@
+import { NetNs } from '../../kernel/netns.ts';
+import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
+import { writeSysctl } from '../../kernel/sysctl.ts';
+import type { Pod } from '../../kube/types.ts';
+import type { PodRecord } from '../state.ts';
+import type { Cni, CniTarget } from './cni.ts';
+
+/** As containerd sets them, so that containers without privileges may listen below 1024 and ping. */
+const defaults: readonly (readonly [string, string])[] = [
+  ['net.ipv4.ip_unprivileged_port_start', '0'],
+  ['net.ipv4.ping_group_range', '0 2147483647'],
+];
+
+const targetOf = ({ sandboxId, netns, namespace, name, uid }: PodRecord): CniTarget => ({
+  containerId: sandboxId,
+  netns,
+  pod: { namespace, name, uid },
+});
+
+/** Makes the pod's network namespace and attaches it. Leaves nothing behind when it fails. @returns the addresses and the raw CNI result */
+export async function createSandbox(record: PodRecord, pod: Pod, cni: Cni): Promise<{ podIPs: string[]; cniResult: unknown }> {
+  try {
+    using ns = NetNs.create(record.netns);
+    using rt = RtNetlink.open(ns);
+    rt.setLink(1, { up: true });
+    const wanted = (pod.spec?.securityContext?.sysctls ?? []).map(({ name, value }): [string, string] => [name, value]);
+    for (const [name, value] of [...defaults, ...wanted]) {
+      if (!name.startsWith('net.')) throw new Error(`sysctl "${name}" is not one of the network namespace; the lab sets only net.*`);
+      writeSysctl(ns, name.replaceAll('.', '/'), value);
+    }
+    const { result, raw } = await cni.add(targetOf(record));
+    if (result.ips.length === 0) throw new Error('the CNI result has no addresses');
+    return { podIPs: result.ips.map(({ address }) => address.split('/')[0]!), cniResult: raw };
+  } catch (error) {
+    // The first failure is what counts; what DEL could not undo now, GC does at the next start.
+    await cni.delete(targetOf(record), undefined).catch(() => {});
+    NetNs.remove(record.netns);
+    throw error;
+  }
+}
+
+/** DEL, then the namespace. Absent is success. @throws when the plugin refuses: call it again */
+export async function removeSandbox(record: PodRecord, cni: Cni): Promise<void> {
+  if (record.hostNetwork) return;
+  await cni.delete(targetOf(record), record.cniResult);
+  NetNs.remove(record.netns);
+}
