@@ -58,7 +58,7 @@ const review = (group: string, kind: string): ApiResource =>
   serve({ group, version: 'v1', kind, plural: `${kind.toLowerCase()}s`, namespaced: false }, { verbs: ['create'] });
 
 /**
- * All that is served, in the order of discovery. The kinds without a controller in podnet (StatefulSet, Job …) are stored,
+ * All that is served, in the order of discovery. The kinds without a controller in podnet (Job …) are stored,
  * checked and shown like the others; nobody acts on them.
  */
 export const servedResources: readonly ApiResource[] = [

@@ -157,6 +157,35 @@ const suite = (tool: Tool): void => {
     assert.equal(await ok('get pods -o name'), '');
   });
 
+  test('StatefulSets: numbered pods, rollout status, set image, history, undo, scale', options, async () => {
+    const { ok } = await inNamespace('states');
+    const { spec, metadata } = JSON.parse(manifest('db', 2));
+    const { selector, template, replicas } = spec;
+    const set = {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata,
+      spec: { serviceName: 'db', replicas, selector, template },
+    };
+    await ok('apply -f -', JSON.stringify(set));
+    const status = () => ok('rollout status sts/db --timeout=30s');
+    const pods = () =>
+      ok("get pods --sort-by=.metadata.name -o jsonpath='{range .items[*]}{.metadata.name}={.spec.containers[0].image},{end}'");
+    await status();
+    assert.equal(await pods(), 'db-0=v1,db-1=v1,');
+    await ok('set image sts/db main=v2');
+    await status();
+    assert.equal(await pods(), 'db-0=v2,db-1=v2,');
+    assert.match(await ok('rollout history sts/db'), /^1 .*\n2 /m);
+    await ok('rollout undo sts/db');
+    await status();
+    assert.equal(await pods(), 'db-0=v1,db-1=v1,');
+    await ok('scale sts db --replicas=1');
+    await eventually(async () => assert.equal(await pods(), 'db-0=v1,'));
+    await eventually(async () => assert.match(await ok('get sts'), /db +1\/1 /));
+    assert.match(await ok('describe sts db'), /1 desired \| 1 total.*SuccessfulDelete/s);
+  });
+
   test('wait for conditions, for deletion and for values', options, async () => {
     const { ok, fails } = await inNamespace('waits');
     await ok('apply -f -', manifest('web', 2));

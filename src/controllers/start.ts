@@ -15,6 +15,7 @@ import { type PodGcOptions, podGcController } from './pod-gc.ts';
 import { replicaSetController, replicationController } from './replicas/controller.ts';
 import { scheduler } from './scheduler/controller.ts';
 import { type ServiceAccountOptions, serviceAccountController } from './service-account.ts';
+import { statefulSetController } from './statefulset/controller.ts';
 
 export interface ControllersOptions extends NodeIpamOptions, ServiceAccountOptions {
   /** Everything the server serves, for garbage collection and namespace deletion. All that podnet knows unless said. */
@@ -36,6 +37,7 @@ const controllers: Record<string, (context: Context, options: ControllersOptions
   'replicationcontroller-controller': replicationController,
   'deployment-controller': deploymentController,
   'daemonset-controller': daemonSetController,
+  'statefulset-controller': statefulSetController,
   'endpointslice-controller': (context, options) => endpointSliceController(context, options.maxEndpointsPerSlice),
   'endpoints-controller': endpointsController,
   'endpointslice-mirroring-controller': mirroringControllerOf,

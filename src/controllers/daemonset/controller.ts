@@ -5,11 +5,11 @@ import { fromLabelSelector, matches } from '../../kube/selectors.ts';
 import type { DaemonSet, DaemonSetStatus, Pod } from '../../kube/types.ts';
 import { claimChildren, slowStart } from '../children.ts';
 import { type Context, controller, indexedPods, ownerIndex, type Running } from '../context.ts';
+import { presentRevision, revisionLabel, trimRevisions } from '../controller-revisions.ts';
 import { resolvePercent } from '../percent.ts';
 import { podFromTemplate } from '../pod-template.ts';
 import { daemonSpec, fitsNode, nodeOf } from './placement.ts';
-import { type Place, plan, type Rules, revisionLabel, statusOf } from './plan.ts';
-import { presentRevision, trimRevisions } from './revisions.ts';
+import { type Place, plan, type Rules, statusOf } from './plan.ts';
 
 /** Keeps one pod of each DaemonSet on every node that it fits, and rolls changes of the template out node by node. */
 export function daemonSetController(context: Context): Running {
@@ -36,7 +36,7 @@ export function daemonSetController(context: Context): Running {
     if (!selector || selector.length === 0 || isDeleting(set)) return undefined;
     const claim = { api, ownerResource: DaemonSets, owner: set, selector, childResource: Pods, children: pods };
     await claimChildren(claim);
-    const hash = await presentRevision(api, revisions, set);
+    const hash = await presentRevision(api, revisions, DaemonSets, set);
     if (!hash) return writeStatus(set, { ...emptyStatus, ...set.status, collisionCount: (set.status?.collisionCount ?? 0) + 1 });
     const rules = rulesOf(set, hash);
     const todo = plan(placesOf(set), rules);

@@ -3,8 +3,9 @@ import { describe, test } from 'node:test';
 import { isPodReady } from '../../kube/objects.ts';
 import { ControllerRevisions, DaemonSets, Nodes, Pods } from '../../kube/resources.ts';
 import type { DaemonSet, Pod } from '../../kube/types.ts';
+import { revisionLabel } from '../controller-revisions.ts';
 import { eventually, TestCluster, template } from '../harness.ts';
-import { type Place, plan, type Rules, revisionLabel } from './plan.ts';
+import { type Place, plan, type Rules } from './plan.ts';
 
 const daemon = (change: (set: DaemonSet) => void = () => {}): DaemonSet => {
   const set: DaemonSet = {

@@ -1,5 +1,6 @@
 import { isDeleting, isPodAvailable, isPodFinished, isPodReady } from '../../kube/objects.ts';
 import type { DaemonSetStatus, Pod } from '../../kube/types.ts';
+import { revisionLabel } from '../controller-revisions.ts';
 
 /** One node as a DaemonSet sees it. */
 export interface Place {
@@ -26,8 +27,6 @@ export interface Plan {
   create: string[];
   remove: Pod[];
 }
-
-export const revisionLabel = 'controller-revision-hash';
 
 const oldestFirst = (a: Pod, b: Pod): number =>
   Number(!a.spec?.nodeName) - Number(!b.spec?.nodeName) ||

@@ -1,13 +1,18 @@
-import { type Api, isAlreadyExists, isNotFound } from '../../kube/api.ts';
-import type { Informer } from '../../kube/informer.ts';
-import { isControlledBy, ownerRef } from '../../kube/objects.ts';
-import { ControllerRevisions, DaemonSets } from '../../kube/resources.ts';
-import type { ControllerRevision, DaemonSet, PodTemplateSpec } from '../../kube/types.ts';
-import { canonicalJson, safeHash } from '../canonical.ts';
-import { revisionLabel } from './plan.ts';
+import { type Api, isAlreadyExists, isNotFound, type Resource } from '../kube/api.ts';
+import type { Informer } from '../kube/informer.ts';
+import { isControlledBy, ownerRef } from '../kube/objects.ts';
+import { ControllerRevisions } from '../kube/resources.ts';
+import type { ControllerRevision, DaemonSet, PodTemplateSpec, StatefulSet } from '../kube/types.ts';
+import { canonicalJson, safeHash } from './canonical.ts';
+
+/** On pods and revisions: which template they are of. */
+export const revisionLabel = 'controller-revision-hash';
+
+/** Whose templates are kept as ControllerRevisions. */
+type Revised = DaemonSet | StatefulSet;
 
 /** A strategic merge patch that brings the template back: what `kubectl rollout undo` sends as it stands. */
-const dataOf = ({ spec }: DaemonSet): unknown => ({ spec: { template: { ...spec?.template, $patch: 'replace' } } });
+const dataOf = ({ spec }: Revised): unknown => ({ spec: { template: { ...spec?.template, $patch: 'replace' } } });
 
 const sameTemplate = (a: unknown, template: PodTemplateSpec | undefined): boolean => {
   const stored = (a as { spec?: { template?: Record<string, unknown> } } | undefined)?.spec?.template ?? {};
@@ -16,13 +21,14 @@ const sameTemplate = (a: unknown, template: PodTemplateSpec | undefined): boolea
 };
 
 /**
- * Keeps the ControllerRevisions of a DaemonSet: one per template, the present one with the highest number. Answers its hash, or undefined
+ * Keeps the ControllerRevisions of a DaemonSet or StatefulSet: one per template, the present one with the highest number. Answers its hash, or undefined
  * when another object has its name: then `collisionCount` has to go up.
  */
 export async function presentRevision(
   api: Api,
   revisions: Informer<ControllerRevision>,
-  set: DaemonSet,
+  resource: Resource,
+  set: Revised,
 ): Promise<string | undefined> {
   const { name, namespace, uid = '' } = set.metadata;
   const mine = revisions.byIndex('owner', uid).sort((a, b) => a.revision - b.revision);
@@ -44,7 +50,7 @@ export async function presentRevision(
         namespace,
         labels: { ...set.spec?.template.metadata?.labels, [revisionLabel]: hash },
         ...(changeCause ? { annotations: { 'kubernetes.io/change-cause': changeCause } } : {}),
-        ownerReferences: [ownerRef(DaemonSets, set)],
+        ownerReferences: [ownerRef(resource, set)],
       },
       data: dataOf(set),
       revision: highest + 1,
@@ -62,7 +68,7 @@ export async function presentRevision(
 export async function trimRevisions(
   api: Api,
   revisions: Informer<ControllerRevision>,
-  set: DaemonSet,
+  set: Revised,
   inUse: ReadonlySet<string | undefined>,
 ): Promise<void> {
   const idle = revisions
