@@ -1,14 +1,10 @@
-import { NetNs } from '../kernel/netns.ts';
-import { connectTcp } from '../kernel/sockets.ts';
-import { IpAddr } from '../net/ip.ts';
 import type { RunningContainer } from './container.ts';
+import { connectInPod } from './containers/index.ts';
 import type { RunnerContext } from './pods/context.ts';
 import { logPath } from './pods/launch.ts';
 import type { Slot } from './pods/slot.ts';
 import type { PodWorker } from './pods/worker.ts';
 import { type ContainerRef, type PodRef, type StreamBackend, StreamError } from './streams/backend.ts';
-
-const connectMs = 10_000;
 
 /** Logs, exec, attach and port-forward of the pods that run here, with kubelet's words for what cannot be. */
 export function podBackend(context: RunnerContext, workerOf: (key: string) => PodWorker | undefined): StreamBackend {
@@ -41,10 +37,6 @@ export function podBackend(context: RunnerContext, workerOf: (key: string) => Po
     },
     exec: async (ref, command, tty) => running(ref).exec(command, tty),
     attach: async (ref, tty) => running(ref).attach(tty),
-    async portForward(ref, port) {
-      using ns = NetNs.open(worker(ref).record.netns);
-      const connect = (address: string) => connectTcp(ns, IpAddr.parse(address), port, { timeoutMs: connectMs, allowHalfOpen: true });
-      return connect('127.0.0.1').catch(() => connect('::1'));
-    },
+    portForward: async (ref, port) => connectInPod(worker(ref).record.netns, port),
   };
 }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { ImageMapping } from './config.ts';
 
-const busybox = '/bin/busybox';
+/** Of Debian's busybox-static; also what `kubectl exec` runs in a stand-in. */
+export const busybox = '/bin/busybox';
 /** What the lab knows to run by itself, after the user's own mappings. */
 const builtIn: readonly ImageMapping[] = [{ image: 'busybox', busybox, command: ['sh'] }];
 

@@ -12,9 +12,9 @@ import { NetworkReady, networkFault } from './node/network-ready.ts';
 import { Registration } from './node/registration.ts';
 import { readLog } from './logs/reader.ts';
 import type { OpenLog, ProbeOnce, RunnerContext } from './pods/context.ts';
-import { networkProbe } from './pods/network-probe.ts';
 import { discard, PodWorker } from './pods/worker.ts';
 import { Cni } from './sandbox/cni.ts';
+import { probeOnce } from './probes/index.ts';
 import { defaultRuntimes } from './runtimes.ts';
 import { serve } from './server.ts';
 import { type PodRecord, StateStore } from './state.ts';
@@ -73,7 +73,7 @@ class Runner implements LabRunner {
       state: new StateStore(config.stateDir),
       cni: new Cni(config.cni),
       runtimes: { ...defaultRuntimes(config), ...deps.runtimes },
-      probe: deps.probe ?? networkProbe,
+      probe: deps.probe ?? probeOnce,
       openLog: deps.openLog ?? readLog,
       services: () => services.list(),
       servicesSynced: services.synced,

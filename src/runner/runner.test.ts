@@ -12,6 +12,8 @@ import { needsRoot } from '../testing/root.ts';
 import type { RunnerConfig, RunnerPod } from './config.ts';
 import { type LabRunner, type RunnerDeps, startRunner } from './index.ts';
 
+const needsBusybox = { skip: needsRoot.skip || (existsSync('/bin/busybox') ? false : 'needs /bin/busybox') };
+
 /** A CNI plugin that notes its calls and gives each container an address of its own. */
 const plugin = (dir: string): string => `#!/bin/sh
 cat > /dev/null
@@ -147,6 +149,54 @@ test('a new runner keeps sandbox and address, starts containers again, and remov
   await world.until('Ready', async () => isPodReady(await world.get('a')));
   assert.deepEqual((await world.get('a')).status?.podIPs, before);
   await world.until('one namespace', () => world.namespaces().length === namespaces - 1);
+});
+
+test(
+  'a busybox container runs for real: init container first, probes by exec, restarted when it fails, ended by SIGTERM',
+  needsBusybox,
+  async () => {
+    await using world = new World();
+    world.configure();
+    await world.start();
+    const main = 'trap "exit 0" TERM; echo "$POD_IP runs"; test -e /data/first || { touch /data/first; exit 3; }; while :; do sleep 0.1; done';
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    await world.pod('a', {
+      volumes: [{ name: 'data', emptyDir: {} }],
+      initContainers: [{ name: 'init', image: 'busybox:1.36', command: ['touch', '/data/init'], volumeMounts }],
+      containers: [
+        {
+          ...{ name: 'main', image: 'docker.io/library/busybox', command: ['sh', '-c', main], volumeMounts },
+          env: [{ name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } }],
+          readinessProbe: { exec: { command: ['cat', '/data/init'] }, periodSeconds: 1, timeoutSeconds: 10 },
+        },
+      ],
+    });
+    await world.until('a restart', async () => (await world.get('a')).status?.containerStatuses?.[0]?.restartCount === 1);
+    await world.until('Ready', async () => isPodReady(await world.get('a')));
+    const { metadata, status } = await world.get('a');
+    assert.equal(status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 3);
+    assert.equal(status?.initContainerStatuses?.[0]?.state?.terminated?.exitCode, 0);
+    const [described] = await getPods(world.config.socketPath);
+    const { pid, kind } = described!.containers.at(-1)!;
+    assert.equal(kind, 'process');
+    const log = join(world.config.stateDir, 'pods', metadata.uid!, 'logs', 'main', '1.log');
+    assert.match(readFileSync(log, 'utf8'), /stdout F 10\.244\.1\.1 runs/);
+    await world.api.delete(Pods, 'a', 'default');
+    await world.until('the end', () => world.api.dump(Pods).length === 0);
+    assert.equal(existsSync(`/proc/${pid}`), false);
+  },
+);
+
+test('a pod that must not be restarted ends as Succeeded or Failed and gives its address back', needsBusybox, async () => {
+  await using world = new World();
+  world.configure();
+  world.config.images.push({ image: 'job', busybox: '/bin/busybox' });
+  await world.start();
+  await world.pod('good', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'job', command: ['true'] }] });
+  await world.pod('bad', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'job', command: ['sh', '-c', 'exit 7'] }] });
+  await world.until('both ends', async () => (await world.get('good')).status?.phase === 'Succeeded' && (await world.get('bad')).status?.phase === 'Failed');
+  await world.until('no namespace', () => world.namespaces().length === 0);
+  assert.equal((await world.get('bad')).status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 7);
 });
 
 function getPods(socketPath: string): Promise<RunnerPod[]> {

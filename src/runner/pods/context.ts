@@ -4,18 +4,11 @@ import type { EventRecorder } from '../../kube/events.ts';
 import type { Probe, Service } from '../../kube/types.ts';
 import type { RunnerConfig } from '../config.ts';
 import type { Runtimes } from '../runtimes.ts';
+import type { ProbeTarget } from '../probes/index.ts';
 import type { Cni } from '../sandbox/cni.ts';
 import type { StateStore } from '../state.ts';
 import type { LogOptions } from '../streams/backend.ts';
 import type { ProbeAnswer } from './probing.ts';
-
-/** Where a probe goes. */
-export interface ProbeTarget {
-  /** The pod's primary address, or the node's. */
-  ip: string;
-  /** Named ports of the container. */
-  ports: readonly { name?: string; containerPort: number; protocol?: string }[];
-}
 
 export type ProbeOnce = (probe: Probe, target: ProbeTarget) => Promise<ProbeAnswer>;
 export type OpenLog = (path: string, options: LogOptions) => Promise<Readable> | Readable;

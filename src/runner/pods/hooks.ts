@@ -1,6 +1,7 @@
 import type { LifecycleHandler } from '../../kube/types.ts';
 import type { RunningContainer } from '../container.ts';
-import type { ProbeOnce, ProbeTarget } from './context.ts';
+import type { ProbeTarget } from '../probes/index.ts';
+import type { ProbeOnce } from './context.ts';
 
 /** Runs a command in the container to its end. @returns its exit code and the beginning of its output */
 export async function execToEnd(running: RunningContainer, command: readonly string[], timeoutMs?: number): Promise<{ code: number; output: string }> {
@@ -29,6 +30,7 @@ export async function runHook(
 ): Promise<void> {
   if (hook.sleep) await new Promise((resolve) => setTimeout(resolve, (hook.sleep?.seconds ?? 0) * 1000));
   else if (hook.exec) {
+    if (running.answersExecProbe) return;
     const { code, output } = await execToEnd(running, hook.exec.command ?? []);
     if (code !== 0) throw new Error(`command ${JSON.stringify(hook.exec.command)} exited with ${code}: ${output}`);
   } else if (hook.httpGet || hook.tcpSocket) {

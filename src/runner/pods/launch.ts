@@ -65,7 +65,7 @@ export async function containerSpec(context: RunnerContext, pod: Pod, record: Po
     pod: { namespace: record.namespace, name: record.name, uid: record.uid },
     name: container.name,
     nodeName: context.config.nodeName,
-    init: slot.init,
+    init: slot.init && !slot.sidecar,
     image: container.image ?? '',
     command: container.command?.map((part) => expand(part, env)),
     args: container.args?.map((part) => expand(part, env)),

@@ -1,0 +1,2 @@
+export { readLog } from './reader.ts';
+export { defaultLimits, type LogLimits, type LogStream, LogWriter } from './writer.ts';
