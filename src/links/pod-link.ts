@@ -26,6 +26,9 @@ export interface PodLink {
 export const hostLinkName = (identity: string, attempt = 0): string =>
   `pod${createHash('sha256').update(`${identity}\0${attempt}`).digest('hex').slice(0, 8)}`;
 
+/** Whether a link's name is one that `hostLinkName` gives. */
+export const isPodLink = (name: string): boolean => /^pod[0-9a-f]{8}$/.test(name);
+
 /** MAC of the pod's end, from its address: `0a:58` and the IPv4 address, as the classic plugins have it; or a digest of the IPv6 address. */
 export function podMac(addresses: readonly IpAddr[]): Mac {
   const v4 = addresses.find(({ family }) => family === 'ipv4');

@@ -1,0 +1,235 @@
+import path from 'node:path';
+import { writeConfList } from '../cni/conflist.ts';
+import { architectureOf, writeExecutable } from '../cni/executable/emit.ts';
+import { type CniServer, startCniServer } from '../cni/server.ts';
+import { answer } from '../cni/verbs.ts';
+import { Ipam } from '../ipam/index.ts';
+import { Conntrack } from '../kernel/conntrack.ts';
+import type { NetNs } from '../kernel/netns.ts';
+import { Nft } from '../kernel/nftables/nft.ts';
+import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import type { Api } from '../kube/api.ts';
+import type { Change } from '../kube/informer.ts';
+import { Attacher, attachModes } from '../links/index.ts';
+import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
+import { PodAttachments } from './attachments.ts';
+import { DnsReadiness } from './dns-readiness.ts';
+import { watchDrift } from './drift.ts';
+import { Gate } from './gate.ts';
+import { readFacts, sameFacts } from './node-facts.ts';
+import { essentialOwners, NodeNetwork } from './node-network.ts';
+import { ServicePath } from './service-path.ts';
+import type { Settings } from './settings.ts';
+import { Sources } from './sources.ts';
+import { type AgentStatus, serveStatus, summarize } from './status.ts';
+import { type NodeView, sameNode } from './views.ts';
+
+export interface AgentParts {
+  /** The node's network namespace. */
+  ns: NetNs;
+  api: Api;
+  log: (line: string) => void;
+}
+
+/**
+ * One node's agent: from the objects that the API tells of to the node's kernel.
+ *
+ *     sources ──► NodeNetwork, ServicePath ──items──┐
+ *     CNI call ─► PodAttachments ──items (applied)──┼─► Reconciler ──► kernel
+ *     drift (events of the kernel), every 30 s ─────┘ compare all
+ *
+ * Nothing is written before all sources are in sync: after a restart the kernel keeps what it has, whoever is away.
+ */
+export class NodeAgent {
+  readonly #settings: Settings;
+  readonly #parts: AgentParts;
+  readonly #rt: RtNetlink;
+  readonly #nft: Nft;
+  readonly #conntrack: Conntrack;
+  readonly #ipam: Ipam;
+  readonly #attacher: Attacher;
+  readonly #reconciler: Reconciler;
+  readonly #runner: Runner;
+  readonly #network: NodeNetwork;
+  readonly #attachments: PodAttachments;
+  readonly #sources: Sources;
+  readonly #gate = new Gate('the API server has not told of nodes and Services yet');
+  readonly #peers = new Map<string, NodeView>();
+  readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
+  #services: ServicePath | undefined;
+  #dns: DnsReadiness | undefined;
+  #drift: Disposable | undefined;
+  #lastDrift: string | undefined;
+  /** Why this node's own facts are not known. */
+  #unknown: string | undefined;
+  #servers: { cni: CniServer; status: AsyncDisposable } | undefined;
+
+  /** @throws IpamError when another agent has the leases */
+  constructor(settings: Settings, parts: AgentParts) {
+    const { ns, api, log } = parts;
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#ipam = new Ipam(settings.stateDir);
+    this.#rt = RtNetlink.open(ns);
+    this.#nft = Nft.open(ns);
+    this.#conntrack = Conntrack.open(ns);
+    this.#attacher = new Attacher(ns, attachModes[settings.attach]);
+    this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
+    const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
+    this.#reconciler = new Reconciler(writers, { onWork: () => this.#runner.trigger() });
+    this.#network = new NodeNetwork(this.#reconciler, settings);
+    this.#attachments = new PodAttachments({
+      ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
+      node: () => this.#network.linkNode,
+    });
+    this.#sources = new Sources(api, (kind, error) => {
+      log(`${kind}: ${error.message}`);
+      this.#judge();
+    });
+  }
+
+  async start(): Promise<void> {
+    const { cni, statusSocket } = this.#settings;
+    const arch = architectureOf(process.arch);
+    const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
+    this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
+    writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
+    this.#drift = watchDrift(this.#parts.ns, () => this.#reconciler.actual(), {
+      onLinks: () => this.#look(),
+      onDrift: (what) => {
+        this.#lastDrift = what;
+        this.#reconciler.markAll();
+      },
+    });
+    this.#sources.start();
+    void this.#sources.synced.then(() => {
+      this.#sources.nodes.onChange((changes) => this.#onNodes(changes));
+      this.#look();
+    });
+  }
+
+  status(): AgentStatus {
+    const { nodeName, families, attach } = this.#settings;
+    const { facts, linkNode, problems } = this.#network;
+    const why = this.#gate.why;
+    return {
+      ...{ node: nodeName, families, attach, ready: why === undefined, ...(why === undefined ? {} : { why }) },
+      podCidrs: (facts?.self.podCidrs ?? []).map(String),
+      addresses: (facts?.self.addresses ?? []).map(String),
+      ...(linkNode ? { podMtu: linkNode.podMtu } : {}),
+      sources: this.#sources.describe(),
+      reconciler: {
+        ...summarize(this.#reconciler.statuses()),
+        ...this.#counts,
+        ...(this.#lastDrift === undefined ? {} : { lastDrift: this.#lastDrift }),
+      },
+      attachments: this.#attachments.size,
+      leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
+      ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
+      staleUdpDeleted: this.#services?.deleted ?? 0,
+      problems: [
+        ...problems,
+        ...this.#attachments.lost(),
+        ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
+      ],
+      memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#servers?.cni.close();
+    this.#runner.stop();
+    for (const part of [this.#sources, this.#drift, this.#dns]) part?.[Symbol.dispose]();
+    await this.#servers?.status[Symbol.asyncDispose]();
+    for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
+  }
+
+  #onNodes(changes: readonly Change<NodeView>[]): void {
+    for (const { type, key, object } of changes) {
+      if (key === this.#settings.nodeName) this.#look();
+      else if (type === 'deleted') {
+        this.#peers.delete(key);
+        this.#network.deletePeer(key);
+      } else {
+        const before = this.#peers.get(key);
+        this.#peers.set(key, object);
+        if (!before || !sameNode(before, object)) this.#network.setPeer(object);
+      }
+    }
+  }
+
+  /** Looks at the own Node and at the links here, and plans anew what depends on either. */
+  #look(): void {
+    if (!this.#sources.isSynced) return;
+    const { nodeName, families } = this.#settings;
+    const view = this.#sources.nodes.get(nodeName);
+    const facts = view
+      ? readFacts(view, families, this.#rt, this.#parts.ns)
+      : `there is no Node ${nodeName} in the API: whoever registers nodes has not, or nodeName is not its name`;
+    if (typeof facts === 'string') this.#unknown = facts;
+    else {
+      this.#unknown = undefined;
+      if (!sameFacts(this.#network.facts, facts)) {
+        this.#ipam.setRanges(facts.self.podCidrs);
+        this.#network.setSelf(facts);
+        this.#services?.setNode(this.#network.serviceNode!);
+      }
+      this.#attachments.refresh(new Set(this.#rt.links().map(({ name }) => name)));
+      if (!this.#services) this.#begin();
+    }
+    this.#judge();
+  }
+
+  /** Everything is known for the first time: from here on the kernel is written to. */
+  #begin(): void {
+    const { clusterDns, dnsHealthSocket: socketPath } = this.#settings;
+    const services = new ServicePath(this.#reconciler, this.#conntrack, this.#sources, this.#network.serviceNode!, clusterDns);
+    this.#services = services;
+    const goOn = (): void => {
+      services.begin();
+      this.#runner.start();
+    };
+    if (socketPath === undefined) return goOn();
+    // Whether the DNS of this node answers is part of the plan: planned before it is known, it would be planned away and back.
+    this.#dns = new DnsReadiness({ socketPath, onChange: (ready) => services.setDnsReady(ready) });
+    void this.#dns.known.then(goOn);
+  }
+
+  /** @returns whether all is well */
+  #sync(full: boolean): boolean {
+    if (full) this.#reconciler.markAll();
+    const result = this.#reconciler.sync();
+    this.#counts.syncs++;
+    this.#counts.operations += result.operations.length;
+    if (result.full) this.#counts.fullChecks++;
+    for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
+    this.#services?.clean();
+    this.#judge();
+    return result.failures.length === 0;
+  }
+
+  /** Opens or shuts the gate of ADD, and tells the runtime of the network when it can be served (CNI14). */
+  #judge(): void {
+    const why = this.#whyNot();
+    if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
+    this.#gate.set(why);
+    const { confDir, network } = this.#settings.cni;
+    if (why === undefined && writeConfList(confDir, network)) this.#parts.log(`wrote the network's configuration to ${confDir}`);
+  }
+
+  #whyNot(): string | undefined {
+    if (!this.#sources.isSynced) {
+      const error = this.#sources.describe().find((source) => source.error !== undefined)?.error;
+      return `the API server has not told of nodes and Services yet${error === undefined ? '' : `: ${error}`}`;
+    }
+    if (this.#unknown !== undefined) return this.#unknown;
+    if (this.#ipam.ranges.length === 0) return 'the node has no pod CIDR yet (node.spec.podCIDRs is empty)';
+    for (const owner of essentialOwners) {
+      const status = this.#reconciler.status(owner);
+      if (status?.state === 'error') return `${owner}: ${status.why}`;
+      // Later changes of them do not shut what works.
+      if (!this.#gate.wasOpen && status?.state !== 'done') return `${owner} is not in the kernel yet`;
+    }
+    return undefined;
+  }
+}

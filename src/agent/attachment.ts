@@ -1,0 +1,42 @@
+import type { Result } from '../cni/result.ts';
+import type { Lease } from '../ipam/index.ts';
+import { type AttachMode, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
+import { Prefix } from '../net/prefix.ts';
+
+/** What is kept with a lease, so that an attachment is known again after a restart. */
+export interface AttachmentNotes extends Record<string, string> {
+  /** Name of the veth's end on the node. */
+  link: string;
+  mtu: string;
+  netns: string;
+  /** `namespace/name` of the pod, or '' */
+  pod: string;
+}
+
+/** The link that belongs to a lease; undefined for a lease that this version did not write. */
+export function linkOf({ key, addresses, notes }: Lease): PodLink | undefined {
+  const { link, mtu } = notes;
+  if (link === undefined || !(Number(mtu) > 0)) return undefined;
+  return { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu) };
+}
+
+/** The answer to ADD (CNI12): the node's end first, the primary family first (CRI5). */
+export function resultOf(pod: PodLink, netns: string, mode: AttachMode, node: LinkNode): Result {
+  const { hostLink, ifname, addresses, mtu } = pod;
+  return {
+    interfaces: [
+      { name: hostLink, mac: String(hostMac), mtu },
+      { name: ifname, mac: String(podMac(addresses)), mtu, sandbox: netns },
+    ],
+    ips: addresses.map((address) => ({
+      address: `${address}/${mode.prefixLength(address, node)}`,
+      gateway: String(mode.gateway(address, node)),
+      interface: 1,
+    })),
+    routes: addresses.map((address) => ({
+      dst: String(Prefix.all(address.family)),
+      gw: String(mode.gateway(address, node)),
+    })),
+    dns: {},
+  };
+}

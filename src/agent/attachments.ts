@@ -1,0 +1,214 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CniError, cniCode } from '../cni/errors.ts';
+import type { AttachmentKey, PodIdentity } from '../cni/request.ts';
+import type { Result } from '../cni/result.ts';
+import type { Attachments } from '../cni/verbs.ts';
+import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
+import { type Attacher, hostLinkName, type LinkNode, type PodLink } from '../links/index.ts';
+import type { Item } from '../reconcile/model.ts';
+import type { Reconciler } from '../reconcile/reconciler.ts';
+import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
+import { toCniError } from './cni-errors.ts';
+import type { Gate } from './gate.ts';
+import { KeyQueue } from './key-queue.ts';
+
+export interface AttachmentsOptions {
+  ipam: Ipam;
+  attacher: Attacher;
+  reconciler: Reconciler;
+  gate: Gate;
+  /** What is known of the node; undefined until it is. */
+  node: () => LinkNode | undefined;
+  /** How long ADD waits for the gate. */
+  waitMs?: number;
+}
+
+/** How long the kernel may take to put a new link into service. */
+const liveMs = 2000;
+
+export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(key)}`;
+
+/**
+ * The pods' attachments: leases on disk, links in the kernel, items with the reconciler. A lease is written before its link is made and removed after the
+ * link is gone, so whatever is killed when, the runtime's DEL or GC finds all that is left.
+ */
+export class PodAttachments implements Attachments {
+  readonly #options: AttachmentsOptions;
+  readonly #queue = new KeyQueue();
+  /** What the node holds for each attachment whose link is there, by `keyText`. */
+  readonly #items = new Map<string, readonly Item[]>();
+
+  constructor(options: AttachmentsOptions) {
+    this.#options = options;
+  }
+
+  add(key: AttachmentKey, netns: string, pod: PodIdentity): Promise<Result> {
+    return this.#inTurn(key, async () => {
+      await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
+      const node = this.#node();
+      const before = this.#options.ipam.get(key);
+      const lease = before ?? this.#lease(key, netns, pod, node);
+      // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
+      const link = linkOf(lease);
+      if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
+      try {
+        const { attacher, reconciler } = this.#options;
+        const items = attacher.attach(link, netns, node);
+        this.#items.set(keyText(key), items);
+        reconciler.contribute(attachmentOwner(key), items, { applied: true });
+        await this.#live(link);
+        return resultOf(link, netns, attacher.mode, node);
+      } catch (error) {
+        // The first ADD's link, addresses and lease are not this one's to take away.
+        if (!before) this.#undo(lease, link);
+        throw error;
+      }
+    });
+  }
+
+  delete(key: AttachmentKey): Promise<void> {
+    return this.#inTurn(key, async () => {
+      const lease = this.#options.ipam.get(key);
+      if (lease) this.#undo(lease, linkOf(lease));
+    });
+  }
+
+  check(key: AttachmentKey, netns: string, expected: Result): Promise<void> {
+    return this.#inTurn(key, async () => {
+      const lease = this.#options.ipam.get(key);
+      const link = lease && linkOf(lease);
+      if (!link) throw damaged([`container ${key.containerId} has no lease for ${key.ifname} here`]);
+      const { attacher, reconciler } = this.#options;
+      const wrong = contradictions(expected, link);
+      wrong.push(...attacher.check(link, netns, this.#node()));
+      const status = reconciler.status(attachmentOwner(key));
+      if (status?.state === 'error') wrong.push(status.why);
+      if (wrong.length > 0) throw damaged(wrong);
+    });
+  }
+
+  /** CNI9. */
+  status(): void {
+    const { gate, ipam } = this.#options;
+    if (gate.why !== undefined)
+      throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
+    const full = ipam.use().find(({ used, capacity }) => used >= capacity);
+    if (full)
+      throw new CniError(
+        cniCode.notAvailable,
+        `no address is left in ${full.prefix}: all ${full.capacity} are in use`,
+        'delete pods on this node, or give it a larger pod CIDR; pods that run are not affected',
+      );
+  }
+
+  async collect(network: string, valid: readonly AttachmentKey[]): Promise<void> {
+    const { ipam } = this.#options;
+    const problems: string[] = [];
+    for (const { key } of ipam.stale(network, valid)) {
+      try {
+        await this.delete(key);
+      } catch (error) {
+        problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
+      }
+    }
+    // When every attachment that shall stay has a lease that can be read, nobody is behind those that cannot.
+    if (valid.every((key) => ipam.get(key))) for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
+    if (problems.length > 0)
+      throw new CniError(cniCode.internal, `${problems.length} attachments could not be deleted`, problems.join('; '));
+  }
+
+  /**
+   * Plans every attachment anew, for the node as it is now. One whose link is gone (its sandbox ended while nobody told) wants nothing any more; its
+   * lease stays until DEL or GC.
+   * @param linkNames of all links on the node
+   */
+  refresh(linkNames: ReadonlySet<string>): void {
+    const { ipam, reconciler, attacher, node } = this.#options;
+    const known = node();
+    if (!known) return;
+    for (const lease of ipam.leases()) {
+      const link = linkOf(lease);
+      const text = keyText(lease.key);
+      if (!link || !linkNames.has(link.hostLink)) {
+        this.#items.delete(text);
+        reconciler.withdraw(attachmentOwner(lease.key));
+        continue;
+      }
+      const items = attacher.mode.planPod(link, known);
+      this.#items.set(text, items);
+      reconciler.contribute(attachmentOwner(lease.key), items);
+    }
+  }
+
+  /** Leases without a link, in words. */
+  lost(): string[] {
+    return this.#options.ipam
+      .leases()
+      .filter(({ key }) => !this.#items.has(keyText(key)))
+      .map(({ key, addresses, notes }) => `${notes.pod || key.containerId} holds ${addresses.join(' and ')}, but its link is gone`);
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  #inTurn<T>(key: AttachmentKey, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(keyText(key), () =>
+      work().catch((error: unknown) => {
+        throw toCniError(error);
+      }),
+    );
+  }
+
+  #node(): LinkNode {
+    const node = this.#options.node();
+    if (node) return node;
+    throw new CniError(cniCode.tryAgainLater, 'this node is not known yet: the API server has not told of it');
+  }
+
+  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, node: LinkNode): Lease {
+    const { ipam } = this.#options;
+    const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
+    let link = '';
+    for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
+    const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
+    const notes: AttachmentNotes = { link, mtu: String(node.podMtu), netns, pod: name };
+    return ipam.allocate(key, notes);
+  }
+
+  #undo({ key }: Lease, link: PodLink | undefined): void {
+    const { ipam, attacher, reconciler, node } = this.#options;
+    const text = keyText(key);
+    const known = node();
+    const items = this.#items.get(text) ?? (link && known ? attacher.mode.planPod(link, known) : []);
+    if (link) attacher.detach(link.hostLink, items);
+    // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
+    reconciler.withdraw(attachmentOwner(key), { applied: true });
+    this.#items.delete(text);
+    ipam.release(key);
+  }
+
+  /** ADD ends when packets go through, so that a pod's first connection does not fail. */
+  async #live({ hostLink }: PodLink): Promise<void> {
+    const { attacher } = this.#options;
+    const end = performance.now() + liveMs;
+    for (let waitMs = 1; !attacher.isLive(hostLink); waitMs = Math.min(50, waitMs * 2)) {
+      if (performance.now() > end)
+        throw new CniError(cniCode.tryAgainLater, `the link ${hostLink} was not in service after ${liveMs / 1000} s`);
+      await delay(waitMs);
+    }
+  }
+}
+
+const damaged = (wrong: readonly string[]): CniError =>
+  new CniError(cniCode.damaged, wrong.join('; '), "pods are mended by deleting them; what is the node's is mended by itself");
+
+/** What ADD answered then and what is leased now. */
+function contradictions(expected: Result, { addresses, ifname }: PodLink): string[] {
+  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+  if (own < 0) return [`prevResult has no interface ${ifname} with a sandbox`];
+  const texts = new Set(
+    expected.ips.filter((ip) => ip.interface === own).map(({ address }) => address.slice(0, address.indexOf('/'))),
+  );
+  return addresses.filter((address) => !texts.has(String(address))).map((address) => `prevResult does not have ${address}`);
+}

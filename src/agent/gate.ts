@@ -1,0 +1,49 @@
+import { CniError, cniCode } from '../cni/errors.ts';
+
+/** Whether pods can be attached, and why not; waits until they can. */
+export class Gate {
+  #why: string | undefined;
+  /** It was open once: pods may be running. */
+  #wasOpen = false;
+  #waiting = new Set<() => void>();
+
+  constructor(why: string) {
+    this.#why = why;
+  }
+
+  /** Why it is shut; undefined when it is open. */
+  get why(): string | undefined {
+    return this.#why;
+  }
+
+  get wasOpen(): boolean {
+    return this.#wasOpen;
+  }
+
+  set(why: string | undefined): void {
+    this.#why = why;
+    if (why !== undefined) return;
+    this.#wasOpen = true;
+    for (const go of this.#waiting) go();
+  }
+
+  /** @throws CniError 11 when it is still shut after so long */
+  async pass(waitMs: number): Promise<void> {
+    if (this.#why === undefined) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      this.#waiting.add(done);
+    });
+    if (this.#why === undefined) return;
+    throw new CniError(
+      cniCode.tryAgainLater,
+      `the node's network is not ready: ${this.#why}`,
+      "'podnet status' tells more; the runtime tries again by itself",
+    );
+  }
+}

@@ -1,0 +1,34 @@
+import { NetNs } from '../kernel/netns.ts';
+import { KubeClient } from '../kube/client.ts';
+import { NodeAgent } from './agent.ts';
+import type { AgentConfig } from './config.ts';
+import { parseSettings } from './settings.ts';
+import type { AgentStatus } from './status.ts';
+
+export interface Agent {
+  status(): AgentStatus;
+  /** Ends the agent; what it wrote to the kernel stays, so that pods go on. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the agent of the node in whose network namespace this process lives.
+ * @throws SyntaxError for a configuration that is wrong, IpamError when another agent has the leases
+ */
+export async function startAgent(config: AgentConfig): Promise<Agent> {
+  const settings = parseSettings(config);
+  const userAgent = 'podnet-agent';
+  const api = settings.kubeconfig
+    ? KubeClient.fromKubeconfig(settings.kubeconfig, { userAgent })
+    : KubeClient.inCluster({ userAgent });
+  const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`);
+  const agent = new NodeAgent(settings, { ns: NetNs.current(), api, log });
+  await agent.start();
+  return {
+    status: () => agent.status(),
+    async close() {
+      await agent.close();
+      api[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { type AttachMode, attachModes, type LinkNode } from '../links/index.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { Reconciler } from '../reconcile/index.ts';
+import { planPeer, planSelf, podMtu, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
+import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
+import type { NodeFacts } from './node-facts.ts';
+import type { Settings } from './settings.ts';
+import type { NodeView } from './views.ts';
+
+/** Owners of what every node holds, whatever pods, peers and Services there are. */
+const selfOwner = 'this node';
+const modeOwner = 'attach mode';
+export const peerOwner = (name: string): string => `node ${name}`;
+
+/** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
+export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner];
+
+/** Contributes what follows from Nodes: own forwarding and links, routes to the others, what is not masqueraded. */
+export class NodeNetwork {
+  readonly #reconciler: Reconciler;
+  readonly #settings: Settings;
+  readonly #mode: AttachMode;
+  readonly #routes: RoutesConfig;
+  readonly #peers = new Map<string, RouteNode>();
+  readonly #problems = new Map<string, readonly string[]>();
+  #facts: NodeFacts | undefined;
+  #mtu: number | undefined;
+
+  constructor(reconciler: Reconciler, settings: Settings) {
+    this.#reconciler = reconciler;
+    this.#settings = settings;
+    this.#mode = attachModes[settings.attach];
+    const { families, backend, serviceCidrs, clusterDns, vxlan } = settings;
+    this.#routes = { families, backend, serviceCidrs, clusterDns, vxlan };
+  }
+
+  get facts(): NodeFacts | undefined {
+    return this.#facts;
+  }
+
+  get problems(): string[] {
+    return [...this.#problems.values()].flat();
+  }
+
+  /** What attaching pods needs to know; undefined until the node is known. */
+  get linkNode(): LinkNode | undefined {
+    if (!this.#facts || this.#mtu === undefined) return undefined;
+    const { addresses, podCidrs } = this.#facts.self;
+    return { families: this.#settings.families, addresses, podCidrs, podMtu: this.#mtu };
+  }
+
+  get serviceNode(): ServiceNode | undefined {
+    if (!this.#facts) return undefined;
+    const { self, zone } = this.#facts;
+    const { name, addresses, podCidrs } = self;
+    return { name, ...(zone === undefined ? {} : { zone }), addresses, podCidrs, serviceCidrs: this.#settings.serviceCidrs };
+  }
+
+  /** The node itself changed, or its links did: plans everything anew. */
+  setSelf(facts: NodeFacts): void {
+    this.#facts = facts;
+    this.#problems.set(facts.self.name, facts.problems);
+    this.#reconciler.contribute(selfOwner, planSelf(facts.self, facts.local, this.#routes));
+    for (const peer of this.#peers.values()) this.#planPeer(peer);
+    this.#planShared();
+  }
+
+  setPeer(view: NodeView): void {
+    const { families } = this.#settings;
+    const peer = {
+      name: view.name,
+      addresses: families.flatMap((family) => view.addresses.find((address) => address.family === family) ?? []),
+      podCidrs: view.podCidrs,
+    };
+    this.#peers.set(peer.name, peer);
+    if (!this.#facts) return;
+    this.#planPeer(peer, view.faults);
+    this.#planShared();
+  }
+
+  deletePeer(name: string): void {
+    if (!this.#peers.delete(name)) return;
+    this.#problems.delete(name);
+    this.#reconciler.withdraw(peerOwner(name));
+    if (this.#facts) this.#planShared();
+  }
+
+  #planPeer(peer: RouteNode, faults: readonly string[] = []): void {
+    const { self, local } = this.#facts!;
+    const { items, problems } = planPeer(peer, self, local, this.#routes);
+    this.#reconciler.contribute(peerOwner(peer.name), items);
+    this.#problems.set(peer.name, [...faults, ...problems]);
+  }
+
+  /** What depends on all nodes together. */
+  #planShared(): void {
+    const { self, local } = this.#facts!;
+    const peers = [...this.#peers.values()];
+    this.#mtu = podMtu(self, peers, local, this.#routes);
+    this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
+    const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
+    const all = [self, ...peers];
+    const egress = {
+      podCidrs: [...clusterCidrs, ...all.flatMap(({ podCidrs }) => podCidrs)],
+      nodeAddresses: all.flatMap(({ addresses }) => addresses.map((address) => Prefix.host(address))),
+      ...{ serviceCidrs, nonMasqueradeCidrs },
+    };
+    this.#reconciler.contribute(egressOwner, planEgress(egress));
+  }
+}

@@ -1,0 +1,110 @@
+import { type Family, families as knownFamilies, IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { AgentConfig } from './config.ts';
+
+/** The configuration with its texts parsed: what the agent works with. */
+export interface Settings extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs'> {
+  clusterCidrs: readonly Prefix[];
+  serviceCidrs: readonly Prefix[];
+  clusterDns: readonly IpAddr[];
+  nonMasqueradeCidrs: readonly Prefix[];
+}
+
+/** Length of sun_path (unix(7)), without its NUL. */
+const longestSocketPath = 107;
+
+/**
+ * Reads and judges what a configuration file holds.
+ * @throws SyntaxError that names the field, the value seen and what is expected
+ */
+export function parseSettings(input: unknown): Settings {
+  const whole = object('the configuration', input);
+  const known = [
+    ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
+    ...['nonMasqueradeCidrs', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket'],
+  ];
+  refuseUnknown('', whole, known);
+  const vxlan = object('vxlan', whole.vxlan);
+  refuseUnknown('vxlan.', vxlan, ['id', 'port']);
+  const cni = object('cni', whole.cni);
+  refuseUnknown('cni.', cni, ['network', 'socketPath', 'binDir', 'confDir']);
+  const families = list('families', whole.families, (text) => choice<Family>('families', text, knownFamilies));
+  if (families.length === 0 || new Set(families).size < families.length)
+    throw fault('families', whole.families, 'ipv4, ipv6 or both, each once, the primary first');
+  return {
+    nodeName: text('nodeName', whole.nodeName),
+    ...(whole.kubeconfig === undefined ? {} : { kubeconfig: path('kubeconfig', whole.kubeconfig) }),
+    families,
+    attach: choice('attach', whole.attach, ['routed', 'bridge'] as const),
+    backend: choice('backend', whole.backend, ['auto', 'direct', 'vxlan'] as const),
+    vxlan: { id: integer('vxlan.id', vxlan.id, 1, 0xffffff), port: integer('vxlan.port', vxlan.port, 1, 65535) },
+    clusterCidrs: list('clusterCidrs', whole.clusterCidrs, Prefix.parse),
+    serviceCidrs: list('serviceCidrs', whole.serviceCidrs, Prefix.parse),
+    clusterDns: list('clusterDns', whole.clusterDns, IpAddr.parse),
+    nonMasqueradeCidrs: list('nonMasqueradeCidrs', whole.nonMasqueradeCidrs ?? [], Prefix.parse),
+    stateDir: path('stateDir', whole.stateDir),
+    cni: {
+      network: text('cni.network', cni.network),
+      socketPath: socket('cni.socketPath', cni.socketPath),
+      binDir: path('cni.binDir', cni.binDir),
+      confDir: path('cni.confDir', cni.confDir),
+    },
+    statusSocket: socket('statusSocket', whole.statusSocket),
+    ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
+  };
+}
+
+const fault = (field: string, value: unknown, expected: string): SyntaxError =>
+  new SyntaxError(`agent configuration: ${field} is ${JSON.stringify(value) ?? 'missing'}: expected ${expected}`);
+
+function refuseUnknown(prefix: string, value: Record<string, unknown>, known: readonly string[]): void {
+  const unknown = Object.keys(value).find((key) => !known.includes(key));
+  if (unknown === undefined) return;
+  throw new SyntaxError(`agent configuration: unknown field "${prefix}${unknown}"; known are ${known.join(', ')}`);
+}
+
+function object(field: string, value: unknown): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw fault(field, value, 'an object');
+}
+
+function text(field: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw fault(field, value, 'a text');
+}
+
+function path(field: string, value: unknown): string {
+  const name = text(field, value);
+  if (name.startsWith('/')) return name;
+  throw fault(field, value, 'an absolute path');
+}
+
+function socket(field: string, value: unknown): string {
+  const name = path(field, value);
+  if (Buffer.byteLength(name) <= longestSocketPath) return name;
+  throw fault(field, value, `a path of at most ${longestSocketPath} bytes, since it is a unix socket's`);
+}
+
+function integer(field: string, value: unknown, least: number, most: number): number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
+  throw fault(field, value, `a whole number from ${least} to ${most}`);
+}
+
+function choice<T extends string>(field: string, value: unknown, choices: readonly T[]): T {
+  const found = choices.find((one) => one === value);
+  if (found !== undefined) return found;
+  throw fault(field, value, choices.join(' or '));
+}
+
+function list<T>(field: string, value: unknown, parse: (text: string) => T): T[] {
+  if (!Array.isArray(value)) throw fault(field, value, 'a list of texts');
+  return value.map((item: unknown, i) => {
+    if (typeof item !== 'string') throw fault(`${field}[${i}]`, item, 'a text');
+    try {
+      return parse(item);
+    } catch (cause) {
+      if ((cause as Error).message.startsWith('agent configuration')) throw cause;
+      throw new SyntaxError(`agent configuration: ${field}[${i}]: ${(cause as Error).message}`, { cause });
+    }
+  });
+}

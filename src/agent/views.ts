@@ -1,0 +1,79 @@
+import type { EndpointSlice, Node, Service } from '../kube/types.ts';
+import { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+
+/** What the agent keeps of objects: the caches of a node hold the whole cluster, so every field counts. */
+
+export interface NodeView {
+  name: string;
+  zone: string | undefined;
+  /** InternalIPs as the Node has them. */
+  addresses: readonly IpAddr[];
+  podCidrs: readonly Prefix[];
+  /** Texts that are no address or prefix. */
+  faults: readonly string[];
+}
+
+const zoneLabel = 'topology.kubernetes.io/zone';
+
+export function nodeView({ metadata, spec, status }: Node): NodeView {
+  const faults: string[] = [];
+  const each = <T>(texts: readonly string[], what: string, parse: (text: string) => T): T[] =>
+    texts.flatMap((text) => {
+      try {
+        return [parse(text)];
+      } catch (error) {
+        faults.push(`${what} of node ${metadata.name}: ${(error as Error).message}`);
+        return [];
+      }
+    });
+  const internal = (status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
+  const podCidrs = spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : []);
+  return {
+    name: metadata.name ?? '',
+    zone: metadata.labels?.[zoneLabel],
+    addresses: each(internal, 'InternalIP', IpAddr.parse),
+    podCidrs: each(podCidrs, 'podCIDR', Prefix.parse),
+    faults,
+  };
+}
+
+/** Whether two versions of a Node mean the same network: the others come each few seconds (heartbeats). */
+export const sameNode = (a: NodeView, b: NodeView): boolean =>
+  a.zone === b.zone && a.addresses.join() === b.addresses.join() && a.podCidrs.join() === b.podCidrs.join();
+
+/** Services of another proxy, and headless ones' copies, are nobody's business here; the server leaves them out (SA20). */
+export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless';
+
+export function serviceView({ metadata, spec }: Service): Service {
+  const { type, clusterIP, clusterIPs, ports, internalTrafficPolicy, externalTrafficPolicy } = spec ?? {};
+  return {
+    metadata: { namespace: metadata.namespace, name: metadata.name },
+    spec: {
+      ...{ type, clusterIP, clusterIPs, internalTrafficPolicy, externalTrafficPolicy },
+      ports: ports?.map(({ name, protocol, port, nodePort }) => ({ name, protocol, port, nodePort })),
+    },
+  };
+}
+
+/** Slices of headless Services have no data path. */
+export const slicesWanted = '!service.kubernetes.io/headless';
+
+const serviceNameLabel = 'kubernetes.io/service-name';
+
+export function sliceView({ metadata, addressType, ports, endpoints }: EndpointSlice): EndpointSlice {
+  const service = metadata.labels?.[serviceNameLabel];
+  return {
+    metadata: {
+      namespace: metadata.namespace,
+      name: metadata.name,
+      labels: service === undefined ? undefined : { [serviceNameLabel]: service },
+    },
+    addressType,
+    ports: ports?.map(({ name, protocol, port }) => ({ name, protocol, port })),
+    endpoints: (endpoints ?? []).map(({ addresses, nodeName, conditions, hints }) => ({
+      addresses: addresses.slice(0, 1),
+      ...{ nodeName, conditions, hints },
+    })),
+  };
+}

@@ -1,0 +1,28 @@
+import { CommanderError } from 'commander';
+import { UsageError } from '../lab/config.ts';
+import { EnvironmentError } from '../lab/preflight.ts';
+
+/** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment. */
+export const exitCodes = { failed: 1, usage: 2, environment: 3 } as const;
+
+/** One sentence for what a person can mend, a stack for what only we can; sets the exit code. */
+export function report(error: unknown): void {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
+  else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
+  else if (error instanceof CheckError) fail(exitCodes.failed, error.message);
+  else throw error;
+}
+
+function fail(code: number, message: string): void {
+  console.error(`podnet: ${message}`);
+  process.exitCode = code;
+}
+
+/** Something did not come true, e.g. pods that never became Ready. Exit code 1. */
+export class CheckError extends Error {}
+
+export function requireRoot(): void {
+  const uid = process.getuid?.();
+  if (uid !== 0) throw new EnvironmentError(`labs belong to root; you are uid ${uid}`, 'run it with sudo');
+}

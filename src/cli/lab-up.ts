@@ -1,0 +1,163 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { parse } from 'yaml';
+import { type LabConfig, labConfig, UsageError } from '../lab/config.ts';
+import { takeDown } from '../lab/down.ts';
+import { applyManifests, type Manifest, readManifests } from '../lab/manifests.ts';
+import { LabNames } from '../lab/names.ts';
+import { checkMachine } from '../lab/preflight.ts';
+import { topology } from '../lab/topology.ts';
+import { createUnderlay } from '../lab/underlay.ts';
+import { verifyLab } from '../lab/verify.ts';
+import { adminClient, claim, detach, forkControl, waitForNodes, waitForPods } from '../lab/up.ts';
+import { CheckError } from './errors.ts';
+import { Style } from './output.ts';
+import { Progress } from './progress.ts';
+import { printReport } from './verify.ts';
+
+interface UpOptions {
+  name?: string;
+  nodes?: number;
+  ipFamily?: string;
+  attach?: string;
+  backend?: string;
+  links?: number;
+  file?: string;
+  apply: string[];
+  verify?: boolean;
+  foreground?: boolean;
+  once?: boolean;
+  timeout: string;
+  color: boolean;
+}
+
+const whole = (text: string): number => (/^\d+$/.test(text) ? Number(text) : Number.NaN);
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description('make a cluster; it runs until `podnet lab down`')
+    .option('--name <lab>', 'name of the lab (demo)')
+    .option('--nodes <count>', 'how many nodes (3)', whole)
+    .option('--ip-family <family>', 'ipv4, ipv6 or dual (ipv4)')
+    .option('--attach <mode>', 'how pods hang on their node: routed or bridge (routed)')
+    .option('--backend <way>', 'between nodes: auto, direct or vxlan (auto)')
+    .option('--links <count>', 'underlay links that the nodes are spread over, with a router between (1)', whole)
+    .option('-f, --file <lab.yaml>', 'a file with these and more settings')
+    .option('--apply <path>', 'a manifest, or a folder of them; may be repeated', (path: string, all: string[]) => [...all, path], [])
+    .option('--verify', 'wait for the pods and prove the network model with real packets')
+    .option('--foreground', 'stay in front and end the lab on Ctrl-C')
+    .option('--once', 'apply, verify and end; exit code 0 or 1')
+    .option('--timeout <seconds>', 'how long pods may take to become Ready', '120')
+    .option('--no-color', 'plain text')
+    .action(up);
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const config = labConfig(options, options.file === undefined ? {} : labFile(options.file));
+  const manifests = options.apply.flatMap(readManifests);
+  const names = new LabNames(config.name);
+  const progress = new Progress(process.stdout, !options.color);
+  const staying = Boolean(options.foreground || options.once);
+  await progress.step(
+    'machine',
+    async () => checkMachine(config.backend === 'vxlan'),
+    ({ kernel, node }) => `Linux ${kernel}, Node ${node}`,
+  );
+  claim(names, config);
+  const interrupted = staying ? untilInterrupt() : undefined;
+  try {
+    await Promise.race([build(names, config, manifests, options, progress), interrupted ?? new Promise<never>(() => {})]);
+    if (options.foreground && !options.once) await interrupted!.catch(() => {});
+  } catch (error) {
+    if (!(error instanceof Interrupt)) {
+      // A lab that never came to life helps nobody; one whose pods fail is there to be looked at.
+      if (!(error instanceof CheckError)) await takeDown(names);
+      throw error;
+    }
+  } finally {
+    if (staying) {
+      if (process.stdout.isTTY) process.stdout.write('\n');
+      await progress.step('take the lab down', () => takeDown(names));
+    }
+  }
+}
+
+async function build(
+  names: LabNames,
+  config: LabConfig,
+  manifests: readonly Manifest[],
+  options: UpOptions,
+  progress: Progress,
+): Promise<void> {
+  const plan = topology(config);
+  await progress.step(
+    'underlay',
+    async () => createUnderlay(names, plan, config.mtu),
+    () => `${plan.nodes.length} nodes on ${plan.links.length === 1 ? 'one link' : `${plan.links.length} links`}, ${config.ipFamily}`,
+  );
+  const control = forkControl(names);
+  await progress.step('Kubernetes API', () => control.api);
+  using client = adminClient(names);
+  await progress.step(
+    'nodes Ready',
+    async () => {
+      await control.started;
+      await waitForNodes(client, plan.nodes.map(({ name }) => name), 30_000);
+    },
+    () => `pod network ${config.podCidrs.join(' and ')}, ${config.attach}, ${config.backend}`,
+  );
+  if (!options.foreground || options.once) detach(control);
+  if (manifests.length > 0) {
+    await progress.step(
+      'apply',
+      async () => {
+        const refused = (await applyManifests(client, manifests)).flatMap(({ error }) => error ?? []);
+        if (refused.length > 0) throw new CheckError(`the API refused:\n  ${refused.join('\n  ')}`);
+      },
+      () => `${manifests.length} objects from ${options.apply.join(', ')}`,
+    );
+    await progress.step(
+      'pods Ready',
+      (report) =>
+        waitForPods(client, Number(options.timeout) * 1000, report).catch((error: Error) => {
+          throw new CheckError(error.message);
+        }),
+      (count) => `${count} pods`,
+    );
+  }
+  if (options.verify || options.once) {
+    const report = await progress.step('network model', () => verifyLab(names, config, client));
+    printReport(report, Style.of(process.stdout, !options.color));
+    if (!report.ok) throw new CheckError('the network model does not hold; see the table above');
+  }
+  if (!options.once) console.log(`\n${hints(names, Boolean(options.foreground))}`);
+}
+
+/** How to go on. */
+function hints(names: LabNames, foreground: boolean): string {
+  const name = names.lab === 'demo' ? '' : ` --name ${names.lab}`;
+  return [
+    `  kubectl --kubeconfig ${names.kubeconfig} get pods -A -o wide`,
+    `  podnet verify${name}`,
+    foreground ? '  Ctrl-C ends the lab and leaves nothing behind' : `  podnet lab down${name}`,
+  ].join('\n');
+}
+
+function labFile(path: string): unknown {
+  try {
+    return parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`cannot read the lab file ${path}: ${(error as Error).message.split('\n')[0]}`);
+  }
+}
+
+class Interrupt extends Error {}
+
+/** Rejects with an Interrupt on Ctrl-C, SIGTERM or when the terminal goes. */
+function untilInterrupt(): Promise<never> {
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => reject(new Interrupt()));
+  });
+  interrupted.catch(() => {});
+  return interrupted;
+}

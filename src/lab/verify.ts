@@ -1,0 +1,40 @@
+import type { Api } from '../kube/api.ts';
+import { EndpointSlices, Services } from '../kube/resources.ts';
+import { IpAddr } from '../net/ip.ts';
+import { type Report, verify, type VerifyInput, type VerifyPod } from '../verify/index.ts';
+import type { LabConfig } from './config.ts';
+import type { LabNames } from './names.ts';
+import { podsOf } from './runner-client.ts';
+import { clusterDnsIps, topology } from './topology.ts';
+
+/** What there is to be proven of a lab: its runners say where the pods are, the API what Services there are. */
+export async function gatherLab(names: LabNames, config: LabConfig, api: Api): Promise<VerifyInput> {
+  const plan = topology(config);
+  const nodes = plan.nodes.map(({ name, interfaces }) => ({
+    name,
+    addresses: interfaces.map(({ address }) => address),
+    netns: names.node(name).netns,
+  }));
+  const pods = await Promise.all(
+    nodes.map(async ({ name: node }) =>
+      (await podsOf(names.node(node).runnerSocket))
+        .filter(({ podIPs }) => podIPs.length > 0)
+        .map((pod): VerifyPod => {
+          const { namespace, name, netns, hostNetwork } = pod;
+          return { namespace, name, node, netns, hostNetwork, ips: pod.podIPs.map(IpAddr.parse), containers: pod.containers.length };
+        }),
+    ),
+  );
+  const [services, slices] = await Promise.all([api.list(Services), api.list(EndpointSlices)]);
+  return {
+    ...{ nodes, pods: pods.flat(), services: services.items, endpointSlices: slices.items },
+    outside: { netns: names.outside, addresses: plan.outside.client.map(({ address }) => address) },
+    ...{ clusterDns: clusterDnsIps(config), clusterDomain: config.clusterDomain },
+  };
+}
+
+/** Proves the network model of a running lab. */
+export async function verifyLab(names: LabNames, config: LabConfig, api: Api, all = false): Promise<Report> {
+  const input = await gatherLab(names, config, api);
+  return verify(input, all ? { limits: { allPairsUpTo: Number.POSITIVE_INFINITY } } : {});
+}
