@@ -19,8 +19,12 @@ interface Waiting {
   resolve(answer: Answer | EchoFailure): void;
 }
 
-/** Every echo request in flight of this process, by identifier and sequence. */
-const inFlight = new Map<string, Waiting>();
+/**
+ * Every echo request in flight of this process, by sequence number: NAT may give a request another identifier on its way, never another sequence. They
+ * begin anywhere, since other people's pings begin at 0 or 1.
+ */
+const inFlight = new Map<number, Waiting>();
+let nextSequence = Math.floor(Math.random() * 0x10000);
 const identifiers = new Set<number>();
 
 /** Bytes of the IP and the ICMP header. */
@@ -33,7 +37,6 @@ export const echoHeaders = { ipv4: 28, ipv6: 48 } as const;
 export class Echoes implements Disposable {
   readonly address: IpAddr;
   readonly #socket: ProbeSocket;
-  #sequence = 0;
   #closed = false;
 
   constructor(ns: NetNs, address: IpAddr) {
@@ -45,12 +48,11 @@ export class Echoes implements Disposable {
   /** @param bytes of the whole IP packet */
   async ask(to: Echoes, bytes: number, timeoutMs: number): Promise<Answer | EchoFailure> {
     const { family } = this.address;
-    const sequence = this.#sequence++ & 0xffff;
-    const key = `${this.#socket.identifier} ${sequence}`;
+    const sequence = nextSequence++ & 0xffff;
     return new Promise((resolve) => {
       const finish = (answer: Answer | EchoFailure): void => {
         clearTimeout(timer);
-        inFlight.delete(key);
+        inFlight.delete(sequence);
         resolve(answer);
       };
       const waiting: Waiting = { destination: to.address, bytes, sender: this, resolve: finish };
@@ -61,7 +63,7 @@ export class Echoes implements Disposable {
         finish({ failed: `timed out after ${timeoutMs} ms: ${stage}` });
       };
       const timer = setTimeout(late, timeoutMs);
-      inFlight.set(key, waiting);
+      inFlight.set(sequence, waiting);
       try {
         this.#socket.echo(to.address, sequence, bytes - echoHeaders[family]);
       } catch (error) {
@@ -92,10 +94,15 @@ export class Echoes implements Disposable {
       const ipv4 = this.address.family === 'ipv4';
       const icmp = ipv4 ? got.data.subarray((got.data[0]! & 0x0f) * 4) : got.data;
       if (icmp.length < 8) continue;
-      const waiting = inFlight.get(`${icmp.readUInt16BE(4)} ${icmp.readUInt16BE(6)}`);
+      const waiting = inFlight.get(icmp.readUInt16BE(6));
       if (icmp[0] === (ipv4 ? 8 : 128)) {
         if (waiting?.destination.equals(this.address)) waiting.arrived = got.address;
-      } else if (icmp[0] === (ipv4 ? 0 : 129) && waiting?.sender === this) {
+        // The way back undoes NAT: the own identifier, or it answers somebody else's ping.
+      } else if (
+        icmp[0] === (ipv4 ? 0 : 129) &&
+        waiting?.sender === this &&
+        icmp.readUInt16BE(4) === this.#socket.identifier
+      ) {
         const right = got.address.equals(waiting.destination);
         waiting.resolve(right ? { seen: this.address } : { failed: `answered from ${got.address}` });
       }
