@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type MachineState, changes, machineState } from './machine.ts';
+import { changes, type MachineState, machineState } from './machine.ts';
 import { needsRoot } from './root.ts';
 
 test('changes names what came and what went, and counts what is there twice', () => {
@@ -58,5 +58,8 @@ test('links, addresses, routes, tables and mounts of the namespace are seen', ne
     /^nftables table left behind: family inet name leaktable$/,
     /^mount left behind: \/mnt \(tmpfs \/\)$/,
   ])
-    assert.ok(lines.some((line) => wanted.test(line)), `${wanted} in\n${lines.join('\n')}`);
+    assert.ok(
+      lines.some((line) => wanted.test(line)),
+      `${wanted} in\n${lines.join('\n')}`,
+    );
 });

@@ -42,7 +42,9 @@ const read = (path: string): string | undefined => {
 
 function addresses(): string[] {
   return tool('ip', '-j', 'address').flatMap((link) =>
-    ((link.addr_info as Json[] | undefined) ?? []).map((address) => `${link.ifname} ${pick(address, 'local', 'prefixlen', 'scope')}`),
+    ((link.addr_info as Json[] | undefined) ?? []).map(
+      (address) => `${link.ifname} ${pick(address, 'local', 'prefixlen', 'scope')}`,
+    ),
   );
 }
 

@@ -1,29 +1,88 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { claimed, conformanceLedger, statementLedger } from './ledger/render.ts';
+import { Results } from './ledger/results.ts';
 
 /**
  * The project's test runner, behind `npm test [-- PATTERN]`. PATTERN narrows to the test files whose path holds it and, where no path does,
- * to the tests whose name holds it. Ends with node's summary; exit code 1 when a test failed or none was found.
+ * to the tests whose name holds it. Ends with node's summary, the slowest files and the reasons of skips; exit code 1 when a test failed or
+ * none was found. A whole run as root writes what it has shown to docs/conformance.md and docs/statements.md.
  */
 const root = join(import.meta.dirname, '..');
-const pattern = process.argv[2] ?? '';
-const all = readdirSync(root, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.test.js'))
-  .sort()
-  .map((file) => join(root, file));
-const byPath = all.filter((file) => relative(root, file).includes(pattern));
-const files = byPath.length ? byPath : all;
+const project = join(root, '..');
+/** A file that hangs must not hang the run. */
+const fileTimeoutMs = 300_000;
 
-if (files.length === 0) {
+/** Files and, when PATTERN is no part of a path, what the names of tests must hold. */
+function select(pattern: string): { files: string[]; testNamePatterns?: RegExp[] } {
+  const all = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.js'))
+    // What was built from a test that is there no more.
+    .filter((file) => existsSync(join(project, 'src', file.replace(/\.js$/, '.ts'))))
+    .sort()
+    .map((file) => join(root, file));
+  const files = all.filter((file) => relative(root, file).includes(pattern));
+  if (files.length > 0) return { files };
+  return { files: all, testNamePatterns: [new RegExp(pattern.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))] };
+}
+
+function summarize(results: Results): void {
+  const minutes = results.slowest.slice(0, 8).map(([file, ms]) => `  ${(ms / 1000).toFixed(1).padStart(6)} s  ${file}`);
+  console.log(['', 'slowest files', ...minutes].join('\n'));
+  if (results.skipped.length > 0) {
+    const lines = results.skipped.map(([reason, count]) => `  ${String(count).padStart(6)}    ${reason}`);
+    console.log(['skipped tests', ...lines].join('\n'));
+  }
+  for (const id of results.unknown) console.log(`cited, but not to be found in src/testing/ledger/data: ${id}`);
+}
+
+/** Brings a written ledger up to date. @returns what to tell, if anything; an error when CI found a claim without cover */
+function keep(name: string, text: string, results: Results): void {
+  const path = join(project, 'docs', name);
+  const written = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  if (written === text) return;
+  if (process.env.CI !== 'true') {
+    writeFileSync(path, text);
+    console.log(`docs/${name} is new: commit it`);
+    return;
+  }
+  console.log(`docs/${name} is not what this run has shown: run npm test as root and commit it`);
+  const unproven = claimed(written).filter((id) => results.covers(id).length === 0);
+  if (unproven.length === 0 || name !== 'conformance.md') return;
+  console.error(`docs/${name} claims what no passed test covers: ${unproven.join(', ')}`);
+  process.exitCode = 1;
+}
+
+const pattern = process.argv[2] ?? '';
+const selection = select(pattern);
+if (selection.files.length === 0) {
   console.error(`no test file under ${root}: run \`npm run build\` first`);
   process.exitCode = 1;
 } else {
-  const escaped = pattern.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const stream = run({ files, concurrency: 2, ...(byPath.length ? {} : { testNamePatterns: [new RegExp(escaped)] }) });
+  const results = new Results(root);
+  const stream = run({ ...selection, concurrency: 2, timeout: fileTimeoutMs });
+  stream.on('test:pass', (test) => results.passed(test));
   stream.on('test:fail', () => {
+    results.failed++;
     process.exitCode = 1;
   });
-  stream.compose(new spec()).pipe(process.stdout);
+  const report = stream.compose(new spec());
+  report.pipe(process.stdout, { end: false });
+  await finished(report);
+  summarize(results);
+  if (pattern === '' && process.getuid?.() === 0 && results.failed === 0) {
+    keep(
+      'conformance.md',
+      conformanceLedger((id) => results.covers(id)),
+      results,
+    );
+    keep(
+      'statements.md',
+      statementLedger((id) => results.covers(id)),
+      results,
+    );
+  }
 }
