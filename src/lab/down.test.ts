@@ -62,12 +62,10 @@ test('a damaged state file is told, and does not stop down', needsRoot, async ()
 });
 
 test('the check of the machine tries the real thing and leaves nothing', needsRoot, () => {
-  const before = readFileSync('/proc/self/mountinfo', 'utf8');
   const machine = checkMachine(true);
   assert.match(machine.kernel, /^\d+\.\d+/);
-  assert.deepEqual(
-    readdirSync('/run/netns').filter((file) => file.includes('podnet-check')),
-    [],
-  );
-  assert.equal(readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length, before.split('\n').length);
+  // Other labs of this machine may be checking it at this very moment: only what bears this process's number is ours.
+  const mine = `podnet-check-${process.pid}`;
+  assert.ok(!readdirSync('/run/netns').includes(mine));
+  assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(`${mine} `));
 });
