@@ -68,6 +68,27 @@ describe('WorkQueue', () => {
     queue.stop();
   });
 
+  test('what is gone once is the race of a watch and not reported; gone twice in a row is', async () => {
+    for (const [times, reported] of [
+      [1, 0],
+      [2, 1],
+    ]) {
+      const told: string[] = [];
+      let runs = 0;
+      const queue = new WorkQueue({
+        work: async () => {
+          if (++runs <= times!) throw new ApiError(404, 'NotFound', 'gone');
+        },
+        onError: (_, error) => told.push(error.message),
+      });
+      queue.start();
+      queue.add('a');
+      await eventually(() => assert.equal(runs, times! + 1));
+      assert.equal(told.length, reported);
+      queue.stop();
+    }
+  });
+
   test('of several waits for a key the shortest counts', async () => {
     let runs = 0;
     const queue = new WorkQueue({ work: async () => void runs++ });

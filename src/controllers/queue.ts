@@ -1,4 +1,4 @@
-import { isConflict } from '../kube/api.ts';
+import { isConflict, isNotFound } from '../kube/api.ts';
 import { Backoff } from '../kube/backoff.ts';
 
 export interface WorkQueueOptions {
@@ -91,10 +91,13 @@ export class WorkQueue {
   }
 
   #failed(key: string, error: Error): void {
-    const backoff = this.#failures.get(key) ?? new Backoff(10, 30_000);
+    const before = this.#failures.get(key);
+    const backoff = before ?? new Backoff(10, 30_000);
     this.#failures.set(key, backoff);
     const retryMs = backoff.next();
-    if (!isConflict(error)) this.#options.onError?.(key, error, retryMs);
+    // What was written to may have changed or gone while the watch was behind; the next run sees it. Gone twice is worth a word.
+    const stale = isConflict(error) || (isNotFound(error) && before === undefined);
+    if (!stale) this.#options.onError?.(key, error, retryMs);
     this.addAfter(key, retryMs);
   }
 }
