@@ -119,6 +119,8 @@ export interface ConnectOptions {
   source?: IpAddr;
   timeoutMs: number;
   allowHalfOpen?: boolean;
+  /** Told the own address and port once the SYN is out: known also of a connection that fails. */
+  onStart?(local: Endpoint): void;
 }
 
 /** What net.Socket takes but its types do not name. */
@@ -147,6 +149,7 @@ export async function connectTcp(
     }
     const name = sockaddr(address, port);
     if (sys.connect(number, name, name.length) < 0 && errnoName(errno()) !== 'EINPROGRESS') check(() => `connect ${what}`, -1);
+    options.onStart?.(localEndpoint(number));
   });
   const socketOptions: SocketOptions = { fd: fd.disown(), manualStart: true, readable: true, writable: true, allowHalfOpen };
   const socket = new net.Socket(socketOptions);

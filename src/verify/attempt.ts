@@ -18,7 +18,10 @@ export interface Check {
   title: string;
   family: Family;
   protocol: CheckProtocol;
-  note?: string;
+  /** Asked for when all attempts have ended. */
+  note?: string | (() => string | undefined);
+  /** An attempt is many connections: its time says nothing about one. */
+  untimed?: boolean;
   attempts: Attempt[];
 }
 
@@ -60,7 +63,8 @@ export async function runCheck(check: Check, gate: Gate, { failuresKept }: Verif
   };
   await Promise.all(check.attempts.map((attempt) => gate.run(() => one(attempt))));
   times.sort((a, b) => a - b);
-  const { id, title, family, protocol, note, attempts } = check;
+  const { id, title, family, protocol, untimed, attempts } = check;
+  const note = typeof check.note === 'function' ? check.note() : check.note;
   const counts = { attempted: attempts.length, ok: attempts.length - failed, failed };
-  return { id, title, family, protocol, ...counts, p50Ms: times[times.length >> 1], note, failures };
+  return { id, title, family, protocol, ...counts, p50Ms: untimed ? undefined : times[times.length >> 1], note, failures };
 }

@@ -98,11 +98,7 @@ export class Echoes implements Disposable {
       if (icmp[0] === (ipv4 ? 8 : 128)) {
         if (waiting?.destination.equals(this.address)) waiting.arrived = got.address;
         // The way back undoes NAT: the own identifier, or it answers somebody else's ping.
-      } else if (
-        icmp[0] === (ipv4 ? 0 : 129) &&
-        waiting?.sender === this &&
-        icmp.readUInt16BE(4) === this.#socket.identifier
-      ) {
+      } else if (icmp[0] === (ipv4 ? 0 : 129) && waiting?.sender === this && icmp.readUInt16BE(4) === this.#socket.identifier) {
         const right = got.address.equals(waiting.destination);
         waiting.resolve(right ? { seen: this.address } : { failed: `answered from ${got.address}` });
       }

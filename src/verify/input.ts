@@ -41,10 +41,17 @@ export interface VerifyLimits {
   /** With more pods than this, every pod is paired with so many others, chosen by `seed`. Infinity: all pairs. */
   allPairsUpTo: number;
   seed: number;
+  /** With more Services than this, so many of them are tried, chosen by `seed`. */
+  servicesUpTo: number;
+  /** Connections of one check of Services, shared among its attempts; with fewer than an attempt needs, endpoints may stay unseen. */
+  connections: number;
   /** Failures kept of each check; all are counted. */
   failuresKept: number;
 }
 
-export const defaultLimits: VerifyLimits = { timeoutMs: 2000, concurrency: 64, allPairsUpTo: 60, seed: 1, failuresKept: 20 };
+export const defaultLimits: VerifyLimits = {
+  ...{ timeoutMs: 2000, concurrency: 64, allPairsUpTo: 60, seed: 1 },
+  ...{ servicesUpTo: 40, connections: 5000, failuresKept: 20 },
+};
 
 export type CheckProtocol = 'tcp' | 'udp' | 'icmp' | 'dns';

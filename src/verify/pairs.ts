@@ -100,8 +100,7 @@ function judgeTooBig(answer: Answer | EchoFailure, mtu: number): Finding {
 }
 
 function attemptOf([from, to]: Pair, family: Family, run: () => Promise<Finding>): Attempt {
-  const text = (place: Place): string => `${place.label} (${place.address(family)})`;
-  return { from: text(from), to: text(to), run };
+  return { from: from.text(family), to: to.text(family), run };
 }
 
 function judge(answer: Answer, rule: SourceRule): Finding {

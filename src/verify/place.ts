@@ -14,6 +14,8 @@ export interface PlaceSpec {
 /** One network namespace with its addresses, where verify listens and sends. Addresses are told apart by family: the first of each counts. */
 export class Place implements Disposable {
   readonly label: string;
+  /** Path of the namespace. */
+  readonly netns: string;
   readonly ns: NetNs;
   readonly stations: Partial<Record<Family, Station>> = {};
   readonly echoes: Partial<Record<Family, Echoes>> = {};
@@ -22,6 +24,7 @@ export class Place implements Disposable {
 
   private constructor({ label, netns, addresses }: PlaceSpec) {
     this.label = label;
+    this.netns = netns;
     this.#addresses = addresses;
     this.ns = NetNs.open(netns);
     using rt = RtNetlink.open(this.ns);
@@ -48,6 +51,11 @@ export class Place implements Disposable {
 
   address(family: Family): IpAddr | undefined {
     return this.#addresses.find((address) => address.family === family);
+  }
+
+  /** `pod default/a (10.244.1.2)` */
+  text(family: Family): string {
+    return `${this.label} (${this.address(family)})`;
   }
 
   owns(address: IpAddr): boolean {

@@ -21,6 +21,13 @@ export function orderedPairs<T>(
   return { pairs, note: `sampled ${pairs.length} of ${n * (n - 1)} pairs, seed ${seed}` };
 }
 
+/** So many of the things, chosen by the seed, in their own order. */
+export function sampled<T>(things: readonly T[], most: number, seed: number): T[] {
+  if (things.length <= most) return [...things];
+  const chosen = new Set(shuffled(things, generator(seed)).slice(0, most));
+  return things.filter((thing) => chosen.has(thing));
+}
+
 function shuffled<T>(things: readonly T[], random: () => number): T[] {
   const result = [...things];
   for (let i = result.length - 1; i > 0; i--) {

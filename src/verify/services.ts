@@ -1,8 +1,184 @@
-import type { Family } from '../net/ip.ts';
-import type { Check } from './attempt.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
+import { type Attempt, type Check, type Finding, Gate } from './attempt.ts';
+import { type Destination, refusal } from './dial.ts';
 import type { VerifyInput, VerifyLimits } from './input.ts';
+import { Ledger } from './ledger.ts';
+import { namesChecks } from './names.ts';
+import { capFor, connectionsFor } from './odds.ts';
+import type { Place } from './place.ts';
+import { sampled } from './sample.ts';
+import { type Expected, expectedOn, portsOf, type ServicePort, slicesOf, socketText } from './service-ports.ts';
+import { spread } from './spread.ts';
 import type { World } from './world.ts';
 
-export function serviceChecks(_input: VerifyInput, _world: World, _family: Family, _limits: VerifyLimits): Check[] {
-  return [];
+/** At once in one check: servers' backlogs are not what is to be proven. */
+const connectionsAtOnce = 32;
+/** How long nothing must come where nobody may answer. */
+const silenceMs = 300;
+
+/** One sender, one port of a Service, and what must come of it. */
+interface Line {
+  from: Place;
+  port: ServicePort;
+  to: Destination;
+  /** Whose data path decides. */
+  node: Place;
+  expected: Expected;
+  /** The node's own name server may answer: then nothing is translated. */
+  mayStay: boolean;
+  /** The endpoint must see the sender's own address. */
+  keepsSource: boolean;
+}
+
+/**
+ * Services: by name; spread over their endpoints, from a pod on each node and from the node itself; refused without endpoints; node ports from outside.
+ * With many Services, so many are tried, chosen by the seed.
+ */
+export function serviceChecks(input: VerifyInput, world: World, family: Family, limits: VerifyLimits): Check[] {
+  const services = sampled(input.services, limits.servicesUpTo, limits.seed);
+  const all = input.services.length;
+  const note = services.length < all ? `sampled ${services.length} of ${all} Services, seed ${limits.seed}` : undefined;
+  const ports = services.flatMap((service) => portsOf(service, slicesOf(service, input.endpointSlices), family));
+  const ledgers = new Map([...world.nodes.values()].map((node) => [node, new Ledger(node.ns)]));
+  const builder = new Builder(world, limits, ledgers, family, note);
+  const isClusterDns = ({ address }: ServicePort): boolean => input.clusterDns.some((own) => own.equals(address));
+  const inside = ports.flatMap((port, i) => insideLines(world, port, i, isClusterDns(port)));
+  const met = ({ expected }: Line): boolean => expected.kind === 'endpoints';
+  const outside = ports.flatMap((port) => outsideLines(world, port));
+  return [
+    ...namesChecks({ input, world, family, limits, services, note }),
+    ...builder.checks('service-spread', 'Services, spread', inside.filter(met)),
+    ...builder.checks(
+      'service-refused',
+      'Services without endpoints',
+      inside.filter((line) => !met(line)),
+    ),
+    ...builder.checks('nodeport', 'NodePort from outside', outside),
+  ];
+}
+
+/** From each node, and from a pod on it: where an endpoint is, from the endpoint, so that it meets itself too (hairpin). */
+function insideLines(world: World, port: ServicePort, index: number, mayStay: boolean): Line[] {
+  return [...world.nodes].flatMap(([name, node]): Line[] => {
+    const pods = world.podsOn(name, port.family);
+    const endpoints = pods.filter((pod) => port.endpoints.some(({ address }) => pod.owns(address)));
+    const pod = endpoints[index % endpoints.length] ?? pods[index % pods.length];
+    const usual = expectedOn(name, port, port.internalLocal ? 'local' : 'cluster');
+    const expected: Expected = mayStay && usual.kind !== 'endpoints' ? { kind: 'endpoints', endpoints: [], all: false } : usual;
+    const froms = [...(pod ? [pod] : []), ...(node.address(port.family) ? [node] : [])];
+    return froms.map((from) => ({ from, port, to: port, node, expected, mayStay, keepsSource: false }));
+  });
+}
+
+function outsideLines(world: World, port: ServicePort): Line[] {
+  const { outside: from } = world;
+  const { nodePort, externalLocal } = port;
+  if (nodePort === undefined || !from?.address(port.family)) return [];
+  return [...world.nodes].flatMap(([name, node]): Line[] => {
+    const address = node.address(port.family);
+    if (!address) return [];
+    const expected = expectedOn(name, port, externalLocal ? 'local' : 'cluster');
+    return [
+      {
+        from,
+        port,
+        to: { protocol: port.protocol, address, port: nodePort },
+        node,
+        expected,
+        mayStay: false,
+        keepsSource: externalLocal,
+      },
+    ];
+  });
+}
+
+/** How many it takes to see all endpoints. */
+function connectionsOf({ expected, mayStay }: Line): number {
+  if (expected.kind !== 'endpoints') return 0;
+  return mayStay ? 1 : connectionsFor(expected.endpoints.length);
+}
+
+class Builder {
+  readonly #world: World;
+  readonly #limits: VerifyLimits;
+  readonly #ledgers: ReadonlyMap<Place, Ledger>;
+  readonly #family: Family;
+  readonly #note: string | undefined;
+  readonly #gate = new Gate(connectionsAtOnce);
+
+  constructor(world: World, limits: VerifyLimits, ledgers: ReadonlyMap<Place, Ledger>, family: Family, note: string | undefined) {
+    this.#world = world;
+    this.#limits = limits;
+    this.#ledgers = ledgers;
+    this.#family = family;
+    this.#note = note;
+  }
+
+  /** One check for each protocol that some line has. */
+  checks(id: string, title: string, lines: readonly Line[]): Check[] {
+    return (['tcp', 'udp'] as const).flatMap((protocol) => {
+      const own = lines.filter((line) => line.to.protocol === protocol);
+      return own.length > 0 ? [this.#check(id, title, protocol, own)] : [];
+    });
+  }
+
+  #check(id: string, title: string, protocol: 'tcp' | 'udp', lines: readonly Line[]): Check {
+    const wanted = lines.map(connectionsOf);
+    const cap = capFor(wanted, this.#limits.connections);
+    const deaf = new Set<string>();
+    const made = wanted.reduce((sum, count) => sum + Math.min(count, cap), 0);
+    const note = (): string | undefined => {
+      const parts = [
+        made > 0 ? `${made} connections` : undefined,
+        Number.isFinite(cap) ? `at most ${cap} each: some endpoints may stay unseen` : undefined,
+        deaf.size > 0
+          ? `nothing listens at ${[...deaf].slice(0, 3).join(', ')}${deaf.size > 3 ? ` and ${deaf.size - 3} more` : ''}`
+          : undefined,
+        this.#note,
+      ];
+      return parts.filter((part) => part !== undefined).join('; ') || undefined;
+    };
+    const attempts = lines.map((line, i) => this.#attempt(line, Math.min(wanted[i]!, cap), deaf));
+    return { id, title, family: this.#family, protocol, note, untimed: true, attempts };
+  }
+
+  #attempt(line: Line, count: number, deaf: Set<string>): Attempt {
+    const { from, port, to } = line;
+    const name = `Service ${port.service}:${port.port}`;
+    const target = `${name} (${to === port ? '' : 'node port '}${socketText(to.address, to.port)})`;
+    return {
+      from: from.text(this.#family),
+      to: target,
+      run: async () => this.#run(line, count, (endpoint) => deaf.add(`${port.service}: ${endpoint}`)),
+    };
+  }
+
+  async #run(line: Line, count: number, onDeaf: (endpoint: string) => void): Promise<Finding> {
+    const { from, to, node, expected, mayStay, keepsSource } = line;
+    const world = this.#world;
+    const hint = `look at: nsenter --net=${node.netns} nft list table inet podnet`;
+    if (expected.kind !== 'endpoints') return this.#nobody(line, expected.kind, hint);
+    return spread({
+      ...{ from, to, count, mayStay, keepsSource, hint, gate: this.#gate, timeoutMs: this.#limits.timeoutMs },
+      ...{ ledger: this.#ledgers.get(node)!, node: node.label, endpoints: expected.endpoints, all: expected.all },
+      whose: (address: IpAddr) => world.whose(address),
+      placeOf: (address: IpAddr) => world.placeOf(address),
+      onDeaf: ({ address, port }) => onDeaf(socketText(address, port)),
+    });
+  }
+
+  async #nobody({ from, to, node, port }: Line, wanted: 'refused' | 'silent', hint: string): Promise<Finding> {
+    const timeoutMs = wanted === 'silent' ? silenceMs : this.#limits.timeoutMs;
+    const seen = await this.#gate.run(() => refusal(from.ns, to, timeoutMs));
+    if (seen === wanted) return undefined;
+    const why =
+      wanted === 'silent'
+        ? `the policy is Local and ${node.label} has no endpoint: it must not answer, or load balancers send clients there`
+        : `Service ${port.service} has no ready endpoint: clients must be told at once, not wait`;
+    return {
+      expected: wanted === 'silent' ? 'silence' : 'refused',
+      seen: seen === 'silent' ? 'silence' : seen,
+      why: `${why}; ${hint}`,
+    };
+  }
 }

@@ -58,7 +58,8 @@ test('NM7: masqueraded traffic between pods is found, and named', needsRoot, asy
 test('an echo request that gets another identifier by NAT is still known, and its source told', needsRoot, async () => {
   using world = new SmallCluster();
   // Another identifier for every request, not only when two collide.
-  for (const node of [world.n1, world.n2]) nft(node, 'flush chain inet out post', 'add rule inet out post masquerade fully-random');
+  for (const node of [world.n1, world.n2])
+    nft(node, 'flush chain inet out post', 'add rule inet out post masquerade fully-random');
   const report = await check(world, { limits, families: ['ipv4'] });
   const outside = report.checks.find((c) => c.id === 'pod-outside' && c.protocol === 'icmp')!;
   assert.deepEqual([outside.attempted, outside.failed], [3, 0]);

@@ -56,10 +56,25 @@ export class World implements Disposable {
     return { expected, right: (seen) => place.owns(seen), explain: (seen) => this.explain(seen) };
   }
 
+  /** Pods with a network of their own on a node, with an address of the family. */
+  podsOn(node: string, family: Family): Place[] {
+    return this.pods.filter((pod) => pod.node === node && pod.place.address(family)).map(({ place }) => place);
+  }
+
+  placeOf(address: IpAddr): Place | undefined {
+    return this.all.find((place) => place.owns(address));
+  }
+
+  /** `pod default/a`, `node n1`, for people. */
+  whose(address: IpAddr): string {
+    const pod = this.pods.find(({ place }) => place.owns(address));
+    return (pod?.place ?? this.placeOf(address))?.label ?? 'nobody whom the cluster knows';
+  }
+
   explain(seen: IpAddr): string {
     const pod = this.pods.find(({ place }) => place.owns(seen));
     if (pod) return `that is ${pod.place.label}`;
-    const owner = this.all.find((place) => place.owns(seen));
+    const owner = this.placeOf(seen);
     return owner ? `that is ${owner.label}: masqueraded` : 'nobody in the cluster has that address';
   }
 
