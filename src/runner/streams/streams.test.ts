@@ -229,6 +229,12 @@ test('a client that sends to a process that does not read is stopped by TCP, not
   await none();
 });
 
+test('a client that still sends input when the process has ended is let go at once', limit, async () => {
+  const { socket, closed } = await webSocket(`/exec/default/a/web?${command('true')}&stdin=1&stdout=1`, ['v5.channel.k8s.io']);
+  for (let count = 0; count < 64; count++) socket.send(Buffer.alloc(64 * 1024));
+  assert.equal((await closed)[0], 1000);
+});
+
 test('a client that goes without opening its streams leaves no process', limit, async () => {
   const { client } = await connectSpdy(socketPath, `/exec/default/a/web?${command('sleep', '60')}&stdout=1`, [
     'v4.channel.k8s.io',

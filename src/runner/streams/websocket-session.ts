@@ -30,6 +30,7 @@ export function webSocketSession(socket: WebSocket, protocol: string, want: Stre
 
   let stdin: Readable | undefined;
   if (want.stdin) stdin = new Readable({ read: () => socket.resume(), highWaterMark: 256 * 1024 }).on('error', () => {});
+  let finishing = false;
   let resized: ((chunk: Buffer) => void) | undefined;
 
   socket.on('message', (raw) => {
@@ -42,7 +43,8 @@ export function webSocketSession(socket: WebSocket, protocol: string, want: Stre
       message = Buffer.from(message.toString('latin1'), 'base64');
     }
     if (channel === channels.stdin && stdin && message.length > 0 && !stdin.readableEnded) {
-      if (!stdin.push(message)) socket.pause();
+      // Once the process has ended nobody reads its input, and a paused socket would never see the client's answer to our close.
+      if (!finishing && !stdin.push(message)) socket.pause();
     } else if (channel === channels.resize) resized?.(message);
     // Version 5: the client has no more for a channel. It matters for stdin only.
     else if (channel === channels.close && message[0] === channels.stdin) stdin?.push(null);
@@ -65,7 +67,7 @@ export function webSocketSession(socket: WebSocket, protocol: string, want: Stre
     async finish(status) {
       const text = statusText(status, /^v[45]\./.test(protocol));
       if (text !== '') await new Promise<void>((resolve) => send(channels.error, Buffer.from(text), () => resolve()));
-      // A paused socket would not see the client's answer to our close.
+      finishing = true;
       socket.resume();
       socket.close(1000);
       await closed;
