@@ -224,11 +224,13 @@ export class NodeAgent {
     }
     if (this.#unknown !== undefined) return this.#unknown;
     if (this.#ipam.ranges.length === 0) return 'the node has no pod CIDR yet (node.spec.podCIDRs is empty)';
+    if (this.#counts.syncs === 0) return "nothing of the node's network is in the kernel yet";
     for (const owner of essentialOwners) {
+      // An owner without a status wants nothing, like the routed mode of an IPv6 node.
       const status = this.#reconciler.status(owner);
       if (status?.state === 'error') return `${owner}: ${status.why}`;
       // Later changes of them do not shut what works.
-      if (!this.#gate.wasOpen && status?.state !== 'done') return `${owner} is not in the kernel yet`;
+      if (!this.#gate.wasOpen && status?.state === 'pending') return `${owner} is not in the kernel yet`;
     }
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { UsageError } from '../lab/config.ts';
 import { EnvironmentError } from '../lab/preflight.ts';
+import { LabError } from '../lab/up.ts';
 
 /** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment. */
 export const exitCodes = { failed: 1, usage: 2, environment: 3 } as const;
@@ -10,7 +11,7 @@ export function report(error: unknown): void {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
   else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
   else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
-  else if (error instanceof CheckError) fail(exitCodes.failed, error.message);
+  else if (error instanceof CheckError || error instanceof LabError) fail(exitCodes.failed, error.message);
   else throw error;
 }
 

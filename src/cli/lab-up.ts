@@ -9,9 +9,9 @@ import { checkMachine } from '../lab/preflight.ts';
 import { topology } from '../lab/topology.ts';
 import { createUnderlay } from '../lab/underlay.ts';
 import { verifyLab } from '../lab/verify.ts';
-import { adminClient, claim, detach, forkControl, waitForNodes, waitForPods } from '../lab/up.ts';
-import { CheckError } from './errors.ts';
-import { Style } from './output.ts';
+import { adminClient, type Control, claim, detach, forkControl, waitForNodes, waitForPods } from '../lab/up.ts';
+import { CheckError, report } from './errors.ts';
+import { commandName, Style } from './output.ts';
 import { Progress } from './progress.ts';
 import { printReport } from './verify.ts';
 
@@ -60,22 +60,27 @@ async function up(options: UpOptions): Promise<void> {
   const staying = Boolean(options.foreground || options.once);
   await progress.step(
     'machine',
-    async () => checkMachine(config.backend === 'vxlan'),
+    async () => checkMachine(usesVxlan(config)),
     ({ kernel, node }) => `Linux ${kernel}, Node ${node}`,
   );
   claim(names, config);
-  const interrupted = staying ? untilInterrupt() : undefined;
+  const interrupted = untilInterrupt();
+  let keep = !staying;
   try {
-    await Promise.race([build(names, config, manifests, options, progress), interrupted ?? new Promise<never>(() => {})]);
-    if (options.foreground && !options.once) await interrupted!.catch(() => {});
+    const control = await Promise.race([build(names, config, manifests, options, progress), interrupted]);
+    if (!staying) return detach(control);
+    if (!options.once) await Promise.race([interrupted, control.ended]);
   } catch (error) {
-    if (!(error instanceof Interrupt)) {
-      // A lab that never came to life helps nobody; one whose pods fail is there to be looked at.
-      if (!(error instanceof CheckError)) await takeDown(names);
-      throw error;
-    }
+    keep &&= error instanceof CheckError;
+    if (error instanceof Interrupt) return;
+    if (options.once || !options.foreground || !(error instanceof CheckError)) throw error;
+    // What is wrong can be looked at until Ctrl-C.
+    report(error);
+    console.log(`\n${hints(names, true)}`);
+    await interrupted.catch(() => {});
   } finally {
-    if (staying) {
+    // A lab that never came to life helps nobody; one whose pods fail is there to be looked at.
+    if (!keep) {
       if (process.stdout.isTTY) process.stdout.write('\n');
       await progress.step('take the lab down', () => takeDown(names));
     }
@@ -88,7 +93,7 @@ async function build(
   manifests: readonly Manifest[],
   options: UpOptions,
   progress: Progress,
-): Promise<void> {
+): Promise<Control> {
   const plan = topology(config);
   await progress.step(
     'underlay',
@@ -102,11 +107,10 @@ async function build(
     'nodes Ready',
     async () => {
       await control.started;
-      await waitForNodes(client, plan.nodes.map(({ name }) => name), 30_000);
+      await waitForNodes(client, names, plan.nodes.map(({ name }) => name), 30_000);
     },
     () => `pod network ${config.podCidrs.join(' and ')}, ${config.attach}, ${config.backend}`,
   );
-  if (!options.foreground || options.once) detach(control);
   if (manifests.length > 0) {
     await progress.step(
       'apply',
@@ -131,6 +135,7 @@ async function build(
     if (!report.ok) throw new CheckError('the network model does not hold; see the table above');
   }
   if (!options.once) console.log(`\n${hints(names, Boolean(options.foreground))}`);
+  return control;
 }
 
 /** How to go on. */
@@ -138,10 +143,15 @@ function hints(names: LabNames, foreground: boolean): string {
   const name = names.lab === 'demo' ? '' : ` --name ${names.lab}`;
   return [
     `  kubectl --kubeconfig ${names.kubeconfig} get pods -A -o wide`,
-    `  podnet verify${name}`,
-    foreground ? '  Ctrl-C ends the lab and leaves nothing behind' : `  podnet lab down${name}`,
+    `  ${commandName()} status${name}`,
+    `  ${commandName()} verify${name}`,
+    foreground ? '  Ctrl-C ends the lab and leaves nothing behind' : `  ${commandName()} lab down${name}`,
   ].join('\n');
 }
+
+/** Nodes on different links reach each other through a tunnel, unless that is forbidden. */
+const usesVxlan = ({ backend, nodes }: LabConfig): boolean =>
+  backend === 'vxlan' || (backend === 'auto' && new Set(nodes.map(({ link }) => link)).size > 1);
 
 function labFile(path: string): unknown {
   try {

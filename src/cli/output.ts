@@ -1,3 +1,5 @@
+import { basename, delimiter, dirname, relative, resolve } from 'node:path';
+
 /** What a person or a script sees. `wide` is the table with more columns. */
 export const outputFormats = ['table', 'wide', 'json', 'yaml'] as const;
 
@@ -51,4 +53,13 @@ export function duration(ms: number): string {
   if (seconds < 10) return `${seconds.toFixed(2)}s`;
   if (seconds < 100) return `${seconds.toFixed(1)}s`;
   return `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`;
+}
+
+/** How this program was called, to be typed again: `podnet` when it is on the path, else the way to its file from here. */
+export function commandName(): string {
+  const file = process.argv[1] ?? 'podnet';
+  const onPath = (process.env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && resolve(folder) === dirname(file));
+  if (onPath) return basename(file);
+  const near = relative(process.cwd(), file);
+  return near.startsWith('..') ? file : `./${near}`;
 }

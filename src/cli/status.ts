@@ -2,9 +2,10 @@ import { Command, Option } from 'commander';
 import { UsageError } from '../lab/config.ts';
 import { faultOfLabName, LabNames } from '../lab/names.ts';
 import { recordedProcesses } from '../lab/processes.ts';
-import { podsOf } from '../lab/runner-client.ts';
+import { agentStatusOf, podsOf } from '../lab/node-client.ts';
 import { readState } from '../lab/state.ts';
 import { topology } from '../lab/topology.ts';
+import type { AgentStatus } from '../agent/status.ts';
 import type { RunnerPod } from '../runner/config.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { printable, Style, table } from './output.ts';
@@ -15,13 +16,13 @@ interface NodeStatus {
   /** Which of the node's processes live. */
   processes: Record<string, number | undefined>;
   pods: RunnerPod[];
-  problem?: string;
+  problems: string[];
 }
 
 /** `podnet status`: nodes with their processes, and what runs for each container: the image itself or a stand-in. */
 export function statusCommand(): Command {
   return new Command('status')
-    .description('nodes and pods of a lab, and what runs for each image; exit code 1 when a process is missing')
+    .description('nodes and pods of a lab, and what runs for each image; exit code 1 when something is wrong')
     .option('--name <lab>', 'name of the lab', 'demo')
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--no-color', 'plain text')
@@ -29,7 +30,7 @@ export function statusCommand(): Command {
       const nodes = await statusOf(name);
       if (output === 'json') console.log(JSON.stringify({ lab: name, nodes }, undefined, 2));
       else print(nodes, Style.of(process.stdout, !color));
-      if (nodes.some(({ problem }) => problem !== undefined)) process.exitCode = exitCodes.failed;
+      if (nodes.some(({ problems }) => problems.length > 0)) process.exitCode = exitCodes.failed;
     });
 }
 
@@ -47,23 +48,28 @@ async function statusOf(lab: string): Promise<NodeStatus[]> {
         ['agent', 'dns', 'lab-runner'].map((process) => [process, recorded.get(`${name}-${process}`)?.pid]),
       );
       const missing = Object.keys(processes).filter((process) => processes[process] === undefined);
-      const node = { name, addresses: interfaces.map(({ address }) => String(address)), processes };
-      try {
-        const pods = await podsOf(names.node(name).runnerSocket);
-        return { ...node, pods, ...(missing.length ? { problem: `not running: ${missing.join(', ')}` } : {}) };
-      } catch (error) {
-        return { ...node, pods: [], problem: (error as Error).message };
-      }
+      const problems = missing.length > 0 ? [`not running: ${missing.join(', ')}`] : [];
+      const say = (error: Error): undefined => void problems.push(error.message);
+      const { runnerSocket, agentStatusSocket } = names.node(name);
+      const pods = (await podsOf(runnerSocket).catch(say)) ?? [];
+      const agent = await agentStatusOf(agentStatusSocket).catch(say);
+      if (agent) problems.push(...problemsOf(agent));
+      return { name, addresses: interfaces.map(({ address }) => String(address)), processes, pods, problems };
     }),
   );
 }
 
+function problemsOf({ ready, why, reconciler, problems }: AgentStatus): string[] {
+  const errors = reconciler.errors.map((error) => `${error.owner}: ${error.why}`);
+  return [...(ready ? [] : [`pods cannot be attached: ${why}`]), ...errors, ...problems];
+}
+
 function print(nodes: readonly NodeStatus[], style: Style): void {
-  const nodeRows = nodes.map(({ name, addresses, pods, problem }) => [
+  const nodeRows = nodes.map(({ name, addresses, pods, problems }) => [
     name,
     addresses.join(','),
     String(pods.length),
-    problem ? style.paint('red', printable(problem)) : style.paint('green', 'ok'),
+    problems.length > 0 ? style.paint('red', printable(problems.join('; '))) : style.paint('green', 'ok'),
   ]);
   console.log(`${table(['NODE', 'ADDRESS', 'PODS', 'STATE'], nodeRows, [2])}\n`);
   const podRows = nodes.flatMap((node) =>

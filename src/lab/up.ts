@@ -1,17 +1,21 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeClient } from '../kube/client.ts';
 import { isPodReady } from '../kube/objects.ts';
 import { Nodes, Pods } from '../kube/resources.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Node, Pod } from '../kube/types.ts';
 import { type LabConfig, UsageError } from './config.ts';
 import { type ControlMessage, controlConfigFile } from './control.ts';
 import { labMarker } from './down.ts';
 import { type LabNames, labsDir } from './names.ts';
+import { agentStatusOf } from './node-client.ts';
 import { recordedProcesses } from './processes.ts';
 import { podnetExecutable } from './supervisor.ts';
+
+/** The lab did not become what was asked for; its message is for people. */
+export class LabError extends Error {}
 
 /**
  * Takes the lab's name: its folder is made here and nowhere else, so that of two that start at the same time one is refused.
@@ -39,6 +43,8 @@ export interface Control {
   api: Promise<void>;
   /** Fulfilled when all processes of the nodes are started. */
   started: Promise<void>;
+  /** Rejected with a LabError when the control process ends. */
+  ended: Promise<never>;
 }
 
 /** Starts the control process in a session of its own: what ends this terminal does not end the lab. */
@@ -51,20 +57,23 @@ export function forkControl(names: LabNames): Control {
     env: { ...process.env, [variable]: value },
   });
   closeSync(log);
-  const waitFor = (type: ControlMessage['type']): Promise<void> =>
+  const ended = new Promise<never>((_, reject) => {
+    child.once('error', (error) => reject(new LabError(`the control process cannot be started: ${error.message}`)));
+    child.once('exit', (code, signal) =>
+      reject(new LabError(`the control process ended (${signal ?? `exit code ${code}`}): ${lastLine(names.log('control'))}`)),
+    );
+  });
+  const heard = (type: ControlMessage['type']): Promise<void> =>
     new Promise((resolve, reject) => {
       child.on('message', (message: ControlMessage) => {
-        if (message.type === 'failed') reject(new Error(message.message));
+        if (message.type === 'failed') reject(new LabError(`the control process failed: ${message.message}`));
         else if (message.type === type) resolve();
       });
-      child.once('exit', (code, signal) =>
-        reject(new Error(`the control process ended (${signal ?? `exit code ${code}`}); see ${names.log('control')}`)),
-      );
     });
-  const control = { process: child, api: waitFor('api'), started: waitFor('started') };
+  const waitFor = (type: ControlMessage['type']): Promise<void> => Promise.race([heard(type), ended]);
+  const control = { process: child, api: waitFor('api'), started: waitFor('started'), ended };
   // Whoever waits for one of them sees the failure; nobody must wait for both.
-  control.started.catch(() => {});
-  control.api.catch(() => {});
+  for (const promise of [control.api, control.started, control.ended]) promise.catch(() => {});
   return control;
 }
 
@@ -76,18 +85,40 @@ export function detach({ process: child }: Control): void {
 
 export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet' });
 
-/** @throws Error that says which nodes are not Ready and why */
-export async function waitForNodes(client: KubeClient, expected: readonly string[], timeoutMs: number): Promise<void> {
-  await waitUntil(timeoutMs, async () => {
-    const { items } = await client.list(Nodes);
-    const missing = expected.flatMap((name) => {
-      const node = items.find((item) => item.metadata.name === name);
-      if (!node) return [`${name} has not registered`];
-      const condition = node.status?.conditions?.find(({ type }) => type === 'Ready');
-      return condition?.status === 'True' ? [] : [`${name}: ${condition?.message ?? 'no Ready condition'}`];
+/** @throws LabError that says which nodes are not Ready and why */
+export async function waitForNodes(client: KubeClient, names: LabNames, expected: readonly string[], timeoutMs: number): Promise<void> {
+  let missing: string[] = [];
+  try {
+    await waitUntil(timeoutMs, async () => {
+      const { items } = await client.list(Nodes);
+      missing = expected.filter((name) => !isNodeReady(items.find((item) => item.metadata.name === name)));
+      return missing.length > 0 ? `not Ready: ${missing.join(', ')}` : undefined;
     });
-    return missing.length > 0 ? `nodes are not Ready: ${missing.join('; ')}` : undefined;
-  });
+  } catch (error) {
+    const reasons = await Promise.all(missing.map((name) => whyNodeNotReady(names, name)));
+    throw new LabError([(error as Error).message, ...reasons].join('\n  '), { cause: error });
+  }
+}
+
+const isNodeReady = (node: Node | undefined): boolean =>
+  node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+
+/** Asks the node's agent; when that does not answer, its log has the last word. */
+async function whyNodeNotReady(names: LabNames, node: string): Promise<string> {
+  try {
+    const { why, problems } = await agentStatusOf(names.node(node).agentStatusSocket);
+    return `${node}: ${why ?? `its agent is ready; its runner says: ${lastLine(names.log(`${node}-lab-runner`))}`}${problems.map((problem) => `; ${problem}`).join('')}`;
+  } catch (error) {
+    return `${node}: ${(error as Error).message}; its last words: ${lastLine(names.log(`${node}-agent`))}`;
+  }
+}
+
+function lastLine(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) || 'nothing';
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** Waits until every pod is Ready or has completed. @returns how many pods there are */
@@ -117,7 +148,7 @@ async function waitUntil(timeoutMs: number, missing: () => Promise<string | unde
   for (;;) {
     const why = await missing();
     if (why === undefined) return;
-    if (performance.now() > end) throw new Error(`not within ${timeoutMs / 1000} s: ${why}`);
+    if (performance.now() > end) throw new LabError(`not within ${timeoutMs / 1000} s: ${why}`);
     await sleep(25);
   }
 }

@@ -4,7 +4,7 @@ import { IpAddr } from '../net/ip.ts';
 import { type Report, verify, type VerifyInput, type VerifyPod } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
 import type { LabNames } from './names.ts';
-import { podsOf } from './runner-client.ts';
+import { podsOf } from './node-client.ts';
 import { clusterDnsIps, topology } from './topology.ts';
 
 /** What there is to be proven of a lab: its runners say where the pods are, the API what Services there are. */

@@ -69,9 +69,19 @@ function cidrOf(address: IpAddr, { podCidrs }: LinkNode): Prefix {
   return cidr;
 }
 
+/**
+ * br_netfilter translates while a packet is still a frame: one that a Service sends to a pod on the same bridge, perhaps to the very pod that it came
+ * from, is then switched from port to port, which isolation forbids (br_nf_pre_routing_finish, net/bridge/br_netfilter_hooks.c). Every packet of a pod is
+ * routed, so the hooks of IP see all of them.
+ */
+const withoutBridgeNetfilter = ['iptables', 'ip6tables'].map(
+  (hook): Sysctl => ({ kind: 'sysctl', name: `net/bridge/bridge-nf-call-${hook}`, value: '0', optional: true }),
+);
+
 function settings({ families }: LinkNode): Sysctl[] {
-  if (!families.includes('ipv4')) return [];
+  if (!families.includes('ipv4')) return withoutBridgeNetfilter;
   return [
+    ...withoutBridgeNetfilter,
     // Packets between pods leave by the link they came from.
     { kind: 'sysctl', name: 'net/ipv4/conf/all/send_redirects', value: '0' },
     { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/send_redirects`, value: '0' },

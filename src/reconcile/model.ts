@@ -17,6 +17,8 @@ export interface Sysctl {
   kind: 'sysctl';
   name: string;
   value: string;
+  /** A kernel that has no such setting behaves as wanted. */
+  optional?: true;
 }
 
 /** A link that podnet owns on the node. Pods' veths are made by CNI ADD and stand here so that drift is seen. */

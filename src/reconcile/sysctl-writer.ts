@@ -17,10 +17,11 @@ export class SysctlWriter implements Writer {
     for (const item of wanted()) {
       if (item.kind !== 'sysctl') continue;
       try {
-        yield { kind: 'sysctl', name: item.name, value: readSysctl(this.#ns, item.name) };
+        yield { ...item, value: readSysctl(this.#ns, item.name) };
       } catch (error) {
-        // Its link may come later; writing says what is missing.
         if (!isNotFound(error)) throw error;
+        // Of the others the link may come later; writing says what is missing.
+        if (item.optional) yield item;
       }
     }
   }
@@ -32,7 +33,7 @@ export class SysctlWriter implements Writer {
       try {
         writeSysctl(this.#ns, operation.item.name, operation.item.value);
       } catch (error) {
-        failures.push({ key: operation.key, error: error as Error });
+        if (!(operation.item.optional && isNotFound(error))) failures.push({ key: operation.key, error: error as Error });
       }
     }
     return failures;
