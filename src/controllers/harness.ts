@@ -22,6 +22,8 @@ export class TestCluster implements AsyncDisposable {
       serviceCidrs: ['10.96.0.0/16'],
       caCertificate: 'PEM',
       podGc: { quarantineMs: 20 },
+      // Nobody beats for the nodes; a slow machine shall not make them Unknown.
+      nodeLifecycle: { graceMs: 3_600_000 },
       onError: (controller, name, error) => this.errors.push(`${controller} ${name}: ${error.message}`),
       ...options,
     };

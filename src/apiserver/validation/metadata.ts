@@ -1,4 +1,5 @@
 import type { LabelSelector, ObjectMeta } from '../../kube/types.ts';
+import { IpAddr } from '../../net/ip.ts';
 import type { StoredObject } from '../object.ts';
 import type { ApiResource } from '../resources.ts';
 import type { FieldErrors } from './field-errors.ts';
@@ -9,9 +10,17 @@ const pathSegment = (name: string): string[] => {
   return /[/%]/.test(name) ? [`may not contain '${/[/%]/.exec(name)![0]}'`] : [];
 };
 
+/** An IPAddress is named by its address in canonical form (RFC 5952): of two who want one address the second finds the name taken. */
+function canonicalIp(name: string): string[] {
+  const ip = IpAddr.tryParse(name);
+  if (!ip || /^::ffff:/i.test(ip.toString())) return ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
+  return ip.toString() === name ? [] : [`must be in canonical form ("${ip}")`];
+}
+
 /** How names of a kind must look; subdomains unless said here. */
 const nameChecks: Readonly<Record<string, (name: string) => string[]>> = {
   Namespace: isDns1123Label,
+  IPAddress: canonicalIp,
   // Relaxed in 1.37 (KEP-5311, SA18); older servers demanded a DNS-1035 label.
   Service: isDns1123Label,
   Role: pathSegment,

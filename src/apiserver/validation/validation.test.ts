@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Api, ApiError, type KubeObject } from '../../kube/api.ts';
-import { ConfigMaps, Namespaces, Pods, Secrets } from '../../kube/resources.ts';
+import { IPAddresses, ConfigMaps, Namespaces, Pods, Secrets } from '../../kube/resources.ts';
 import type { Pod, PodSpec } from '../../kube/types.ts';
 import { findResource } from '../resources.ts';
 import { TestServer } from '../testkit/server.ts';
@@ -140,6 +140,17 @@ describe('validation', () => {
         return true;
       });
     });
+
+  test('IP2: an IPAddress has a canonical address of either family as its name', async () => {
+    const spec = { parentRef: { resource: 'services', name: 'x', namespace: 'default' } };
+    for (const name of ['10.96.3.4', 'fd00:96::3']) await api.create(IPAddresses, { metadata: { name }, spec });
+    for (const name of ['fd00:0:0:96::3', '10.96.3.04', '::ffff:10.0.0.1', 'web'])
+      await assert.rejects(
+        api.create(IPAddresses, { metadata: { name }, spec }),
+        (error: ApiError) => error.code === 422 && /must be/.test(error.message),
+        name,
+      );
+  });
 
   test('a pod’s spec is fixed but for its images and a few more', async () => {
     const made = await api.create(Pods, { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [container] } });
