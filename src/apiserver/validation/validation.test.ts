@@ -144,7 +144,7 @@ describe('validation', () => {
   test('IP2: an IPAddress has a canonical address of either family as its name', async () => {
     const spec = { parentRef: { resource: 'services', name: 'x', namespace: 'default' } };
     for (const name of ['10.96.3.4', 'fd00:96::3']) await api.create(IPAddresses, { metadata: { name }, spec });
-    for (const name of ['fd00:0:0:96::3', '10.96.3.04', '::ffff:10.0.0.1', 'web'])
+    for (const name of ['fd00:96:0::3', 'FD00:96::5', '10.96.3.04', '::ffff:10.0.0.1', 'web'])
       await assert.rejects(
         api.create(IPAddresses, { metadata: { name }, spec }),
         (error: ApiError) => error.code === 422 && /must be/.test(error.message),
