@@ -21,7 +21,7 @@ export class NodeNetwork {
   readonly #settings: Settings;
   readonly #mode: AttachMode;
   readonly #routes: RoutesConfig;
-  readonly #peers = new Map<string, RouteNode>();
+  readonly #peers = new Map<string, RouteNode & { faults: readonly string[] }>();
   readonly #problems = new Map<string, readonly string[]>();
   #facts: NodeFacts | undefined;
   #mtu: number | undefined;
@@ -61,7 +61,7 @@ export class NodeNetwork {
     this.#facts = facts;
     this.#problems.set(facts.self.name, facts.problems);
     this.#reconciler.contribute(selfOwner, planSelf(facts.self, facts.local, this.#routes));
-    for (const peer of this.#peers.values()) this.#planPeer(peer);
+    this.#mtu = undefined;
     this.#planShared();
   }
 
@@ -71,11 +71,10 @@ export class NodeNetwork {
       name: view.name,
       addresses: families.flatMap((family) => view.addresses.find((address) => address.family === family) ?? []),
       podCidrs: view.podCidrs,
+      faults: view.faults,
     };
     this.#peers.set(peer.name, peer);
-    if (!this.#facts) return;
-    this.#planPeer(peer, view.faults);
-    this.#planShared();
+    if (this.#facts) this.#planShared(peer);
   }
 
   deletePeer(name: string): void {
@@ -85,18 +84,20 @@ export class NodeNetwork {
     if (this.#facts) this.#planShared();
   }
 
-  #planPeer(peer: RouteNode, faults: readonly string[] = []): void {
-    const { self, local } = this.#facts!;
-    const { items, problems } = planPeer(peer, self, local, this.#routes);
-    this.#reconciler.contribute(peerOwner(peer.name), items);
-    this.#problems.set(peer.name, [...faults, ...problems]);
-  }
-
-  /** What depends on all nodes together. */
-  #planShared(): void {
+  /**
+   * What depends on all nodes together.
+   * @param changed the only peer that did; the others are planned anew only when the MTU of pods is another now
+   */
+  #planShared(changed?: RouteNode & { faults: readonly string[] }): void {
     const { self, local } = this.#facts!;
     const peers = [...this.#peers.values()];
+    const before = this.#mtu;
     this.#mtu = podMtu(self, peers, local, this.#routes);
+    for (const peer of this.#mtu === before ? (changed ? [changed] : []) : peers) {
+      const { items, problems } = planPeer(peer, self, local, this.#routes, this.#mtu);
+      this.#reconciler.contribute(peerOwner(peer.name), items);
+      this.#problems.set(peer.name, [...peer.faults, ...problems]);
+    }
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
     const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
     const all = [self, ...peers];

@@ -96,6 +96,12 @@ test('NM8: the MTU of pods is lowered by the tunnel and by nothing else', () => 
   assert.equal(mtu([], 'vxlan', node('six', ['fd30::b'], ['fd00:10:244::/64'])), 1430);
 });
 
+test('NM8: where pods have less than the link, the direct routes to their peers say so', () => {
+  const mtus = (mtu?: number) => planPeer(near, self, local, config, mtu).items.map((item) => item.kind === 'route' && item.mtu);
+  assert.deepEqual(mtus(1450), [1450, 1450]);
+  assert.deepEqual(mtus(1500), [undefined, undefined]);
+});
+
 test('unassigned pod addresses, Service addresses and the DNS address never leave the node', () => {
   const items = planSelf(self, local, config);
   assert.deepEqual(routes(items), [

@@ -124,8 +124,16 @@ function tunnel(self: RouteNode, local: LocalFacts, config: RoutesConfig): Link[
 /**
  * How this node reaches the pods of another: one route for each pod CIDR, and the tunnel's neighbour and forwarding entries where it goes
  * through one. Every route names the node's own address as source, so that nodes reach pods from the address that the cluster knows.
+ * @param mtu of pods (`podMtu`). Where it is lower than the link's, the route says so: no router fragments IPv6, and what the node sends would be lost
+ * until it has learned.
  */
-export function planPeer(peer: RouteNode, self: RouteNode, local: LocalFacts, config: RoutesConfig): PeerPlan {
+export function planPeer(
+  peer: RouteNode,
+  self: RouteNode,
+  local: LocalFacts,
+  config: RoutesConfig,
+  mtu = local.uplinkMtu,
+): PeerPlan {
   const plan: PeerPlan = { items: [], problems: [] };
   for (const destination of peer.podCidrs) {
     const { family } = destination;
@@ -134,7 +142,10 @@ export function planPeer(peer: RouteNode, self: RouteNode, local: LocalFacts, co
     const route = { kind: 'route', destination, type: 'unicast', ...(own ? { source: own } : {}) } as const;
     switch (wayTo(peer, family, local, config.backend)) {
       case 'direct':
-        plan.items.push({ ...route, gateway: addressOf(peer, family)!, link: local.uplink });
+        plan.items.push({
+          ...{ ...route, gateway: addressOf(peer, family)!, link: local.uplink },
+          ...(mtu < local.uplinkMtu ? { mtu } : {}),
+        });
         break;
       case 'vxlan':
         throughTunnel(plan, route, peer, self);
