@@ -48,7 +48,7 @@ export class Progress {
     let frame = 0;
     const draw = (): void => {
       const line = ` ${frames[frame++ % frames.length]} ${text()}`;
-      this.#out.write(`\r\u001b[K${line.slice(0, Math.max(10, (this.#out.columns ?? 80) - 1))}`);
+      this.#out.write(`\r\u001b[K${line.slice(0, Math.max(10, (this.#out.columns || 80) - 1))}`);
     };
     const timer = setInterval(draw, 80);
     draw();
