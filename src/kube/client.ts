@@ -1,5 +1,6 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { createSecureContext } from 'node:tls';
 import {
   type Api,
   ApiError,
@@ -27,6 +28,17 @@ export interface ClientOptions {
   watchIdleMs?: number;
 }
 
+/** Requests beyond these wait: a burst is answered sooner by a few connections than by a TLS handshake for each. */
+const maxConnections = 8;
+
+/** All connections share one TLS context: to parse key and certificates for each costs more than the request. */
+function agentMaker(protocol: string, connection: Connection): (options: http.AgentOptions) => http.Agent {
+  if (protocol === 'http:') return (options) => new http.Agent(options);
+  const { ca, certificate: cert, key, serverName: servername, insecure } = connection;
+  const tls = { secureContext: createSecureContext({ ca, cert, key }), servername, rejectUnauthorized: !insecure };
+  return (options) => new https.Agent({ ...options, ...tls });
+}
+
 type Query = Record<string, string | number | boolean | undefined>;
 
 const patchTypes: Record<PatchType, string> = {
@@ -45,24 +57,18 @@ export class KubeClient implements Api, Disposable {
   readonly #options: Required<ClientOptions>;
   readonly #base: URL;
   readonly #agent: http.Agent;
+  /** Watches hold their connection: they must not take the place of requests. */
+  readonly #watchAgent: http.Agent;
 
   constructor(connection: Connection, options: ClientOptions = {}) {
     this.#connection = connection;
     this.#options = { userAgent: 'podnet', timeoutMs: 60_000, watchIdleMs: 180_000, ...options };
     this.#base = new URL(connection.server);
     // keepAliveMsecs is TCP's own probe interval: half-open connections die also below HTTP.
-    const common = { keepAlive: true, keepAliveMsecs: 30_000, maxFreeSockets: 16 };
-    this.#agent =
-      this.#base.protocol === 'http:'
-        ? new http.Agent(common)
-        : new https.Agent({
-            ...common,
-            ca: connection.ca,
-            cert: connection.certificate,
-            key: connection.key,
-            servername: connection.serverName,
-            rejectUnauthorized: !connection.insecure,
-          });
+    const common = { keepAlive: true, keepAliveMsecs: 30_000 };
+    const agent = agentMaker(this.#base.protocol, connection);
+    this.#agent = agent({ ...common, maxSockets: maxConnections });
+    this.#watchAgent = agent(common);
   }
 
   /** @throws KubeconfigError */
@@ -78,6 +84,7 @@ export class KubeClient implements Api, Disposable {
   /** Closes all connections, also running watches. */
   [Symbol.dispose](): void {
     this.#agent.destroy();
+    this.#watchAgent.destroy();
   }
 
   get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string): Promise<T> {
@@ -150,7 +157,7 @@ export class KubeClient implements Api, Disposable {
     });
     let request: http.ClientRequest | undefined;
     try {
-      request = this.#open('GET', path, query);
+      request = this.#open('GET', path, query, {}, this.#watchAgent);
     } catch (error) {
       queueMicrotask(() => end(error as Error));
       return { close: () => void (over = true) };
@@ -234,14 +241,14 @@ export class KubeClient implements Api, Disposable {
     });
   }
 
-  #open(method: string, path: string, query: Query, headers: http.OutgoingHttpHeaders = {}): http.ClientRequest {
+  #open(method: string, path: string, query: Query, headers: http.OutgoingHttpHeaders = {}, agent = this.#agent): http.ClientRequest {
     const search = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== '') search.set(name, String(value));
     const prefix = this.#base.pathname.replace(/\/$/, '');
     const token = this.#connection.token?.();
     const open = this.#base.protocol === 'http:' ? http.request : https.request;
     return open({
-      agent: this.#agent,
+      agent,
       host: this.#base.hostname.replace(/^\[|\]$/g, ''),
       port: this.#base.port || (this.#base.protocol === 'http:' ? 80 : 443),
       method,
