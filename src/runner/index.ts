@@ -176,6 +176,7 @@ class Runner implements LabRunner {
     for (const close of this.#closers.reverse()) await close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close(this.#deps.endContainers ?? false)));
     await this.#context.events.flushed();
+    this.#context.state[Symbol.dispose]();
     this.#client?.[Symbol.dispose]();
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Pods } from '../../kube/resources.ts';
 import type { Container, Pod } from '../../kube/types.ts';
@@ -11,7 +11,7 @@ import { capacityOf } from '../node/node-object.ts';
 import { fqdnOf, hostNetworkHosts, hostnameOf, podHosts } from '../sandbox/hosts.ts';
 import { formatResolvConf, resolvConf } from '../sandbox/resolv-conf.ts';
 import type { PodRecord } from '../state.ts';
-import { makeVolumes, ownFile, requestToken, volumeMounts } from '../volumes/volumes.ts';
+import { makeVolumes, requestToken, volumeMounts } from '../volumes/volumes.ts';
 import type { RunnerContext } from './context.ts';
 import type { Slot } from './slot.ts';
 
@@ -24,6 +24,7 @@ export const factsOf = (context: RunnerContext, record: PodRecord): PodFacts => 
 /** The volumes, hosts and resolv.conf of a pod, once before its first container. @throws Error FailedMount */
 export async function preparePod(context: RunnerContext, pod: Pod, record: PodRecord): Promise<void> {
   const dir = context.state.podDir(record.uid);
+  mkdirSync(dir, { recursive: true });
   await makeVolumes(join(dir, 'volumes'), {
     pod,
     facts: factsOf(context, record),
@@ -38,9 +39,8 @@ export async function preparePod(context: RunnerContext, pod: Pod, record: PodRe
   const hosts = record.hostNetwork
     ? hostNetworkHosts(readIfThere('/etc/hosts') ?? '', aliases)
     : podHosts(record.podIPs, hostnameOf(pod), fqdnOf(pod, clusterDomain), aliases);
-  ownFile(dir, 'resolv.conf', formatResolvConf(conf), '/etc/resolv.conf');
-  ownFile(dir, 'hosts', hosts, '/etc/hosts');
-  ownFile(dir, 'hostname', `${hostnameOf(pod)}\n`, '/etc/hostname');
+  const own = { 'resolv.conf': formatResolvConf(conf), hosts, hostname: `${hostnameOf(pod)}\n` };
+  for (const [name, content] of Object.entries(own)) writeFileSync(join(dir, name), content, { mode: 0o644 });
 }
 
 /** Where a run of a container writes its output. */
@@ -57,8 +57,6 @@ export async function containerSpec(context: RunnerContext, pod: Pod, record: Po
   const mounts = volumeMounts(join(dir, 'volumes'), pod, container, env);
   const log = logPath(context, record.uid, container.name, slot.restartCount);
   const work = join(dir, 'containers', container.name, String(slot.restartCount));
-  mkdirSync(join(log, '..'), { recursive: true });
-  mkdirSync(work, { recursive: true });
   const hostname = record.hostNetwork ? context.config.nodeName : hostnameOf(pod);
   return {
     id: randomBytes(32).toString('hex'),

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Api, KubeObject } from '../../kube/api.ts';
 import { ServiceAccounts } from '../../kube/resources.ts';
@@ -137,12 +137,4 @@ export function volumeMounts(
   if (accessVolume(pod) && !mounts.some(({ target }) => target === tokenMount))
     mounts.push({ source: join(dir, tokenVolume), target: tokenMount, readOnly: true });
   return mounts;
-}
-
-/** A file of the pod's own, such as hosts, with its mount. */
-export function ownFile(dir: string, name: string, content: string, target: string): { source: string; target: string; readOnly: boolean } {
-  mkdirSync(dir, { recursive: true });
-  const source = join(dir, name);
-  writeFileSync(source, content, { mode: 0o644 });
-  return { source, target, readOnly: false };
 }
