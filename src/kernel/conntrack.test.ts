@@ -5,6 +5,7 @@ import { run } from '../testing/judge.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
 import { Conntrack, type ConntrackEntry } from './conntrack.ts';
+import { NewConnections } from './new-connections.ts';
 
 const insert = (path: string, protocol: string, ...more: string[]): string =>
   run(path, 'conntrack', '-I', '-p', protocol, '-t', '600', ...more);
@@ -62,4 +63,20 @@ test('a connection is deleted alone, a second time is no error, and a new one wi
   assert.equal(count(), 2);
   assert.equal(table.deleteAll([...table.list(), entry!]), 5);
   assert.deepEqual(table.list(), []);
+});
+
+test('new connections are told from the opening on, each once, also those that are gone already', needsRoot, () => {
+  using world = new TestWorld('conntrack');
+  const { path, ns } = world.namespace('a');
+  using fresh = NewConnections.open(ns);
+  assert.deepEqual(fresh.take(), []);
+  const ports = ['--sport', '4000', '--dport', '53'];
+  insert(path, 'udp', '-s', '10.0.0.1', '-d', '10.96.0.10', ...ports, '--dst-nat', '10.244.0.5');
+  insert(path, 'udp', '-s', 'fd00::1', '-d', 'fd00:10::a', ...ports);
+  run(path, 'conntrack', '-F');
+  assert.deepEqual(fresh.take().map(print), [
+    'udp 10.0.0.1:4000>10.96.0.10:53 10.244.0.5:53>10.0.0.1:4000',
+    'udp fd00::1:4000>fd00:10::a:53 fd00:10::a:53>fd00::1:4000',
+  ]);
+  assert.deepEqual(fresh.take(), []);
 });

@@ -3,6 +3,7 @@ import { ipv4Addr, ipv6Addr } from '../wire/addresses.ts';
 import { attrs, nested } from '../wire/attributes.ts';
 import type { Infer, InferInput } from '../wire/codec.ts';
 import { message } from '../wire/message.ts';
+import type { Reader } from '../wire/reader.ts';
 import { be16, be32, be64, u8 } from '../wire/scalars.ts';
 import { struct } from '../wire/struct.ts';
 import { isNotFound } from './errors.ts';
@@ -213,6 +214,10 @@ function tupleOf(got: Infer<typeof tupleAttrs> | undefined): Tuple | undefined {
     tuple.icmp = { id, type: proto.icmpType ?? proto.icmpv6Type ?? 0, code: proto.icmpCode ?? proto.icmpv6Code ?? 0 };
   return tuple;
 }
+
+/** Reads what follows the netlink header; undefined when the message is something else. */
+export const readConntrackNew = (type: number, reader: Reader): ConntrackEntry | undefined =>
+  type === conntrack.type ? entryOf(conntrack.body.decode(reader)) : undefined;
 
 function entryOf(got: Infer<typeof conntrack.body>): ConntrackEntry | undefined {
   const family = familyOf(got.family);

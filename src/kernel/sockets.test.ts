@@ -7,7 +7,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { IpAddr } from '../net/ip.ts';
 import { Mac } from '../net/mac.ts';
-import { ss } from '../testing/judge.ts';
+import { run, ss } from '../testing/judge.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
 import { DatagramBatch } from './datagrams.ts';
@@ -128,6 +128,18 @@ test('connecting gives up after its time, and completes late when the way opens'
   socket.destroy();
   listener.close();
   await assert.rejects(connectTcp(world.a.ns, at('192.0.2.1'), 80, { timeoutMs: 1000 }), refused('ENETUNREACH'));
+});
+
+test('an ICMP error that comes before connecting has returned is told at once, not after the second SYN', needsRoot, async () => {
+  using world = pair();
+  run(
+    world.a.path,
+    'nft',
+    'add table inet t; add chain inet t o { type filter hook output priority 0; }; add rule inet t o tcp dport 81 reject',
+  );
+  // The SYN is sent again after a second.
+  for (const address of ['10.0.0.2', 'fd00::2'])
+    await assert.rejects(connectTcp(world.a.ns, at(address), 81, { timeoutMs: 900 }), refused('ECONNREFUSED'));
 });
 
 test('readiness is waited for on any descriptor without reading from it', async () => {

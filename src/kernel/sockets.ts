@@ -4,7 +4,16 @@ import { check, errnoName, KernelError } from './errors.ts';
 import { Fd } from './fd.ts';
 import type { NetNs } from './netns.ts';
 import { afInet, afInet6, type Endpoint, endpointOf, sockaddr, sockaddrLength } from './sockaddr.ts';
-import { setBuffers, setFamilyOption, setOption, sockCloexec, sockDgram, sockNonblock, sockStream } from './socket-options.ts';
+import {
+  setBuffers,
+  setFamilyOption,
+  setOption,
+  sockCloexec,
+  sockDgram,
+  sockNonblock,
+  sockStream,
+  takeError,
+} from './socket-options.ts';
 import { errno, sys } from './sys.ts';
 
 interface Common {
@@ -150,6 +159,10 @@ export async function connectTcp(
     const name = sockaddr(address, port);
     if (sys.connect(number, name, name.length) < 0 && errnoName(errno()) !== 'EINPROGRESS') check(() => `connect ${what}`, -1);
     options.onStart?.(localEndpoint(number));
+    // An ICMP error that comes while connect() still holds the socket (a REJECT on this machine is that fast) is kept as a soft error (tcp_v4_err) that wakes
+    // nobody: only reading it tells before the SYN is sent again, a second later.
+    const early = takeError(number);
+    if (early) throw new KernelError(`connect ${what}`, errnoName(early));
   });
   const socketOptions: SocketOptions = { fd: fd.disown(), manualStart: true, readable: true, writable: true, allowHalfOpen };
   const socket = new net.Socket(socketOptions);

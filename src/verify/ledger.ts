@@ -1,10 +1,12 @@
+import { setTimeout } from 'node:timers/promises';
 import { Conntrack, type ConntrackEntry } from '../kernel/conntrack.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import { NewConnections } from '../kernel/new-connections.ts';
 import type { IpAddr } from '../net/ip.ts';
 
 /** What tells a connection from others, before any translation. */
 export interface Flow {
-  protocol: 'tcp' | 'udp';
+  protocol: string;
   sourcePort: number;
   destination: IpAddr;
   port: number;
@@ -12,49 +14,53 @@ export interface Flow {
 
 const key = ({ protocol, sourcePort, destination, port }: Flow): string => `${protocol} ${sourcePort} ${destination} ${port}`;
 
-/** What a node's connection tracking says, at one moment. */
-export class Page {
-  readonly #entries = new Map<string, ConntrackEntry[]>();
+/** A datagram may wait for its turn inside the kernel after it was sent, longer on a busy machine. */
+const waitsMs = [0, 5, 20, 100];
 
-  constructor(entries: readonly ConntrackEntry[]) {
-    for (const entry of entries) {
-      const { protocol, source, destination, sourcePort = 0, destinationPort: port = 0 } = entry.original;
-      if (source.family !== entry.family || (protocol !== 'tcp' && protocol !== 'udp')) continue;
-      const at = key({ protocol, sourcePort, destination, port });
-      const same = this.#entries.get(at);
-      if (same) same.push(entry);
-      else this.#entries.set(at, [entry]);
-    }
-  }
-
-  /** @param isSender the source is one of the sender's addresses */
-  find(flow: Flow, isSender: (source: IpAddr) => boolean): ConntrackEntry | undefined {
-    return this.#entries.get(key(flow))?.find(({ original }) => isSender(original.source));
-  }
-}
-
-/** The connections of one node. The judge of Services: where a packet was really sent stands here, whoever answers and whatever he says. */
-export class Ledger {
+/**
+ * The connections of one node, from its opening on. The judge of Services: where a packet was really sent stands here, whoever answers and whatever he says.
+ */
+export class Ledger implements Disposable {
   readonly #ns: NetNs;
-  #next: Promise<Page> | undefined;
+  readonly #fresh: NewConnections;
+  readonly #seen = new Map<string, ConntrackEntry[]>();
 
   constructor(ns: NetNs) {
     this.#ns = ns;
+    this.#fresh = NewConnections.open(ns);
   }
 
-  /** Everything that was tracked before the call; who asks in the same few milliseconds shares one reading. */
-  read(): Promise<Page> {
-    this.#next ??= new Promise((resolve, reject) => {
-      setTimeout(() => {
-        this.#next = undefined;
-        try {
-          using conntrack = Conntrack.open(this.#ns);
-          resolve(new Page(conntrack.list()));
-        } catch (error) {
-          reject(error);
-        }
-      }, 3);
-    });
-    return this.#next;
+  /**
+   * The tracked connection of each flow; undefined where no packet passed all hooks of the node.
+   * @param isSender the source is one of the sender's addresses
+   */
+  async find(flows: readonly Flow[], isSender: (source: IpAddr) => boolean): Promise<(ConntrackEntry | undefined)[]> {
+    const now = (): (ConntrackEntry | undefined)[] =>
+      flows.map((flow) => this.#seen.get(key(flow))?.findLast(({ original }) => isSender(original.source)));
+    for (const waitMs of waitsMs) {
+      if (waitMs > 0) await setTimeout(waitMs);
+      this.#note(this.#fresh.take());
+      const found = now();
+      if (!found.includes(undefined)) return found;
+    }
+    // A source port that was used a moment ago continues an older connection; and with nf_conntrack_events 0 nothing is told.
+    using table = Conntrack.open(this.#ns);
+    this.#note(table.list());
+    return now();
+  }
+
+  #note(entries: readonly ConntrackEntry[]): void {
+    for (const entry of entries) {
+      const { protocol, destination, sourcePort, destinationPort: port } = entry.original;
+      if (sourcePort === undefined || port === undefined) continue;
+      const at = key({ protocol, sourcePort, destination, port });
+      const same = this.#seen.get(at);
+      if (same) same.push(entry);
+      else this.#seen.set(at, [entry]);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#fresh[Symbol.dispose]();
   }
 }

@@ -2,7 +2,6 @@ import type { Family, IpAddr } from '../net/ip.ts';
 import { type Attempt, type Check, type Finding, Gate } from './attempt.ts';
 import { type Destination, refusal } from './dial.ts';
 import type { VerifyInput, VerifyLimits } from './input.ts';
-import { Ledger } from './ledger.ts';
 import { namesChecks } from './names.ts';
 import { capFor, connectionsFor } from './odds.ts';
 import type { Place } from './place.ts';
@@ -39,8 +38,7 @@ export function serviceChecks(input: VerifyInput, world: World, family: Family, 
   const all = input.services.length;
   const note = services.length < all ? `sampled ${services.length} of ${all} Services, seed ${limits.seed}` : undefined;
   const ports = services.flatMap((service) => portsOf(service, slicesOf(service, input.endpointSlices), family));
-  const ledgers = new Map([...world.nodes.values()].map((node) => [node, new Ledger(node.ns)]));
-  const builder = new Builder(world, limits, ledgers, family, note);
+  const builder = new Builder(world, limits, family, note);
   const isClusterDns = ({ address }: ServicePort): boolean => input.clusterDns.some((own) => own.equals(address));
   const inside = ports.flatMap((port, i) => insideLines(world, port, i, isClusterDns(port)));
   const met = ({ expected }: Line): boolean => expected.kind === 'endpoints';
@@ -101,15 +99,13 @@ function connectionsOf({ expected, mayStay }: Line): number {
 class Builder {
   readonly #world: World;
   readonly #limits: VerifyLimits;
-  readonly #ledgers: ReadonlyMap<Place, Ledger>;
   readonly #family: Family;
   readonly #note: string | undefined;
   readonly #gate = new Gate(connectionsAtOnce);
 
-  constructor(world: World, limits: VerifyLimits, ledgers: ReadonlyMap<Place, Ledger>, family: Family, note: string | undefined) {
+  constructor(world: World, limits: VerifyLimits, family: Family, note: string | undefined) {
     this.#world = world;
     this.#limits = limits;
-    this.#ledgers = ledgers;
     this.#family = family;
     this.#note = note;
   }
@@ -160,7 +156,7 @@ class Builder {
     if (expected.kind !== 'endpoints') return this.#nobody(line, expected.kind, hint);
     return spread({
       ...{ from, to, count, mayStay, keepsSource, hint, gate: this.#gate, timeoutMs: this.#limits.timeoutMs },
-      ...{ ledger: this.#ledgers.get(node)!, node: node.label, endpoints: expected.endpoints, all: expected.all },
+      ...{ ledger: world.ledgerOf(node), node: node.label, endpoints: expected.endpoints, all: expected.all },
       whose: (address: IpAddr) => world.whose(address),
       placeOf: (address: IpAddr) => world.placeOf(address),
       onDeaf: ({ address, port }) => onDeaf(socketText(address, port)),

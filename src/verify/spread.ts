@@ -45,16 +45,15 @@ export async function spread(options: SpreadOptions): Promise<Finding> {
   };
   await gate.run(one);
   await Promise.all(Array.from({ length: count - 1 }, () => gate.run(one)));
-  const page = await options.ledger.read();
   const times = new Map<string, number>();
   const own = listed(endpoints.map(endpointKey)) || `an answer of ${options.node} itself`;
   const expected = `${options.all && endpoints.length > 1 ? 'each of ' : ''}${own}`;
   // A node that talks to an address of its own may talk from it.
   const isSender = (source: IpAddr): boolean => from.owns(source) || source.equals(to.address);
-  for (const done of dialled) {
-    const { sourcePort } = done;
-    const flow = { ...to, sourcePort: sourcePort ?? 0, destination: to.address };
-    const entry = sourcePort === undefined ? undefined : page.find(flow, (source) => isSender(source));
+  const flows = dialled.map(({ sourcePort = 0 }) => ({ ...to, sourcePort, destination: to.address }));
+  const entries = await options.ledger.find(flows, isSender);
+  for (const [i, done] of dialled.entries()) {
+    const entry = entries[i];
     const sent = entry && { address: entry.reply.source, port: entry.reply.sourcePort ?? 0 };
     const bad = judge(done, sent, options);
     if (bad) return { expected, ...bad, why: `${bad.why}; ${options.hint}` };
@@ -78,11 +77,9 @@ function judge(
 ): { seen: string; why: string } | undefined {
   const { to, node, endpoints } = options;
   if (!sent) {
-    const why =
-      failed === undefined
-        ? `${node} does not track the connection: it went another way`
-        : `${reason}; ${node} let no packet through`;
-    return { seen: failed === undefined ? 'no translation' : failed, why };
+    if (failed === undefined)
+      return { seen: 'no translation', why: `${node} tracks no connection: the packets went another way` };
+    return { seen: failed, why: `${reason}; ${node} tracks no connection: no packet left it` };
   }
   const key = endpointKey(sent);
   if (key === socketText(to.address, to.port)) {
@@ -102,7 +99,9 @@ function judge(
       return undefined;
     }
   }
-  return { seen: failed, why: `sent to ${key} (${options.whose(sent.address)}): ${reason}` };
+  const sentTo = `sent to ${key} (${options.whose(sent.address)})`;
+  const why = failed === 'ECONNREFUSED' ? 'refused although a socket listens there, or it is no place of the cluster' : reason;
+  return { seen: failed, why: `${sentTo}: ${why}` };
 }
 
 function judgeSpread(times: ReadonlyMap<string, number>, options: SpreadOptions): { seen: string; why: string } | undefined {

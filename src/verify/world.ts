@@ -1,5 +1,6 @@
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { VerifyInput } from './input.ts';
+import { Ledger } from './ledger.ts';
 import type { SourceRule } from './pairs.ts';
 import { Place } from './place.ts';
 
@@ -14,6 +15,7 @@ export class World implements Disposable {
   /** What could not be opened, and why. */
   readonly broken: { label: string; why: string }[] = [];
   outside: Place | undefined;
+  readonly #ledgers = new Map<Place, Ledger>();
 
   static open(input: VerifyInput, families: readonly Family[]): World {
     const world = new World();
@@ -61,6 +63,13 @@ export class World implements Disposable {
     return this.pods.filter((pod) => pod.node === node && pod.place.address(family)).map(({ place }) => place);
   }
 
+  /** Of a node; it knows the connections that begin after it was first asked for. */
+  ledgerOf(node: Place): Ledger {
+    const ledger = this.#ledgers.get(node) ?? new Ledger(node.ns);
+    this.#ledgers.set(node, ledger);
+    return ledger;
+  }
+
   placeOf(address: IpAddr): Place | undefined {
     return this.all.find((place) => place.owns(address));
   }
@@ -79,6 +88,6 @@ export class World implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const place of this.all) place[Symbol.dispose]();
+    for (const each of [...this.#ledgers.values(), ...this.all]) each[Symbol.dispose]();
   }
 }
