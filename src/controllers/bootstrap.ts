@@ -83,7 +83,7 @@ async function dnsService(api: Api, options: BootstrapOptions): Promise<void> {
     metadata: {
       name: 'kube-dns',
       namespace: 'kube-system',
-      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+      labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'podnet-dns' },
     },
     spec: {
       type: 'ClusterIP',

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { kubernetesVersion } from '../../kube/version.ts';
 import type { Context } from '../context.ts';
 import { aggregatedDiscovery } from '../discovery/aggregated.ts';
 import { type Group, groupsOf } from '../discovery/groups.ts';
@@ -14,9 +15,9 @@ const isCore = ({ name }: Group): boolean => name === '';
 
 /** What this server says it is: the Kubernetes release whose API it serves, and that it is podnet's. */
 export const versionInfo = {
-  major: '1',
-  minor: '36',
-  gitVersion: 'v1.36.0+podnet',
+  major: kubernetesVersion.major,
+  minor: kubernetesVersion.minor,
+  gitVersion: `${kubernetesVersion.full}+podnet`,
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '1970-01-01T00:00:00Z',

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import * as os from 'node:os';
 import { kubeTime } from '../../kube/objects.ts';
 import type { Node, NodeCondition, NodeStatus } from '../../kube/types.ts';
+import { kubernetesVersion } from '../../kube/version.ts';
 import type { RunnerConfig } from '../config.ts';
 
 const architectures: Record<string, string> = { x64: 'amd64', arm64: 'arm64' };
-const version = 'v1.34.0';
 
 /** What a lab node offers: the machine's own size, since its pods share it. */
 export const capacityOf = (maxPods: number): Record<string, string> => ({
@@ -52,7 +52,7 @@ export function statusOf(config: RunnerConfig, fault: string | undefined, nowMs:
       containerRuntimeVersion: 'podnet://0.1.0',
       kernelVersion: os.release(),
       kubeProxyVersion: '',
-      kubeletVersion: version,
+      kubeletVersion: kubernetesVersion.full,
       machineID: read('/etc/machine-id'),
       operatingSystem: 'linux',
       osImage: /PRETTY_NAME="(.*)"/.exec(read('/etc/os-release'))?.[1] ?? 'Linux',

@@ -29,6 +29,7 @@ export const services = strategy<Service>({
     if (spec?.externalIPs?.length)
       found.push('spec.externalIPs is deprecated and will be removed in a future release; podnet does not route these addresses');
     if (spec?.loadBalancerIP) found.push('spec.loadBalancerIP is deprecated');
+    found.push(...notYet(spec));
     return found;
   },
   allocate(service, old, errors, transaction, around) {
@@ -38,3 +39,12 @@ export const services = strategy<Service>({
   },
   removed: releaseAll,
 });
+
+/** What is stored and not done, so that nobody takes what he sees for its effect. */
+function notYet(spec: Service['spec']): string[] {
+  const found: string[] = [];
+  if (spec?.type === 'LoadBalancer') found.push('podnet gives no load balancer addresses yet; node ports work');
+  if (spec?.sessionAffinity === 'ClientIP') found.push('podnet does not keep sessionAffinity ClientIP yet: each connection goes to any endpoint');
+  if (spec?.ports?.some(({ protocol }) => protocol === 'SCTP')) found.push('podnet does not serve SCTP ports yet');
+  return found;
+}
