@@ -1,7 +1,5 @@
 import { CommanderError } from 'commander';
-import { UsageError } from '../lab/config.ts';
-import { EnvironmentError } from '../lab/preflight.ts';
-import { LabError } from '../lab/up.ts';
+import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 
 /** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment. */
 export const exitCodes = { failed: 1, usage: 2, environment: 3 } as const;

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
-import { UsageError } from '../lab/config.ts';
+import { EnvironmentError, UsageError } from '../lab/errors.ts';
 import { LabNames } from '../lab/names.ts';
-import { EnvironmentError } from '../lab/preflight.ts';
 import { requireRoot } from './errors.ts';
 
 /** `podnet kubectl …`: the real kubectl of this machine with the lab's credential. */

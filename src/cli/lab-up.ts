@@ -1,19 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { parse } from 'yaml';
-import { type LabConfig, labConfig, UsageError } from '../lab/config.ts';
+import { type LabConfig, labConfig } from '../lab/config.ts';
 import { takeDown } from '../lab/down.ts';
+import { UsageError } from '../lab/errors.ts';
 import { applyManifests, type Manifest, readManifests } from '../lab/manifests.ts';
 import { LabNames } from '../lab/names.ts';
 import { checkMachine } from '../lab/preflight.ts';
 import { topology } from '../lab/topology.ts';
 import { createUnderlay } from '../lab/underlay.ts';
-import { verifyLab } from '../lab/verify.ts';
 import { adminClient, type Control, claim, detach, forkControl, waitForNodes, waitForPods } from '../lab/up.ts';
 import { CheckError, report } from './errors.ts';
 import { commandName, Style } from './output.ts';
 import { Progress } from './progress.ts';
-import { printReport } from './verify.ts';
 
 interface UpOptions {
   name?: string;
@@ -130,6 +129,8 @@ async function build(
     );
   }
   if (options.verify || options.once) {
+    // Loaded late: the proof's code is not what the nodes' processes should wait for.
+    const [{ verifyLab }, { printReport }] = await Promise.all([import('../lab/verify.ts'), import('./verify.ts')]);
     const report = await progress.step('network model', () => verifyLab(names, config, client));
     printReport(report, Style.of(process.stdout, !options.color));
     if (!report.ok) throw new CheckError('the network model does not hold; see the table above');

@@ -1,11 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { daemonCommands } from './daemons.ts';
+import { addCommands, type CommandLoader } from './commands.ts';
+import { daemons } from './daemons.ts';
 import { report } from './errors.ts';
-import { kubectlCommand } from './kubectl.ts';
-import { labCommand } from './lab.ts';
-import { statusCommand } from './status.ts';
-import { verifyCommand } from './verify.ts';
+
+const [, , asked, askedBelow] = process.argv;
+const loaders: Readonly<Record<string, CommandLoader>> = {
+  lab: { load: async () => (await import('./lab.ts')).labCommand(askedBelow) },
+  kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
+  status: { load: async () => (await import('./status.ts')).statusCommand() },
+  verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
+  ...daemons,
+};
 
 const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
@@ -13,11 +19,7 @@ const program = new Command('podnet')
   .description('The Kubernetes network model, whole, in one program for Linux')
   .version(version)
   .enablePositionalOptions();
-program.addCommand(labCommand());
-program.addCommand(kubectlCommand());
-program.addCommand(statusCommand());
-program.addCommand(verifyCommand());
-for (const { command, hidden } of daemonCommands()) program.addCommand(command, { hidden });
+await addCommands(program, loaders, asked);
 throwInsteadOfExit(program);
 
 /** Errors come to `report`; the exit code is its. */

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { UsageError } from '../lab/config.ts';
+import { UsageError } from '../lab/errors.ts';
 import { faultOfLabName, LabNames } from '../lab/names.ts';
 import { readState } from '../lab/state.ts';
 import { adminClient } from '../lab/up.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { labConfig, UsageError } from './config.ts';
+import { labConfig } from './config.ts';
+import { UsageError } from './errors.ts';
 import { clusterDnsIps, kubernetesServiceIps, topology } from './topology.ts';
 
 test('a lab without options has three nodes on one IPv4 link', () => {

@@ -1,5 +1,6 @@
 import { type Family, families } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { UsageError } from './errors.ts';
 import { faultOfLabName, faultOfNodeName } from './names.ts';
 
 export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
@@ -33,9 +34,6 @@ export interface NodeConfig {
   link: number;
   labels?: Record<string, string>;
 }
-
-/** A user's mistake: printed as it is, exit code 2. */
-export class UsageError extends Error {}
 
 export interface LabOptions {
   name?: string;

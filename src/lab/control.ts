@@ -1,5 +1,4 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { LabConfig } from './config.ts';
 import { startControlPlane } from './control-plane.ts';
 import type { LabNames } from './names.ts';
@@ -48,7 +47,5 @@ export async function startControl(
 }
 
 /** The configuration that `up` left for the control process. */
-export const controlConfigFile = (names: LabNames): string => join(names.dir, 'control.json');
-
 export const readControlConfig = (names: LabNames): LabConfig =>
-  JSON.parse(readFileSync(controlConfigFile(names), 'utf8')) as LabConfig;
+  JSON.parse(readFileSync(names.controlConfig, 'utf8')) as LabConfig;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Api, ApiError } from '../kube/api.ts';
-import { UsageError } from './config.ts';
+import { UsageError } from './errors.ts';
 import { applyManifests, parseManifests, readManifests } from './manifests.ts';
 
 const examples = join(import.meta.dirname, '..', '..', 'examples');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { type Api, ApiError, type KubeObject, type Resource } from '../kube/api.ts';
 import { allResources, apiVersionOf } from '../kube/resources.ts';
-import { UsageError } from './config.ts';
+import { UsageError } from './errors.ts';
 
 /** An object of a manifest and where it stands: `guestbook.yaml:18`. */
 export interface Manifest {

@@ -43,6 +43,11 @@ export class LabNames {
     return join(this.dir, 'kubeconfig');
   }
 
+  /** What `up` tells the control process. */
+  get controlConfig(): string {
+    return join(this.dir, 'control.json');
+  }
+
   get controlSocket(): string {
     return join(this.dir, 'control.sock');
   }

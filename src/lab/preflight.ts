@@ -3,17 +3,7 @@ import { KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
 import { Nft } from '../kernel/nftables/nft.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-
-/** Something this machine lacks: one sentence what, and one how to mend it. Exit code 3. */
-export class EnvironmentError extends Error {
-  readonly fix: string;
-
-  constructor(message: string, fix: string) {
-    super(message);
-    this.name = 'EnvironmentError';
-    this.fix = fix;
-  }
-}
+import { EnvironmentError } from './errors.ts';
 
 export interface Machine {
   kernel: string;

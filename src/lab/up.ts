@@ -6,16 +6,14 @@ import { KubeClient } from '../kube/client.ts';
 import { isPodReady } from '../kube/objects.ts';
 import { Nodes, Pods } from '../kube/resources.ts';
 import type { Node, Pod } from '../kube/types.ts';
-import { type LabConfig, UsageError } from './config.ts';
-import { type ControlMessage, controlConfigFile } from './control.ts';
+import type { LabConfig } from './config.ts';
+import type { ControlMessage } from './control.ts';
 import { labMarker } from './down.ts';
+import { LabError, UsageError } from './errors.ts';
 import { type LabNames, labsDir } from './names.ts';
 import { agentStatusOf } from './node-client.ts';
 import { recordedProcesses } from './processes.ts';
 import { podnetExecutable } from './supervisor.ts';
-
-/** The lab did not become what was asked for; its message is for people. */
-export class LabError extends Error {}
 
 /**
  * Takes the lab's name: its folder is made here and nowhere else, so that of two that start at the same time one is refused.
@@ -34,7 +32,7 @@ export function claim(names: LabNames, config: LabConfig): void {
     );
   }
   mkdirSync(dirname(names.log('control')), { recursive: true, mode: 0o700 });
-  writeFileSync(controlConfigFile(names), JSON.stringify(config), { mode: 0o600 });
+  writeFileSync(names.controlConfig, JSON.stringify(config), { mode: 0o600 });
 }
 
 export interface Control {
