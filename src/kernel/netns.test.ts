@@ -72,6 +72,12 @@ test('entering is undone even when the function throws, and calls nest', needsRo
   for (const name of ['a', 'b', 'c']) NetNs.remove(`${directory}/${name}`);
 });
 
+test('the namespace that one is in is entered without root, from the inside of others too', () => {
+  using home = NetNs.current();
+  const nested = (): number => home.enter(() => 7);
+  assert.equal(home.enter(nested), 7);
+});
+
 test('making a namespace where something is already fails and leaves that alone', needsRoot, () => {
   const path = `${directory}/taken`;
   writeFileSync(path, 'mine');

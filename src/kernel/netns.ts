@@ -17,22 +17,33 @@ const lockExclusive = 2;
 const ownNamespace = '/proc/thread-self/ns/net';
 const namedNamespaces = '/run/netns';
 
-/** Where this thread is: undefined until it leaves its first namespace, then the fd to go back to. */
-let home: Fd | undefined;
-let here: number | undefined;
+/** A namespace by an open descriptor, which keeps it alive and so its inode its own. */
+interface Stay {
+  fd: number;
+  inode: bigint;
+}
 
-function homeFd(): number {
-  home ??= Fd.open(ownNamespace);
-  return home.number;
+const inodeOf = (fd: number): bigint => statSync(`/proc/self/fd/${fd}`, { bigint: true }).ino;
+
+/** Where this thread began, opened before it goes elsewhere for the first time. */
+let home: Stay | undefined;
+/** Where this thread is, unless at home. */
+let here: Stay | undefined;
+
+function homeStay(): Stay {
+  if (home) return home;
+  const fd = Fd.open(ownNamespace).disown();
+  home = { fd, inode: inodeOf(fd) };
+  return home;
 }
 
 /**
  * Goes back after a stay elsewhere. A thread left in a wrong namespace would send the host's packets into a pod and a pod's into the host, so
  * there is no going on without.
  */
-function goBack(to: number | undefined): void {
+function goBack(to: Stay | undefined): void {
   here = to;
-  if (sys.setns(to ?? homeFd(), cloneNewNet) === 0) return;
+  if (sys.setns((to ?? homeStay()).fd, cloneNewNet) === 0) return;
   process.stderr.write(`podnet: cannot return to the network namespace it came from (setns: ${errnoName(errno())}); stopping\n`);
   process.abort();
 }
@@ -51,7 +62,7 @@ export class NetNs implements Disposable {
   private constructor(fd: Fd, name: string) {
     this.#fd = fd;
     this.name = name;
-    this.inode = statSync(`/proc/self/fd/${fd.number}`, { bigint: true }).ino;
+    this.inode = inodeOf(fd.number);
   }
 
   /** The namespace this thread is in. */
@@ -117,14 +128,13 @@ export class NetNs implements Disposable {
 
   /**
    * Runs `fn` inside. It must not be async, nor start threads or processes whose namespace matters later. Calls may nest.
-   * Stops the process if the thread cannot come back.
+   * Stops the process if the thread cannot come back. The namespace that the thread is in already is entered without root.
    */
   enter<T>(fn: () => T extends Promise<unknown> ? never : T): T {
     const from = here;
-    // Opens home before leaving it.
-    homeFd();
+    if ((from ?? homeStay()).inode === this.inode) return fn();
     check(() => `enter ${this.name}`, sys.setns(this.fd, cloneNewNet));
-    here = this.fd;
+    here = { fd: this.fd, inode: this.inode };
     try {
       return fn();
     } finally {
@@ -139,7 +149,7 @@ export class NetNs implements Disposable {
 
 function mountNewNamespace(path: string): void {
   const from = here;
-  homeFd();
+  homeStay();
   check('make a network namespace (unshare CLONE_NEWNET)', sys.unshare(cloneNewNet));
   try {
     const none = cString('none');

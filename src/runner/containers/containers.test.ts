@@ -115,7 +115,8 @@ test('a container cannot write to the host nor to its kernel settings, nor mount
   assert.match(output, /mount: .*(permission denied|Operation not permitted)/i);
   assert.match(output, /mknod: .*Operation not permitted/);
   assert.match(output, /\/work: No such file/);
-  assert.match(output, /^0\n1\n2\n(10\n)?date|^0\n1\n2\n(10\n)?hostname/m);
+  // The shell keeps a descriptor 10 of its own, at times.
+  assert.deepEqual((output.match(/^\d+$/gm) ?? []).filter((fd) => fd !== '10'), ['0', '1', '2']);
   assert.match(output, /^clean$/m, 'the old root is gone');
   assert.ok(!existsSync('/new'));
 }));
