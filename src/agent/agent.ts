@@ -213,8 +213,17 @@ export class NodeAgent {
     const why = this.#whyNot();
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);
+    if (why === undefined) this.#announce();
+  }
+
+  #announce(): void {
     const { confDir, network } = this.#settings.cni;
-    if (why === undefined && writeConfList(confDir, network)) this.#parts.log(`wrote the network's configuration to ${confDir}`);
+    try {
+      if (writeConfList(confDir, network)) this.#parts.log(`wrote the network's configuration to ${confDir}`);
+    } catch (error) {
+      // Tried again with every sync; pods that run go on meanwhile.
+      this.#parts.log(`cannot write the network's configuration to ${confDir}: ${(error as Error).message}`);
+    }
   }
 
   #whyNot(): string | undefined {

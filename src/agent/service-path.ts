@@ -22,6 +22,7 @@ export class ServicePath {
   #node: ServiceNode;
   #begun = false;
   #changed = true;
+  #dnsGone = false;
   #deleted = 0;
 
   /** @param sources in sync; heard from then on */
@@ -56,14 +57,16 @@ export class ServicePath {
   /** While this node's own DNS answers, the cluster DNS address is not translated; else it leads to other nodes' DNS. */
   setDnsReady(ready: boolean): void {
     this.#planner.setAnswered(answeredKeys(ready ? this.#clusterDns : []));
+    this.#dnsGone = !ready;
     this.#contribute();
-    if (!ready) this.#deleted += this.#stale.forgetAnswered(this.#clusterDns, dnsPort);
   }
 
   /** To be called when the kernel holds what was contributed (SD25). */
   clean(): void {
     if (!this.#changed) return;
     this.#changed = false;
+    if (this.#dnsGone) this.#deleted += this.#stale.forgetAnswered(this.#clusterDns, dnsPort);
+    this.#dnsGone = false;
     this.#deleted += this.#stale.clean(this.#planner.planned(), this.#node.nodePortAddresses ?? this.#node.addresses);
   }
 
