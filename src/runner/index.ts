@@ -10,7 +10,8 @@ import type { RunnerConfig, RunnerPod } from './config.ts';
 import type { ContainerRuntime } from './container.ts';
 import { NetworkReady, networkFault } from './node/network-ready.ts';
 import { Registration } from './node/registration.ts';
-import { readLog } from './logs/reader.ts';
+import { readLog } from './logs/index.ts';
+import { endOrphans } from './orphans.ts';
 import type { OpenLog, ProbeOnce, RunnerContext } from './pods/context.ts';
 import { discard, PodWorker } from './pods/worker.ts';
 import { Cni } from './sandbox/cni.ts';
@@ -56,6 +57,12 @@ class Runner implements LabRunner {
   readonly #closers: (() => unknown)[] = [];
   readonly #registration: Registration;
   #records = new Map<string, PodRecord>();
+  /** Of pods that are gone from the API since the last runner. */
+  #leaving: readonly PodRecord[] = [];
+  /** Why pods cannot be attached; undefined: they can. */
+  #fault: string | undefined;
+  #mayCollect = false;
+  #collecting: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(config: RunnerConfig, deps: RunnerDeps) {
@@ -89,9 +96,10 @@ class Runner implements LabRunner {
 
   async start(): Promise<void> {
     const { api, cni, report } = this.#context;
-    await this.#registration.register(await networkFault(cni));
+    this.#fault = await networkFault(cni);
+    await this.#registration.register(this.#fault);
     const tell = (error: Error): void => report(error.message);
-    const network = new NetworkReady(cni, this.#config.cni.confDir, (fault) => void this.#registration.setFault(fault).catch(tell));
+    const network = new NetworkReady(cni, this.#config.cni.confDir, (fault) => this.#networkChecked(fault));
     const lease = setInterval(() => void this.#registration.renew().catch(tell), leaseMs);
     const node = new Informer(api, Nodes, {
       fieldSelector: `metadata.name=${this.#config.nodeName}`,
@@ -116,7 +124,10 @@ class Runner implements LabRunner {
   }
 
   async #startPods(): Promise<void> {
-    this.#records = new Map(this.#context.state.load().map((record) => [record.uid, record]));
+    const records = this.#context.state.load();
+    const orphans = await endOrphans(records, this.#context.nodeNetns);
+    if (orphans > 0) this.#context.report(`ended ${orphans} processes of containers that a runner before this one has left`);
+    this.#records = new Map(records.map((record) => [record.uid, record]));
     const pods = new Informer(this.#context.api, Pods, {
       fieldSelector: `spec.nodeName=${this.#config.nodeName}`,
       onChange: (changes) => {
@@ -127,11 +138,31 @@ class Runner implements LabRunner {
     this.#closers.push(() => pods.stop());
     await pods.synced;
     // What has a record and no worker by now is gone from the API.
-    const left = [...this.#records.values()];
+    this.#leaving = [...this.#records.values()];
     this.#records.clear();
-    for (const record of left) this.#discard(record);
-    const valid = [...this.#workers.values()].map(({ record }) => record.sandboxId).concat(left.map(({ sandboxId }) => sandboxId));
-    await this.#context.cni.collect(valid).catch((error: Error) => this.#context.report(`GC: ${error.message}`));
+    for (const record of this.#leaving) this.#discard(record);
+    this.#mayCollect = true;
+    if (this.#fault === undefined) this.#collect();
+  }
+
+  #networkChecked(fault: string | undefined): void {
+    const changed = fault !== this.#fault;
+    this.#fault = fault;
+    this.#registration.setFault(fault).catch((error: Error) => this.#context.report(error.message));
+    if (fault !== undefined || !changed) return;
+    this.#collect();
+    // What waits to try its sandbox again need not.
+    for (const worker of this.#workers.values()) worker.wake();
+  }
+
+  /** Tells the plugin, once, which attachments there are still: it may hold some that no record knows. */
+  #collect(): void {
+    if (!this.#mayCollect) return;
+    this.#mayCollect = false;
+    const known = [...this.#workers.values()].map(({ record }) => record).concat(this.#leaving);
+    this.#collecting = this.#context.cni
+      .collect(known.map(({ sandboxId }) => sandboxId))
+      .catch((error: Error) => this.#context.report(`GC: ${error.message}`));
   }
 
   #changed({ type, key, object: pod }: Change<Pod>): void {
@@ -175,6 +206,7 @@ class Runner implements LabRunner {
     this.#closed = true;
     for (const close of this.#closers.reverse()) await close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close(this.#deps.endContainers ?? false)));
+    await this.#collecting;
     await this.#context.events.flushed();
     this.#context.state[Symbol.dispose]();
     this.#client?.[Symbol.dispose]();

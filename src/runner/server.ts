@@ -1,5 +1,5 @@
-import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { listenForRoot } from '../unix/listen.ts';
 import type { RunnerPod } from './config.ts';
 import type { StreamBackend } from './streams/backend.ts';
 import { streamHandlers } from './streams/server.ts';
@@ -15,16 +15,6 @@ export async function serve(socketPath: string, backend: StreamBackend, pods: ()
   server.on('upgrade', (request, socket, head) => {
     if (!streams.upgrade(request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
   });
-  // A killed runner leaves its socket.
-  rmSync(socketPath, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    const mask = process.umask(0o177);
-    server.listen(socketPath, () => {
-      chmodSync(socketPath, 0o600);
-      resolve();
-    });
-    process.umask(mask);
-  });
+  await listenForRoot(server, socketPath);
   return server;
 }

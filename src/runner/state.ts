@@ -133,13 +133,3 @@ export function startTicksOf(pid: number): string | undefined {
     return undefined;
   }
 }
-
-/** Ends what an earlier runner started and left, and only that. */
-export function killOrphan({ pid, startTicks }: ContainerRecord): void {
-  if (pid === undefined || startTicks === undefined || startTicksOf(pid) !== startTicks) return;
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has just ended by itself.
-  }
-}

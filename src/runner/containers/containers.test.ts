@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -119,6 +119,20 @@ test('a container cannot write to the host nor to its kernel settings, nor mount
   assert.deepEqual((output.match(/^\d+$/gm) ?? []).filter((fd) => fd !== '10'), ['0', '1', '2']);
   assert.match(output, /^clean$/m, 'the old root is gone');
   assert.ok(!existsSync('/new'));
+}));
+
+test('a mapped directory is what the container sees, and stays as it was', needs, withBed(async (bed) => {
+  const rootfs = join(bed.dir, 'rootfs');
+  mkdirSync(join(rootfs, 'bin'), { recursive: true });
+  for (const name of ['sh', 'rm', 'mkdir', 'cat']) copyFileSync(busybox, join(rootfs, 'bin', name));
+  writeFileSync(join(rootfs, 'kept'), 'old');
+  const runtime = createProcessRuntime({ resolve: () => ({ image: 'mine', rootfs, entrypoint: ['/bin/sh', '-c'] }), layersDir: bed.layersDir });
+  const spec = bed.spec('', { command: undefined, args: ['cat /kept; echo new > /kept; rm /bin/mkdir; echo x > /more; cat /kept'] });
+  assert.equal((await (await runtime.start(spec)).exited).exitCode, 0);
+  assert.equal(await log(spec), 'oldnew\n');
+  assert.equal(readFileSync(join(rootfs, 'kept'), 'utf8'), 'old');
+  assert.deepEqual(readdirSync(rootfs).sort(), ['bin', 'kept']);
+  assert.equal(readdirSync(join(rootfs, 'bin')).length, 4);
 }));
 
 test('stop asks with SIGTERM and, when pid 1 does not listen, kills after the grace', needs, withBed(async (bed) => {

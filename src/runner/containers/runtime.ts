@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExecutableError, type ProcessOptions, type SpawnedProcess, spawnContainer, spawnInContainer } from '../../kernel/spawn.ts';
 import type { ImageMapping } from '../config.ts';
@@ -165,4 +165,6 @@ function startError(error: unknown): ContainerStartError {
 /** What `enterRoot` made in the container's folder; seen from here nothing is mounted in it. */
 export async function removeRoot(dir: string): Promise<void> {
   for (const name of ['upper', 'work', 'root', 'memory']) await rm(join(dir, name), { recursive: true, force: true, maxRetries: 5 });
+  // Stays when the caller keeps something of its own in it.
+  await rmdir(dir).catch(() => {});
 }

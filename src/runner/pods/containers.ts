@@ -1,19 +1,22 @@
+import { rm } from 'node:fs/promises';
 import { Pods } from '../../kube/resources.ts';
 import { kubeTime } from '../../kube/objects.ts';
 import type { Container, LifecycleHandler, Pod, Probe } from '../../kube/types.ts';
 import type { RunnerPod } from '../config.ts';
 import { type ContainerExit, ContainerStartError, type RunningContainer } from '../container.ts';
 import { chooseImage } from '../images.ts';
-import { killOrphan, type PodRecord, startTicksOf } from '../state.ts';
+import { type PodRecord, startTicksOf } from '../state.ts';
+import { defaultLimits } from '../logs/index.ts';
 import type { ProbeTarget } from '../probes/index.ts';
 import type { RunnerContext } from './context.ts';
 import { execToEnd, runHook } from './hooks.ts';
-import { containerSpec } from './launch.ts';
+import { containerDir, containerSpec, logPath } from './launch.ts';
 import { type ProbeAnswer, Probing } from './probing.ts';
 import { type Slot, slotsOf } from './slot.ts';
 import { initialized } from './status.ts';
 
 const configRetryMs = 5000;
+const keptLogs = 2;
 
 /** The containers of one pod: started in order, restarted as the policy says, stopped with their grace. */
 export class PodContainers {
@@ -32,12 +35,12 @@ export class PodContainers {
     this.slots = slotsOf(pod());
   }
 
-  /** After a restart of the runner: its containers are ended for certain, and count as ended. */
+  /** After a restart of the runner: the containers of the one before are ended, and count as ended. */
   adopt(): void {
     for (const slot of this.slots) {
       const known = this.#record.containers[slot.container.name];
       if (!known) continue;
-      killOrphan(known);
+      void rm(containerDir(this.#context, this.#record.uid, slot.container.name, known.restartCount), { recursive: true, force: true }).catch(() => {});
       slot.hasRun = true;
       slot.id = known.id;
       slot.restartCount = known.restartCount;
@@ -125,6 +128,7 @@ export class PodContainers {
       Object.assign(slot, { id: spec.id, running, terminated: undefined, hasRun: true, waiting: { reason: 'ContainerCreating' } });
       this.#remember(slot);
       this.#watchEnd(slot, running);
+      if (slot.restartCount >= keptLogs) this.#forgetLog(slot);
       this.#event('Normal', 'Started', `Started container ${name}`);
       await this.#started(slot, running);
     } catch (error) {
@@ -168,6 +172,13 @@ export class PodContainers {
       if (this.#shouldStart(slot)) this.#backOff(slot, exit.finishedAt.getTime() - exit.startedAt.getTime());
       this.#wake();
     });
+  }
+
+  /** Of the runs before, kubelet keeps the last one's log: `kubectl logs --previous`. */
+  #forgetLog({ container: { name }, restartCount }: Slot): void {
+    const path = logPath(this.#context, this.#record.uid, name, restartCount - keptLogs);
+    for (const file of [path, ...Array.from({ length: defaultLimits.maxFiles - 1 }, (_, index) => `${path}.${index + 1}`)])
+      void rm(file, { force: true }).catch(() => {});
   }
 
   #backOff(slot: Slot, ranMs: number): void {

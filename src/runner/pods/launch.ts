@@ -47,6 +47,10 @@ export async function preparePod(context: RunnerContext, pod: Pod, record: PodRe
 export const logPath = (context: RunnerContext, uid: string, container: string, restart: number): string =>
   join(context.state.podDir(uid), 'logs', container, `${restart}.log`);
 
+/** A folder of one run of a container. */
+export const containerDir = (context: RunnerContext, uid: string, container: string, restart: number): string =>
+  join(context.state.podDir(uid), 'containers', container, String(restart));
+
 /** Everything resolved for one start. @throws ContainerStartError CreateContainerConfigError */
 export async function containerSpec(context: RunnerContext, pod: Pod, record: PodRecord, slot: Slot): Promise<ContainerSpec> {
   const { container } = slot;
@@ -56,7 +60,7 @@ export async function containerSpec(context: RunnerContext, pod: Pod, record: Po
   const own = ['hosts', 'resolv.conf', 'hostname'].map((name) => ({ source: join(dir, name), target: `/etc/${name}`, readOnly: false }));
   const mounts = volumeMounts(join(dir, 'volumes'), pod, container, env);
   const log = logPath(context, record.uid, container.name, slot.restartCount);
-  const work = join(dir, 'containers', container.name, String(slot.restartCount));
+  const work = containerDir(context, record.uid, container.name, slot.restartCount);
   const hostname = record.hostNetwork ? context.config.nodeName : hostnameOf(pod);
   return {
     id: randomBytes(32).toString('hex'),

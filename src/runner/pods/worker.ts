@@ -5,7 +5,7 @@ import { Pods } from '../../kube/resources.ts';
 import type { Pod, PodStatus } from '../../kube/types.ts';
 import type { RunnerPod } from '../config.ts';
 import { createSandbox, removeSandbox } from '../sandbox/sandbox.ts';
-import { killOrphan, type PodRecord } from '../state.ts';
+import type { PodRecord } from '../state.ts';
 import { PodContainers } from './containers.ts';
 import type { RunnerContext } from './context.ts';
 import { preparePod } from './launch.ts';
@@ -275,7 +275,6 @@ function newRecord(context: RunnerContext, pod: Pod): PodRecord {
 
 /** What is left of a pod that is gone from the API while no runner ran. */
 export async function discard(context: RunnerContext, record: PodRecord): Promise<void> {
-  for (const container of Object.values(record.containers)) killOrphan(container);
   await removeSandbox(record, context.cni);
   context.state.remove(record.uid);
 }

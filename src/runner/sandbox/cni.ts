@@ -57,6 +57,8 @@ export function loadConfList(confDir: string): ConfList {
 /** Calls CNI plugins as containerd does: environment, configuration on stdin, answer on stdout; one process for each call. */
 export class Cni {
   readonly #options: CniOptions;
+  /** Attachments that are made while GC runs are not in its list: they wait for its end. */
+  #collecting: Promise<void> = Promise.resolve();
 
   constructor(options: CniOptions) {
     this.#options = options;
@@ -64,6 +66,7 @@ export class Cni {
 
   /** @returns the parsed result, and the raw one for later calls @throws Error with the plugin's message */
   async add(target: CniTarget): Promise<{ result: Result; raw: unknown }> {
+    await this.#collecting;
     const list = loadConfList(this.#options.confDir);
     let raw: unknown;
     for (const plugin of list.plugins) raw = await this.#call('ADD', list, plugin, target, raw);
@@ -84,7 +87,13 @@ export class Cni {
   }
 
   /** Tells the plugins which attachments there still are; they take the others away. */
-  async collect(valid: readonly string[]): Promise<void> {
+  collect(valid: readonly string[]): Promise<void> {
+    const done = this.#collect(valid);
+    this.#collecting = done.catch(() => {});
+    return done;
+  }
+
+  async #collect(valid: readonly string[]): Promise<void> {
     const list = loadConfList(this.#options.confDir);
     if (list.cniVersion < '1.1.0') return;
     const extra = { 'cni.dev/valid-attachments': valid.map((containerID) => ({ containerID, ifname: 'eth0' })) };
