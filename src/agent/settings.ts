@@ -1,5 +1,6 @@
 import { type Family, families as knownFamilies, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { longestSocketPath } from '../unix/listen.ts';
 import type { AgentConfig } from './config.ts';
 
 /** The configuration with its texts parsed: what the agent works with. */
@@ -9,9 +10,6 @@ export interface Settings extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCid
   clusterDns: readonly IpAddr[];
   nonMasqueradeCidrs: readonly Prefix[];
 }
-
-/** Length of sun_path (unix(7)), without its NUL. */
-const longestSocketPath = 107;
 
 /**
  * Reads and judges what a configuration file holds.

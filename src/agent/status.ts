@@ -1,8 +1,5 @@
-import { once } from 'node:events';
-import { lstatSync, mkdirSync, rmSync } from 'node:fs';
-import http from 'node:http';
-import path from 'node:path';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
+import { serveHttp } from '../unix/http.ts';
 
 /** What `GET /status` answers. */
 export interface AgentStatus {
@@ -53,35 +50,13 @@ export function summarize(
   return counts;
 }
 
-/**
- * HTTP on a unix socket for root: `/status` (JSON), `/readyz` (200 or 503 with the reason), `/livez`. A socket that a dead agent left is replaced.
- */
-export async function serveStatus(file: string, status: () => AgentStatus): Promise<AsyncDisposable> {
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  if (lstatSync(file, { throwIfNoEntry: false })?.isSocket()) rmSync(file, { force: true });
-  const server = http.createServer((request, response) => {
-    const answer = (code: number, body: string, type = 'text/plain'): void =>
-      void response.writeHead(code, { 'content-type': type, connection: 'close' }).end(`${body}\n`);
-    if (request.url === '/livez') answer(200, 'ok');
-    else if (request.url === '/readyz') {
+/** `/status` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
+export const serveStatus = (file: string, status: () => AgentStatus): Promise<AsyncDisposable> =>
+  serveHttp(file, {
+    '/status': () => ({ body: status() }),
+    '/readyz': () => {
       const { ready, why } = status();
-      answer(ready ? 200 : 503, ready ? 'ok' : (why ?? 'not ready'));
-    } else if (request.url === '/status') answer(200, JSON.stringify(status(), undefined, 2), 'application/json');
-    else answer(404, 'ask for /status, /readyz or /livez');
-  });
-  const umask = process.umask(0o177);
-  try {
-    server.listen(file);
-    await once(server, 'listening');
-  } finally {
-    process.umask(umask);
-  }
-  return {
-    async [Symbol.asyncDispose](): Promise<void> {
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
+      return ready ? { body: 'ok' } : { code: 503, body: why ?? 'not ready' };
     },
-  };
-}
+    '/livez': () => ({ body: 'ok' }),
+  });

@@ -1,6 +1,5 @@
-import fs from 'node:fs';
 import net from 'node:net';
-import path from 'node:path';
+import { listenForRoot } from '../unix/listen.ts';
 import { encodeReply, type Reply } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
 import { peerUid } from './peer.ts';
@@ -28,23 +27,13 @@ export interface CniServer {
  */
 export async function startCniServer(options: ServerOptions): Promise<CniServer> {
   const { socketPath } = options;
-  const directory = path.dirname(socketPath);
-  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  await removeStaleSocket(socketPath);
   const calls = new Set<net.Socket>();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     calls.add(socket);
     socket.on('close', () => calls.delete(socket));
     serve(socket, options);
   });
-  // Born without rights for others: between bind and chmod there is no moment in which anybody else could connect.
-  const umask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socketPath, resolve));
-  } finally {
-    process.umask(umask);
-  }
-  fs.chmodSync(socketPath, 0o600);
+  await listenForRoot(server, socketPath);
   return {
     close: () =>
       new Promise((resolve) => {
@@ -94,17 +83,4 @@ function serve(socket: net.Socket, options: ServerOptions): void {
       finish({ exitCode: 1, stdout: `${JSON.stringify({ cniVersion: '1.0.0', code, msg: message })}\n` });
     });
   });
-}
-
-async function removeStaleSocket(socketPath: string): Promise<void> {
-  const stat = fs.lstatSync(socketPath, { throwIfNoEntry: false });
-  if (!stat) return;
-  if (!stat.isSocket())
-    throw new Error(`${socketPath} is in the way and is no socket; move it away, or configure another cni.socketPath`);
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = net.connect(socketPath, () => resolve(true)).on('error', () => resolve(false));
-    probe.on('connect', () => probe.destroy());
-  });
-  if (alive) throw new Error(`another agent answers on ${socketPath}; stop it first`);
-  fs.rmSync(socketPath, { force: true });
 }

@@ -14,7 +14,7 @@ const floors: readonly (readonly string[])[] = [
   ['reconcile'],
   ['kernel'],
   ['wire'],
-  ['net'],
+  ['net', 'unix'],
 ];
 const floorOf = (room: string): number => floors.findIndex((rooms) => rooms.includes(room));
 const source = join(import.meta.dirname, '..', '..', 'src');

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { getJson, serveHttp } from './http.ts';
+import { listenForRoot } from './listen.ts';
+
+function folder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'podnet-test-unix-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+test('the socket and the folder that was made for it are for their owner alone', async (t) => {
+  const path = join(folder(t), 'a', 's.sock');
+  await using server = await serveHttp(path, {});
+  assert.ok(server);
+  assert.deepEqual([statSync(path).mode & 0o777, statSync(join(path, '..')).mode & 0o777], [0o600, 0o700]);
+});
+
+test('a socket that a killed process left is replaced; one that is answered is not, unless it shall be', async (t) => {
+  const path = join(folder(t), 's.sock');
+  const left = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  assert.throws(() => execFileSync(process.execPath, ['-e', left], { stdio: 'ignore' }));
+  assert.ok(statSync(path).isSocket());
+  await using first = await serveHttp(path, { '/who': () => ({ body: ['first'] }) });
+  assert.ok(first);
+  await assert.rejects(serveHttp(path, {}), /another process answers on .*s\.sock; stop it first/);
+  assert.deepEqual(await getJson(path, '/who'), ['first']);
+  await using second = await serveHttp(path, { '/who': () => ({ body: ['second'] }) }, { takeOver: true });
+  assert.ok(second);
+  assert.deepEqual(await getJson(path, '/who'), ['second']);
+});
+
+test('what is no socket is never removed', async (t) => {
+  const path = join(folder(t), 's.sock');
+  writeFileSync(path, 'mine');
+  await assert.rejects(listenForRoot(net.createServer(), path), /is in the way and is no socket/);
+  assert.equal(statSync(path).size, 4);
+});
+
+test('an unknown path, a fault and nobody there are told in words', async (t) => {
+  const path = join(folder(t), 's.sock');
+  {
+    await using server = await serveHttp(path, {
+      '/status': () => ({ body: {} }),
+      '/fault': () => {
+        throw new Error('out of order');
+      },
+    });
+    assert.ok(server);
+    await assert.rejects(getJson(path, '/x'), /answers 404: ask for one of \/status, \/fault/);
+    await assert.rejects(getJson(path, '/fault'), /answers 500: out of order/);
+  }
+  await assert.rejects(getJson(path, '/status'), /does not answer/);
+});
