@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { needsRoot } from '../testing/root.ts';
 import type { LabNames } from './names.ts';
 import type { ProcessId } from './processes.ts';
@@ -33,40 +34,59 @@ const up = (names: LabNames): Promise<string> =>
   succeeds('lab', 'up', '--name', names.lab, '--ip-family', 'dual', '--apply', example('guestbook.yaml'), '--apply', sleepers);
 
 /** podnet's own: not what runs in the pods. */
-const isPodnet = ({ pid }: ProcessId): boolean => readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('podnet ');
+const isPodnet = ({ pid }: ProcessId): boolean =>
+  existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('podnet ');
 
-test('nothing of a lab is left on the machine after down, and the host never had anything of it but files and mounts', needsRoot, async () => {
-  const names = ownLab('leak');
-  const before = stateOf(names);
-  try {
-    await up(names);
-    const during = stateOf(names);
-    for (const kind of ['link', 'address', 'route', 'rule', 'nftables table', 'sysctl'])
-      assert.deepEqual(during[kind], before[kind], `the host's own ${kind}`);
-    assert.ok(during.process!.length > 9 && during.mount!.length > 9 && during.file!.length > 30, 'the meter sees what runs');
-  } finally {
-    assert.match(await succeeds('lab', 'down', '--name', names.lab), /is gone: ended \d+ processes, removed \d+ network namespaces/);
-  }
-  assert.deepEqual(await leftSince(before, names), []);
-});
+test(
+  'nothing of a lab is left on the machine after down, and the host never had anything of it but files and mounts',
+  needsRoot,
+  async () => {
+    const names = ownLab('leak');
+    const before = stateOf(names);
+    try {
+      await up(names);
+      const during = stateOf(names);
+      for (const kind of ['link', 'address', 'route', 'rule', 'nftables table', 'sysctl'])
+        assert.deepEqual(during[kind], before[kind], `the host's own ${kind}`);
+      assert.ok(during.process!.length > 9 && during.mount!.length > 9 && during.file!.length > 30, 'the meter sees what runs');
+    } finally {
+      assert.match(
+        await succeeds('lab', 'down', '--name', names.lab),
+        /is gone: ended \d+ processes, removed \d+ network namespaces/,
+      );
+    }
+    assert.deepEqual(await leftSince(before, names), []);
+  },
+);
 
-test('a lab whose podnet processes were all killed by SIGKILL, and its records with them, is taken down without a trace', needsRoot, async () => {
-  const names = ownLab('kill');
-  const before = stateOf(names);
-  try {
-    await up(names);
-    const own = processesOf(names).filter(isPodnet);
-    assert.equal(own.length, 1 + 3 * 3, 'control; agent, DNS and runner of three nodes');
-    // The control process first: it would start the others again.
-    own.sort((a, b) => a.startTicks - b.startTicks);
-    for (const { pid } of own) process.kill(pid, 'SIGKILL');
-    assert.ok(processesOf(names).length >= 4 * 3, 'what runs in pods lives on without them');
-    rmSync(names.pidsDir, { recursive: true });
-    assert.match((await podnet('lab', 'list')).stdout, new RegExp(`^${names.lab} +dead `, 'm'));
-    const again = await podnet('lab', 'up', '--name', names.lab);
-    assert.deepEqual([again.code, again.stderr.includes('its control process is not running; end it with')], [2, true], again.stderr);
-  } finally {
-    await succeeds('lab', 'down', '--name', names.lab);
-  }
-  assert.deepEqual(await leftSince(before, names), []);
-});
+test(
+  'a lab whose podnet processes were all killed by SIGKILL, and its records with them, is taken down without a trace',
+  needsRoot,
+  async () => {
+    const names = ownLab('kill');
+    const before = stateOf(names);
+    try {
+      await up(names);
+      // A pod is Ready once its shell runs; that one starts the others when it gets the time.
+      const inPods = (): number => processesOf(names).filter((id) => !isPodnet(id)).length;
+      for (let tries = 0; inPods() < 4 * 3 && tries < 1000; tries++) await sleep(20);
+      const own = processesOf(names).filter(isPodnet);
+      assert.equal(own.length, 1 + 3 * 3, 'control; agent, DNS and runner of three nodes');
+      // The control process first: it would start the others again.
+      own.sort((a, b) => a.startTicks - b.startTicks);
+      for (const { pid } of own) process.kill(pid, 'SIGKILL');
+      assert.ok(processesOf(names).length >= 4 * 3, 'what runs in pods lives on without them');
+      rmSync(names.pidsDir, { recursive: true });
+      assert.match((await podnet('lab', 'list')).stdout, new RegExp(`^${names.lab} +dead `, 'm'));
+      const again = await podnet('lab', 'up', '--name', names.lab);
+      assert.deepEqual(
+        [again.code, again.stderr.includes('its control process is not running; end it with')],
+        [2, true],
+        again.stderr,
+      );
+    } finally {
+      await succeeds('lab', 'down', '--name', names.lab);
+    }
+    assert.deepEqual(await leftSince(before, names), []);
+  },
+);
