@@ -19,7 +19,8 @@ for (const tool of kubectlBinaries()) {
     await succeeds('lab', 'up', '--name', names.lab);
     try {
       const own = ['--kubeconfig', names.kubeconfig, '--cache-dir', join(names.dir, 'kubectl')];
-      const kubectl = async (...args: string[]): Promise<string> => (await run(path, [...own, ...args], { timeout: 150_000 })).stdout;
+      const kubectl = async (...args: string[]): Promise<string> =>
+        (await run(path, [...own, ...args], { timeout: 150_000 })).stdout;
       await kubectl('apply', '-f', manifest);
       await kubectl('wait', '--for=condition=Available', 'deployment', '--all', '--timeout=120s');
       const pods = await kubectl('get', 'pods', '-o', 'name');

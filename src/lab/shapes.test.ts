@@ -11,12 +11,16 @@ const shapes: Record<string, string[]> = {
 };
 
 for (const [index, [shape, flags]] of Object.entries(shapes).entries()) {
-  test(`NM1, NM2, NM7, NM8 (${shape}): the guestbook runs, the network model holds, and nothing is left behind`, needsRoot, async () => {
-    const names = ownLab(`shape${index}`);
-    const before = stateOf(names);
-    const printed = await succeeds('lab', 'up', '--name', names.lab, ...flags, '--once', '--apply', example('guestbook.yaml'));
-    assert.match(printed, /pods Ready/);
-    assert.match(printed, /The network keeps its word/);
-    assert.deepEqual(await leftSince(before, names), []);
-  });
+  test(
+    `NM1, NM2, NM7, NM8 (${shape}): the guestbook runs, the network model holds, and nothing is left behind`,
+    needsRoot,
+    async () => {
+      const names = ownLab(`shape${index}`);
+      const before = stateOf(names);
+      const printed = await succeeds('lab', 'up', '--name', names.lab, ...flags, '--once', '--apply', example('guestbook.yaml'));
+      assert.match(printed, /pods Ready/);
+      assert.match(printed, /The network keeps its word/);
+      assert.deepEqual(await leftSince(before, names), []);
+    },
+  );
 }

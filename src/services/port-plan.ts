@@ -57,8 +57,9 @@ export class PortPlan {
       if (hasNodePort) elements.push(element(named('nodeports-refused', family), nodePortKey(port)));
       return elements;
     }
-    const usesCluster = !view.internalLocal || hasNodePort;
-    const usesLocal = view.internalLocal || (view.externalLocal && hasNodePort);
+    // A port that is answered here has no lead to its set, by which a restarted agent would know it again: it has none.
+    const usesCluster = (!view.internalLocal && !answeredHere) || hasNodePort;
+    const usesLocal = (view.internalLocal && !answeredHere) || (view.externalLocal && hasNodePort);
     const leads = this.#leads(view, port);
     const clusterValue = this.#set('cluster', usesCluster ? cluster : undefined, leads.cluster, adopted, elements);
     const localValue = this.#set('local', usesLocal ? local : undefined, leads.local, adopted, elements);

@@ -30,10 +30,11 @@ export function executableListing(options: ExecutableOptions): string {
 
 /**
  * Puts the executable in place by rename, so that a runtime that starts it meanwhile finds the old file or the new one, never half of it
- * (CNI14; a running file cannot be truncated anyway: ETXTBSY).
+ * (CNI14; a running file cannot be truncated anyway: ETXTBSY). The same file is left alone.
  */
 export function writeExecutable(file: string, options: ExecutableOptions): void {
   const bytes = emitExecutable(options);
+  if (isThere(file, bytes)) return;
   fs.mkdirSync(path.dirname(file), { recursive: true });
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
   try {
@@ -57,4 +58,12 @@ function assemble(options: ExecutableOptions): { code: Assembler; machine: numbe
   const target = { x64, arm64 }[options.arch](code);
   program(code, target, { socketPath: options.socketPath, timeoutSeconds: options.timeoutSeconds ?? 110 });
   return { code, machine: target.machine };
+}
+
+function isThere(file: string, bytes: Buffer): boolean {
+  try {
+    return (fs.statSync(file).mode & 0o777) === 0o755 && fs.readFileSync(file).equals(bytes);
+  } catch {
+    return false;
+  }
 }
