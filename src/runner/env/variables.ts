@@ -8,7 +8,7 @@ import { serviceVariables } from './services.ts';
 
 const fault = (message: string): ContainerStartError => new ContainerStartError('CreateContainerConfigError', message);
 
-/** ConfigMaps and Secrets of one namespace as plain text; undefined: not there. */
+/** ConfigMaps and Secrets of one namespace, values as bytes in latin1 strings; undefined: not there. */
 export interface Sources {
   configMap(name: string): Promise<Record<string, string> | undefined>;
   secret(name: string): Promise<Record<string, string> | undefined>;

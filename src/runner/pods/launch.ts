@@ -32,8 +32,10 @@ export async function preparePod(context: RunnerContext, pod: Pod, record: PodRe
     token: (projection) => requestToken(context.api, pod, projection),
   });
   const host = readIfThere(context.config.hostResolvConf);
-  const { clusterDns, clusterDomain } = context.config;
-  const { events, ...conf } = resolvConf({ namespace: record.namespace, spec: pod.spec! }, { clusterDns, clusterDomain, host });
+  const { clusterDns, clusterDomain, addresses } = context.config;
+  const loopback = addresses[0]?.includes(':') ? '::1' : '127.0.0.1';
+  const settings = { clusterDns, clusterDomain, host, loopback };
+  const { events, ...conf } = resolvConf({ namespace: record.namespace, spec: pod.spec! }, settings);
   for (const { reason, message } of events) context.events.event(Pods, pod, 'Warning', reason, message);
   const aliases = pod.spec?.hostAliases;
   const hosts = record.hostNetwork

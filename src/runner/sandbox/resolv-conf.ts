@@ -9,8 +9,10 @@ export interface ResolvConf {
 export interface DnsSettings {
   clusterDns: readonly string[];
   clusterDomain: string;
-  /** Content of the host's file; undefined: the node has none (R5). */
+  /** Content of the host's file; undefined: the node has none, and pods ask their own loopback (R5). */
   host: string | undefined;
+  /** Of the node's primary family. */
+  loopback: string;
 }
 
 const limits = { nameservers: 3, searches: 32, characters: 2048 };
@@ -48,12 +50,12 @@ export function resolvConf(
 
 function baseOf(
   { namespace, spec }: { namespace: string; spec: PodSpec },
-  { clusterDns, clusterDomain, host }: DnsSettings,
+  { clusterDns, clusterDomain, host, loopback }: DnsSettings,
   events: { reason: string; message: string }[],
 ): ResolvConf {
   const policy = spec.dnsPolicy ?? 'ClusterFirst';
   if (policy === 'None') return { nameservers: [], searches: [], options: [] };
-  const own = host === undefined ? { nameservers: ['127.0.0.1'], searches: ['.'], options: [] } : parseResolvConf(host);
+  const own = host === undefined ? { nameservers: [loopback], searches: ['.'], options: [] } : parseResolvConf(host);
   const cluster = policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && !spec.hostNetwork);
   if (!cluster) return own;
   if (clusterDns.length === 0) {

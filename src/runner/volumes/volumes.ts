@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import type { Api, KubeObject } from '../../kube/api.ts';
 import { ServiceAccounts } from '../../kube/resources.ts';
 import type { Container, DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume } from '../../kube/types.ts';
+import { ContainerStartError } from '../container.ts';
 import { expand } from '../env/expand.ts';
 import { fieldValue, type PodFacts, resourceValue } from '../env/fields.ts';
 import type { Sources } from '../env/variables.ts';
 import { filesOf, type VolumeFile, writeFiles } from './files.ts';
+import { subPathIn } from './sub-path.ts';
 
 export const tokenMount = '/var/run/secrets/kubernetes.io/serviceaccount';
 const tokenVolume = 'kube-api-access';
@@ -119,6 +121,15 @@ const downwardFiles = (items: readonly DownwardAPIVolumeFile[], defaultMode: num
     return { path, content: Buffer.from(value).toString('latin1'), mode };
   });
 
+function preparedSubPath(volume: string, below: string, make: boolean, { name, container }: { name: string; container: Container }): string {
+  try {
+    return subPathIn(volume, below, make);
+  } catch (error) {
+    const what = `failed to prepare subPath for volumeMount "${name}" of container "${container.name}"`;
+    throw new ContainerStartError('CreateContainerConfigError', `${what}: ${(error as Error).message}`, 128, { cause: error });
+  }
+}
+
 /** Where a container sees the pod's volumes. */
 export function volumeMounts(
   dir: string,
@@ -129,9 +140,7 @@ export function volumeMounts(
   const written = (name: string): boolean => pod.spec?.volumes?.find((volume) => volume.name === name)?.emptyDir !== undefined;
   const mounts = (container.volumeMounts ?? []).map(({ name, mountPath, subPath, subPathExpr, readOnly }) => {
     const below = subPathExpr ? expand(subPathExpr, env) : (subPath ?? '');
-    if (below.split('/').includes('..')) throw new Error(`subPath "${below}" must not contain ".."`);
-    const source = join(dir, name, below);
-    if (below && written(name)) mkdirSync(source, { recursive: true });
+    const source = below === '' ? join(dir, name) : preparedSubPath(join(dir, name), below, written(name), { name, container });
     return { source, target: mountPath, readOnly: readOnly === true || !written(name) };
   });
   if (accessVolume(pod) && !mounts.some(({ target }) => target === tokenMount))
