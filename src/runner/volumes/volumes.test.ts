@@ -8,9 +8,10 @@ import { ContainerStartError } from '../container.ts';
 import type { Sources } from '../env/variables.ts';
 import { makeVolumes, tokenMount, volumeMounts } from './volumes.ts';
 
+const configMaps: Record<string, Record<string, string>> = { web: { 'index.html': 'hello', more: 'x' }, 'kube-root-ca.crt': { 'ca.crt': 'CA' } };
 const sources: Sources = {
-  configMap: async (name: string) => (name === 'web' ? { 'index.html': 'hello', more: 'x' } : name === 'kube-root-ca.crt' ? { 'ca.crt': 'CA' } : undefined),
-  secret: async (name: string) => (name === 'keys' ? { key: '\xff\x00' } : undefined),
+  configMap: async (name) => configMaps[name],
+  secret: async (name) => (name === 'keys' ? { key: '\xff\x00' } : undefined),
 };
 const podWith = (volumes: Volume[], spec: object = { automountServiceAccountToken: false }): Pod =>
   ({ metadata: { name: 'p', namespace: 'shop', labels: { app: 'web' } }, spec: { volumes, containers: [{ name: 'c' }], ...spec } }) as Pod;
