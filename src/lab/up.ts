@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mount, mountFlags } from '../kernel/mounts.ts';
 import { KubeClient } from '../kube/client.ts';
 import { isPodReady } from '../kube/objects.ts';
 import { Nodes, Pods } from '../kube/resources.ts';
@@ -31,8 +32,22 @@ export function claim(names: LabNames, config: LabConfig): void {
       `lab "${names.lab}" ${state}; end it with: podnet lab down --name ${names.lab}, or start another with --name`,
     );
   }
+  mountState(names.dir);
   mkdirSync(dirname(names.log('control')), { recursive: true, mode: 0o700 });
   writeFileSync(names.controlConfig, JSON.stringify(config), { mode: 0o600 });
+}
+
+/**
+ * A lab's files live in memory, on a file system of their own: the lab must be fast where /run is a disk, its CNI executable must run where /run is
+ * mounted noexec (as Debian does), and `down` takes thousands of files away with one unmount.
+ */
+function mountState(dir: string): void {
+  try {
+    mount('podnet', dir, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
+  } catch (error) {
+    rmdirSync(dir);
+    throw error;
+  }
 }
 
 export interface Control {
