@@ -1,7 +1,7 @@
 import type { Api } from '../kube/api.ts';
 import { EndpointSlices, Services } from '../kube/resources.ts';
 import { IpAddr } from '../net/ip.ts';
-import { type Report, verify, type VerifyInput, type VerifyPod } from '../verify/index.ts';
+import { type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
 import type { LabNames } from './names.ts';
 import { podsOf } from './node-client.ts';
@@ -21,7 +21,15 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
         .filter(({ podIPs }) => podIPs.length > 0)
         .map((pod): VerifyPod => {
           const { namespace, name, netns, hostNetwork } = pod;
-          return { namespace, name, node, netns, hostNetwork, ips: pod.podIPs.map(IpAddr.parse), containers: pod.containers.length };
+          return {
+            namespace,
+            name,
+            node,
+            netns,
+            hostNetwork,
+            ips: pod.podIPs.map(IpAddr.parse),
+            containers: pod.containers.length,
+          };
         }),
     ),
   );
@@ -33,8 +41,14 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
   };
 }
 
+const everything = {
+  allPairsUpTo: Number.POSITIVE_INFINITY,
+  servicesUpTo: Number.POSITIVE_INFINITY,
+  connections: Number.POSITIVE_INFINITY,
+};
+
 /** Proves the network model of a running lab. */
 export async function verifyLab(names: LabNames, config: LabConfig, api: Api, all = false): Promise<Report> {
   const input = await gatherLab(names, config, api);
-  return verify(input, all ? { limits: { allPairsUpTo: Number.POSITIVE_INFINITY } } : {});
+  return verify(input, all ? { limits: everything } : {});
 }
