@@ -57,7 +57,10 @@ export class Reconciler {
    */
   contribute(owner: string, items: Iterable<Item>, { applied = false } = {}): void {
     let work = false;
+    // Who wants the same under another owner's name may win or lose by this.
+    const others = new Set<string>();
     this.#contributions.set(owner, items, (key) => {
+      for (const other of this.#contributions.ownersOf(key)) if (other !== owner) others.add(other);
       if (applied) this.#assume(key);
       else {
         this.#dirty.add(key);
@@ -71,6 +74,10 @@ export class Reconciler {
       this.#unsettled.add(owner);
       if (work || !this.#status.has(owner)) this.#setStatus(owner, { state: 'pending', since: this.#now() });
       if (!work) this.#settle(owner);
+    }
+    for (const other of others) {
+      if (work) this.#unsettled.add(other);
+      else this.#settle(other);
     }
     if (work) this.#onWork();
   }
@@ -174,9 +181,9 @@ export class Reconciler {
       this.#failing.set(key, error);
       this.#dirty.add(key);
     }
-    // What was refused may be there already in another form: look before trying again.
-    if (failed.size > 0) this.#readNeeded = true;
     for (const owner of touched) this.#settle(owner);
+    // What was refused may be there already in another form: look before trying again. That casts no doubt on what was written.
+    if (failed.size > 0) this.#readNeeded = true;
   }
 
   #settle(owner: string): void {
