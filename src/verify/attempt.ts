@@ -22,6 +22,8 @@ export interface Check {
   note?: string | (() => string | undefined);
   /** An attempt is many connections: its time says nothing about one. */
   untimed?: boolean;
+  /** Some attempts wait a while for nothing to come: the next check need not wait for them. */
+  waits?: boolean;
   attempts: Attempt[];
 }
 

@@ -152,7 +152,8 @@ class Builder {
       return parts.filter((part) => part !== undefined).join('; ') || undefined;
     };
     const attempts = lines.map((line, i) => this.#attempt(line, Math.min(wanted[i]!, cap), deaf));
-    return { id, title, family: this.#family, protocol, note, untimed: true, attempts };
+    const waits = lines.some(({ expected }) => expected.kind === 'silent');
+    return { id, title, family: this.#family, protocol, note, untimed: true, waits, attempts };
   }
 
   #attempt(line: Line, count: number, deaf: Deaf): Attempt {
