@@ -215,12 +215,13 @@ class Runner implements LabRunner {
 
 /** The runner was started inside the node's namespace: its name is the one of the same inode beside the pods' namespaces. */
 function pathOfNodeNetns({ netnsPrefix }: RunnerConfig): string {
-  const own = statSync('/proc/self/ns/net').ino;
+  const own = statSync('/proc/self/ns/net');
   const folder = netnsPrefix.slice(0, netnsPrefix.lastIndexOf('/'));
   try {
     for (const name of readdirSync(folder)) {
       const path = `${folder}/${name}`;
-      if (statSync(path).ino === own) return realpathSync(path);
+      const { dev, ino } = statSync(path);
+      if (dev === own.dev && ino === own.ino) return realpathSync(path);
     }
   } catch {
     // Not a lab's folder: the process itself says where.

@@ -41,9 +41,10 @@ function orphanTest(records: readonly PodRecord[], nodeNetns: string): (pid: num
 }
 
 /** Undefined: there is none; also of a process that has ended and only waits to be reaped. */
-function inode(path: string): number | undefined {
+function inode(path: string): string | undefined {
   try {
-    return statSync(path).ino;
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
   } catch {
     return undefined;
   }

@@ -25,6 +25,8 @@ export class PodContainers {
   readonly #record: PodRecord;
   readonly #pod: () => Pod;
   readonly #wake: () => void;
+  readonly #interrupted: Promise<void>;
+  #interrupt: () => void = () => {};
   #stopping = false;
 
   constructor(context: RunnerContext, record: PodRecord, pod: () => Pod, wake: () => void) {
@@ -33,6 +35,9 @@ export class PodContainers {
     this.#pod = pod;
     this.#wake = wake;
     this.slots = slotsOf(pod());
+    this.#interrupted = new Promise((resolve) => {
+      this.#interrupt = resolve;
+    });
   }
 
   /** After a restart of the runner: the containers of the one before are ended, and count as ended. */
@@ -42,6 +47,8 @@ export class PodContainers {
       if (!known) continue;
       void rm(containerDir(this.#context, this.#record.uid, slot.container.name, known.restartCount), { recursive: true, force: true }).catch(() => {});
       slot.hasRun = true;
+      // The pod is not Pending again.
+      slot.wasStarted = true;
       slot.id = known.id;
       slot.restartCount = known.restartCount;
       const now = kubeTime(Date.now());
@@ -89,8 +96,9 @@ export class PodContainers {
     for (const slot of this.slots.filter((one) => one.sidecar).reverse()) await stop(slot);
   }
 
-  /** A shorter grace for what is being stopped. */
+  /** The pod is to end: nothing is waited for any more, and what is being stopped has no more grace than this. */
   shorten(graceMs: number): void {
+    this.#interrupt();
     if (!this.#stopping) return;
     for (const { running } of this.slots) void running?.stop(graceMs).catch(() => {});
   }
@@ -98,6 +106,7 @@ export class PodContainers {
   /** The runner ends: stand-ins end with it, processes stay for the next one to find. */
   async close(): Promise<void> {
     this.#stopping = true;
+    this.#interrupt();
     for (const slot of this.slots) slot.probing?.stop();
     await Promise.all(this.slots.map(({ running }) => (running && running.pid === undefined ? running.stop(0) : undefined)));
   }
@@ -124,6 +133,8 @@ export class PodContainers {
     try {
       const spec = await containerSpec(this.#context, this.#pod(), this.#record, slot);
       const running = await runtime.start(spec);
+      // The runner was closed meanwhile.
+      if (this.#stopping) return void (await running.stop(0));
       if (slot.terminated) slot.lastTerminated = slot.terminated;
       Object.assign(slot, { id: spec.id, running, terminated: undefined, hasRun: true, waiting: { reason: 'ContainerCreating' } });
       this.#remember(slot);
@@ -132,8 +143,7 @@ export class PodContainers {
       this.#event('Normal', 'Started', `Started container ${name}`);
       await this.#started(slot, running);
     } catch (error) {
-      if (again) slot.restartCount--;
-      this.#failedStart(slot, error as Error);
+      this.#failedStart(slot, error as Error, again);
     }
   }
 
@@ -141,7 +151,8 @@ export class PodContainers {
     const hook = slot.container.lifecycle?.postStart;
     if (hook) {
       try {
-        await this.#hook(hook, slot.container, running);
+        // A pod that is deleted does not wait for it.
+        await Promise.race([this.#hook(hook, slot.container, running), running.exited, this.#interrupted]);
       } catch (error) {
         this.#event('Warning', 'FailedPostStartHook', `PostStartHook failed: ${(error as Error).message}`);
         await running.stop(this.#graceMs());
@@ -149,10 +160,14 @@ export class PodContainers {
       }
     }
     if (slot.init && !slot.sidecar) return;
-    if (slot.running !== running) return;
+    if (slot.running !== running || this.#stopping) return;
+    slot.wasStarted ||= slot.container.startupProbe === undefined;
     slot.probing = new Probing(slot.container, {
       probe: (probe) => this.#probe(probe, slot.container, running),
-      changed: () => this.#wake(),
+      changed: () => {
+        slot.wasStarted ||= slot.started;
+        this.#wake();
+      },
       unhealthy: (kind, message) =>
         this.#event('Warning', 'Unhealthy', `${kind[0]!.toUpperCase()}${kind.slice(1)} probe failed: ${message}`),
       failed: (kind, probe) => {
@@ -191,7 +206,7 @@ export class PodContainers {
     this.#event('Warning', 'BackOff', `Back-off restarting failed container ${name}`);
   }
 
-  #failedStart(slot: Slot, error: Error): void {
+  #failedStart(slot: Slot, error: Error, again: boolean): void {
     const reason = error instanceof ContainerStartError ? error.reason : 'CreateContainerError';
     this.#event('Warning', 'Failed', `Error: ${error.message}`);
     const now = kubeTime(Date.now());
@@ -200,6 +215,8 @@ export class PodContainers {
       slot.hasRun = true;
       if (this.#shouldStart(slot)) this.#backOff(slot, 0);
     } else {
+      // There was no container that could have been restarted.
+      if (again) slot.restartCount--;
       slot.waiting = { reason, message: error.message };
       slot.notBeforeMs = Date.now() + configRetryMs;
     }

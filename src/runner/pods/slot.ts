@@ -21,6 +21,8 @@ export class Slot {
   restartCount = 0;
   /** Started at least once. */
   hasRun = false;
+  /** A run of it has got as far as its startup probe demands. */
+  wasStarted = false;
   /** Earliest next start, by Date.now(). */
   notBeforeMs = 0;
   /** The stand-in was told of in an Event. */
@@ -33,14 +35,14 @@ export class Slot {
     this.waiting = { reason: alone ? 'ContainerCreating' : 'PodInitializing' };
   }
 
-  /** The startup probe has passed, or there is none. */
+  /** The startup probe has passed, or there is none. Until the postStart hook has ended nothing is probed. */
   get started(): boolean {
-    return this.running !== undefined && (this.probing?.started ?? true);
+    return this.running !== undefined && (this.probing?.started ?? (this.init && !this.sidecar));
   }
 
   get ready(): boolean {
     if (this.init && !this.sidecar) return this.terminated?.exitCode === 0;
-    return this.running !== undefined && (this.probing?.ready ?? true);
+    return this.running !== undefined && (this.probing?.ready ?? false);
   }
 
   ended(exit: ContainerExit): void {

@@ -31,7 +31,7 @@ export function phaseOf(slots: readonly Slot[], restartPolicy: string): 'Pending
 
 /** An init container that does not hold up the next one: ended well, or a sidecar that has started. */
 export const initialized = (slot: Slot): boolean =>
-  slot.sidecar ? slot.started || slot.hasRun : slot.terminated?.exitCode === 0 && slot.running === undefined;
+  slot.sidecar ? slot.wasStarted : slot.terminated?.exitCode === 0 && slot.running === undefined;
 
 const missing = (what: string, slots: readonly Slot[]): string => `containers with ${what}: [${slots.map(({ container }) => container.name).join(' ')}]`;
 
