@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { parse } from 'yaml';
+import { parseYaml } from '../kube/yaml.ts';
 import { type LabConfig, labConfig } from '../lab/config.ts';
 import { takeDown } from '../lab/down.ts';
 import { UsageError } from '../lab/errors.ts';
-import { applyManifests, type Manifest, readManifests } from '../lab/manifests.ts';
+import type { Manifest } from '../lab/manifests.ts';
 import { LabNames } from '../lab/names.ts';
 import { checkMachine } from '../lab/preflight.ts';
 import { topology } from '../lab/topology.ts';
@@ -53,7 +53,7 @@ export function upCommand(): Command {
 
 async function up(options: UpOptions): Promise<void> {
   const config = labConfig(options, options.file === undefined ? {} : labFile(options.file));
-  const manifests = options.apply.flatMap(readManifests);
+  const manifests = await readAll(options.apply);
   const names = new LabNames(config.name);
   const progress = new Progress(process.stdout, !options.color);
   const staying = Boolean(options.foreground || options.once);
@@ -114,6 +114,7 @@ async function build(
     await progress.step(
       'apply',
       async () => {
+        const { applyManifests } = await import('../lab/manifests.ts');
         const refused = (await applyManifests(client, manifests)).flatMap(({ error }) => error ?? []);
         if (refused.length > 0) throw new CheckError(`the API refused:\n  ${refused.join('\n  ')}`);
       },
@@ -154,9 +155,14 @@ function hints(names: LabNames, foreground: boolean): string {
 const usesVxlan = ({ backend, nodes }: LabConfig): boolean =>
   backend === 'vxlan' || (backend === 'auto' && new Set(nodes.map(({ link }) => link)).size > 1);
 
+/** What is not needed is not loaded: the nodes shall be Ready soon. */
+async function readAll(paths: readonly string[]): Promise<Manifest[]> {
+  return paths.length === 0 ? [] : paths.flatMap((await import('../lab/manifests.ts')).readManifests);
+}
+
 function labFile(path: string): unknown {
   try {
-    return parse(readFileSync(path, 'utf8'));
+    return parseYaml(readFileSync(path, 'utf8'));
   } catch (error) {
     throw new UsageError(`cannot read the lab file ${path}: ${(error as Error).message.split('\n')[0]}`);
   }

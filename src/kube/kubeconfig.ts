@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { parse } from 'yaml';
+import { parseYaml } from './yaml.ts';
 
 /** Where an API server is and how to be known there. PEM texts, not paths. */
 export interface Connection {
@@ -45,7 +45,7 @@ export function loadKubeconfig(path: string, context?: string): Connection {
 export function parseKubeconfig(text: string, path: string, context?: string): Connection {
   let config: unknown;
   try {
-    config = parse(text);
+    config = parseYaml(text);
   } catch (cause) {
     throw new KubeconfigError(`the kubeconfig ${path} is not YAML: ${(cause as Error).message}`, { cause });
   }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { stringify } from 'yaml';
 
 /** What a client needs to reach a server as one user; PEM texts. */
 export interface KubeconfigEntry {
@@ -18,10 +17,10 @@ export interface KubeconfigEntry {
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** A kubeconfig with one cluster, user and context, everything inside. */
+/** A kubeconfig with one cluster, user and context, everything inside. It is JSON, which every reader of YAML takes and podnet's own processes read fast. */
 export function kubeconfigText(entry: KubeconfigEntry): string {
   const { credential } = entry;
-  return stringify({
+  const config = {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [
@@ -50,7 +49,8 @@ export function kubeconfigText(entry: KubeconfigEntry): string {
       },
     ],
     'current-context': entry.cluster,
-  });
+  };
+  return `${JSON.stringify(config, undefined, 2)}\n`;
 }
 
 /** Writes a kubeconfig that only its owner can read. Readers see the old file or the new one, never a part. */

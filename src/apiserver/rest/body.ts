@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { parse as parseYaml } from 'yaml';
 import { ApiError } from '../../kube/api.ts';
+import { parseYaml } from '../../kube/yaml.ts';
 import { duplicateFields } from '../codec/duplicates.ts';
 import { badRequest, unsupportedMediaType } from '../errors.ts';
 import { decodeProtobuf, ProtobufError, protobufContentType } from '../protobuf/index.ts';
@@ -56,14 +56,7 @@ export function decodeContent(request: IncomingMessage, bytes: Buffer, findDupli
 
 function fromYaml(text: string): Body {
   try {
-    // Most of what comes as YAML is JSON, which is parsed a hundred times as fast.
-    if (text.trimStart().startsWith('{'))
-      try {
-        return { value: JSON.parse(text), duplicates: [] };
-      } catch {
-        // Flow style, then.
-      }
-    return { value: parseYaml(text, { maxAliasCount: 100, version: '1.1' }) as unknown, duplicates: [] };
+    return { value: parseYaml(text, { maxAliasCount: 100, version: '1.1' }), duplicates: [] };
   } catch (error) {
     throw badRequest(`error decoding YAML: ${(error as Error).message}`);
   }
