@@ -27,7 +27,7 @@ export const mustBeRemade = (wanted: Link, actual: Link): boolean =>
 /** Makes a link. @throws KernelError, or Error when the model cannot make it */
 export function makeLink(rt: RtNetlink, link: Link, indexOf: (name: string) => number): void {
   const { name, mtu, mac, type } = link;
-  const common = { name, mtu, mac, alias: ownAlias };
+  const common = { name, mtu, mac };
   if (type === 'veth')
     throw new Error(`the veth ${name} of a pod is gone; a pod's link is made when its sandbox is: delete the pod`);
   if (type === 'vxlan') rt.addLink({ ...common, type, vxlan: vxlanOptions(link, indexOf) });
@@ -35,8 +35,10 @@ export function makeLink(rt: RtNetlink, link: Link, indexOf: (name: string) => n
   else rt.addLink({ ...common, mtu: undefined, type });
   const made = rt.link(name);
   if (!made) throw new Error(`the link ${name} vanished while it was made`);
-  // A link-local address would be announced, and would be a source that nobody chose.
   rt.setLink(made.index, {
+    // The kernel takes no alias when it makes a link.
+    alias: ownAlias,
+    // A link-local address would be announced, and would be a source that nobody chose.
     addrGenMode: 'none',
     mtu: type === 'bridge' ? mtu : undefined,
     up: link.up,
