@@ -33,11 +33,11 @@ export function forgetProcess(pidsDir: string, name: string): void {
   rmSync(join(pidsDir, name), { force: true });
 }
 
-/** The recorded processes that still live. A record that cannot be read names no process and is skipped. */
+/** The recorded processes that still live. A record that cannot be read, or goes meanwhile, names no process and is skipped. */
 export function recordedProcesses(pidsDir: string): Map<string, ProcessId> {
   const found = new Map<string, ProcessId>();
   for (const name of namesIn(pidsDir)) {
-    const [pid, startTicks] = readFileSync(join(pidsDir, name), 'utf8').trim().split(' ').map(Number);
+    const [pid, startTicks] = textOf(join(pidsDir, name)).trim().split(' ').map(Number);
     const id = { pid: pid ?? Number.NaN, startTicks: startTicks ?? Number.NaN };
     if (isAlive(id)) found.set(name, id);
   }
@@ -112,6 +112,16 @@ function hasVariable(pid: string, marker: string): boolean {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(marker);
   } catch {
     return false;
+  }
+}
+
+/** Empty when there is no such file any more. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
   }
 }
 
