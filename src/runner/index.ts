@@ -99,6 +99,7 @@ class Runner implements LabRunner {
     this.#fault = await networkFault(cni);
     await this.#registration.register(this.#fault);
     const tell = (error: Error): void => report(error.message);
+    await this.#registration.renew().catch(tell);
     const network = new NetworkReady(cni, this.#config.cni.confDir, (fault) => this.#networkChecked(fault));
     const lease = setInterval(() => void this.#registration.renew().catch(tell), leaseMs);
     const node = new Informer(api, Nodes, {

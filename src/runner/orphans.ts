@@ -30,9 +30,9 @@ function orphanTest(records: readonly PodRecord[], nodeNetns: string): (pid: num
   );
   const lab = process.env.PODNET_LAB;
   return (pid) => {
-    const pids = inode(`/proc/${pid}/ns/pid`);
-    if (pids === undefined || pids === ownPids) return false;
+    // A process that has ended and only waits to be reaped has none.
     const network = inode(`/proc/${pid}/ns/net`);
+    if (network === undefined || inode(`/proc/${pid}/ns/pid`) === ownPids) return false;
     if (ofPods.has(network)) return true;
     const ticks = recorded.get(pid);
     if (ticks !== undefined && ticks === startTicksOf(pid)) return true;
@@ -40,7 +40,7 @@ function orphanTest(records: readonly PodRecord[], nodeNetns: string): (pid: num
   };
 }
 
-/** Undefined: there is none; also of a process that has ended and only waits to be reaped. */
+/** Which file of which file system; undefined: there is none. */
 function inode(path: string): string | undefined {
   try {
     const { dev, ino } = statSync(path);

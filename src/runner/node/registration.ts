@@ -31,7 +31,6 @@ export class Registration {
       await this.#api.patch(Nodes, this.#config.nodeName, undefined, { metadata: { labels } }, 'merge');
       await this.#post();
     }
-    await this.renew();
   }
 
   async setFault(fault: string | undefined): Promise<void> {
