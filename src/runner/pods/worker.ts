@@ -13,6 +13,7 @@ import { phaseOf, podStatus } from './status.ts';
 
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
+const closeMs = 1000;
 
 /**
  * Brings one pod to what the API wants and keeps it there. One pass at a time; whatever happens (the pod changes, a container ends, a probe
@@ -34,6 +35,7 @@ export class PodWorker {
   #busy = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
+  #looping: Promise<void> = Promise.resolve();
   #posting: Promise<void> = Promise.resolve();
   #postQueued = false;
 
@@ -79,6 +81,10 @@ export class PodWorker {
     clearTimeout(this.#timer);
     await this.#containers.close();
     if (end) await this.#containers.stopAll(0);
+    // What is being done is finished, such as a sandbox; only a pod that has long to end is left to the next runner.
+    const { promise: late, cancel } = after(closeMs);
+    await Promise.race([this.#looping, late]);
+    cancel();
     await this.#posting;
   }
 
@@ -86,7 +92,7 @@ export class PodWorker {
     this.#wanted = true;
     if (this.#busy || this.#closed) return;
     this.#busy = true;
-    void this.#loop();
+    this.#looping = this.#loop();
   }
 
   describe(): RunnerPod {
@@ -254,6 +260,14 @@ export class PodWorker {
 
 const sameStatus = (ours: PodStatus, theirs: PodStatus): boolean =>
   Object.entries(ours).every(([name, value]) => jsonEqual(value, theirs[name as keyof PodStatus]));
+
+function after(ms: number): { promise: Promise<void>; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const promise = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  return { promise, cancel: () => clearTimeout(timer) };
+}
 
 const newId = (): string => randomBytes(32).toString('hex');
 const netnsOf = (context: RunnerContext, sandboxId: string): string => context.config.netnsPrefix + sandboxId.slice(0, 12);
