@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
 import { bindUdp, listenTcp, localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
@@ -120,14 +121,23 @@ const clientOf = (kubeconfig: string | undefined): KubeClient =>
     ? KubeClient.inCluster({ userAgent: 'podnet-dns' })
     : KubeClient.fromKubeconfig(kubeconfig, { userAgent: 'podnet-dns' });
 
-/** The address need not be on an interface (free bind): a `local` route brings the packets here. */
+/** A port that is free for UDP need not be so for TCP: how often another one is tried where any will do. */
+const portAttempts = 50;
+
+/**
+ * The address need not be on an interface (free bind): a `local` route brings the packets here.
+ * @param port 0 is any that is free for both protocols
+ */
 function openSockets(ns: NetNs | undefined, address: IpAddr, port: number, reusePort: boolean): { udp: number; tcp: number } {
-  const udp = bindUdp(ns, address, port, { freebind: true, reusePort, receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20 });
-  try {
-    const tcp = listenTcp(ns, address, localEndpoint(udp).port, { freebind: true, reusePort });
-    return { udp, tcp };
-  } catch (error) {
-    closeSync(udp);
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    const udp = bindUdp(ns, address, port, { freebind: true, reusePort, receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20 });
+    try {
+      const tcp = listenTcp(ns, address, localEndpoint(udp).port, { freebind: true, reusePort });
+      return { udp, tcp };
+    } catch (error) {
+      closeSync(udp);
+      const taken = error instanceof KernelError && error.errno === 'EADDRINUSE';
+      if (port !== 0 || !taken || attempt === portAttempts) throw error;
+    }
   }
 }
