@@ -22,6 +22,7 @@ export class Probing {
   readonly #container: Container;
   readonly #timers = new Set<NodeJS.Timeout>();
   #stopped = false;
+  #wasReady = false;
   started: boolean;
   ready: boolean;
 
@@ -67,7 +68,7 @@ export class Probing {
         if (inRow >= threshold && this.#decided(kind, probe, result === 'success')) return;
       }
       // Until it is ready for the first time a pod is asked each second, so that it is not late by a whole period.
-      this.#after(kind === 'readiness' && !this.ready && last !== 'success' ? Math.min(periodMs, 1000) : periodMs, once);
+      this.#after(kind === 'readiness' && !this.#wasReady && last !== 'success' ? Math.min(periodMs, 1000) : periodMs, once);
     };
     this.#after((probe.initialDelaySeconds ?? 0) * 1000, once);
   }
@@ -77,6 +78,7 @@ export class Probing {
     if (kind === 'readiness') {
       if (this.ready !== good) {
         this.ready = good;
+        this.#wasReady ||= good;
         this.#events.changed();
       }
       return false;
