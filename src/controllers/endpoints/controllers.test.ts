@@ -24,7 +24,7 @@ const addresses = (c: TestCluster, family: string): string[] =>
 
 describe('endpoints controllers', () => {
   for (const order of ['Service first', 'pods first'] as const) {
-    test(`${order}: slices and Endpoints hold the ready pods, and lose them with the pods`, async () => {
+    test(`C11, C12, C18, C19 (${order}): slices and Endpoints hold the ready pods, and lose them with the pods`, async () => {
       await using c = await new TestCluster().start();
       await c.addNode('node-1');
       const make = [() => c.api.create(Services, service()), () => c.api.create(Deployments, deployment('web', 3))];
