@@ -94,7 +94,8 @@ export class NodeAgent {
     const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
     this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
     writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
-    this.#drift = watchDrift(this.#parts.ns, () => this.#reconciler.actual(), {
+    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links() };
+    this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
       onDrift: (what) => {
         this.#lastDrift = what;

@@ -90,8 +90,7 @@ export class PodAttachments implements Attachments {
   /** CNI9. */
   status(): void {
     const { gate, ipam } = this.#options;
-    if (gate.why !== undefined)
-      throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
+    if (gate.why !== undefined) throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
     const full = ipam.use().find(({ used, capacity }) => used >= capacity);
     if (full)
       throw new CniError(
@@ -145,7 +144,9 @@ export class PodAttachments implements Attachments {
     return this.#options.ipam
       .leases()
       .filter(({ key }) => !this.#items.has(keyText(key)))
-      .map(({ key, addresses, notes }) => `${notes.pod || key.containerId} holds ${addresses.join(' and ')}, but its link is gone`);
+      .map(
+        ({ key, addresses, notes }) => `${notes.pod || key.containerId} holds ${addresses.join(' and ')}, but its link is gone`,
+      );
   }
 
   get size(): number {

@@ -1,8 +1,9 @@
 import { type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import type { Link } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { isPodLink } from '../links/index.ts';
-import type { NodeNetwork } from '../reconcile/model.ts';
+import type { Item, NodeNetwork } from '../reconcile/model.ts';
 
 export interface DriftHandler {
   /** Something of podnet's was changed by somebody else: compare all. */
@@ -14,18 +15,34 @@ export interface DriftHandler {
 /** Bursts (a bridge that takes all its routes along) are looked at once. */
 const gatherMs = 50;
 
+/** What there is to compare an event with. */
+export interface DriftView {
+  /** What the kernel is known to hold, by key. */
+  held(): NodeNetwork;
+  /** The links there are. */
+  links(): readonly Link[];
+}
+
 /**
  * Watches the node's network for what others do to it. An event tells only where to look: what is wrong is found by the reconciler's full check,
- * which writes nothing when the event was podnet's own.
- * @param held what the kernel is known to hold, by key
+ * which writes nothing when the event was podnet's own. Links are looked at as they are when a burst is over: podnet itself changes them step by step.
  */
-export function watchDrift(ns: NetNs, held: () => NodeNetwork, handler: DriftHandler): Disposable {
-  let names = new Map<number, string>();
+export function watchDrift(ns: NetNs, { held, links: present }: DriftView, handler: DriftHandler): Disposable {
+  const names = new Map<number, string>();
+  const learn = (): void => {
+    for (const { index, name } of present()) names.set(index, name);
+  };
+  const suspects = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let reason: string | undefined;
   let links = false;
   const tell = (): void => {
     timer = undefined;
+    if (suspects.size > 0) {
+      const hurt = hurtLink(suspects, held(), present());
+      suspects.clear();
+      if (hurt !== undefined) reason ??= hurt;
+    }
     if (links) handler.onLinks();
     if (reason !== undefined) handler.onDrift(reason);
     links = false;
@@ -41,6 +58,10 @@ export function watchDrift(ns: NetNs, held: () => NodeNetwork, handler: DriftHan
       const { index, name } = event.link;
       if (event.change === 'delete') names.delete(index);
       else names.set(index, name);
+      if (held().has(`link ${name}`)) {
+        suspects.add(name);
+        later();
+      }
     }
     // A pod's link that comes was made here; one that goes may be an attachment that nobody will delete.
     if (event.topic === 'addresses' || (event.topic === 'links' && (event.change === 'delete' || !isPodLink(event.link.name)))) {
@@ -51,7 +72,7 @@ export function watchDrift(ns: NetNs, held: () => NodeNetwork, handler: DriftHan
     if (key !== undefined && held().has(key)) drift(key);
   };
   const onResync = (): void => {
-    names = new Map();
+    learn();
     links = true;
     drift('events were lost');
   };
@@ -64,6 +85,8 @@ export function watchDrift(ns: NetNs, held: () => NodeNetwork, handler: DriftHan
       onResync,
     }),
   ];
+  // After the monitors began, so that nothing falls between.
+  learn();
   return {
     [Symbol.dispose]() {
       clearTimeout(timer);
@@ -76,8 +99,7 @@ export function watchDrift(ns: NetNs, held: () => NodeNetwork, handler: DriftHan
 function keyOfLost(event: RouteEvent, nameOf: (index: number) => string): string | undefined {
   switch (event.topic) {
     case 'links':
-      // Podnet's own changes arrive here too; they are few.
-      return event.change === 'delete' || !event.link.up ? `link ${event.link.name}` : undefined;
+      return undefined;
     case 'routes': {
       const { table, destination, protocol } = event.route;
       const isOurs = protocol === routeProtocol.podnet;
@@ -94,4 +116,20 @@ function keyOfLost(event: RouteEvent, nameOf: (index: number) => string): string
     case 'fdb':
       return event.change === 'delete' ? `fdb ${nameOf(event.fdb.link)} ${event.fdb.mac}` : undefined;
   }
+}
+
+/** The first of these links that is not as podnet wrote it. */
+function hurtLink(suspects: ReadonlySet<string>, held: NodeNetwork, links: readonly Link[]): string | undefined {
+  const nameOf = (index: number | undefined): string | undefined => links.find((link) => link.index === index)?.name;
+  const isHurt = (name: string): boolean => {
+    const item: Item | undefined = held.get(`link ${name}`);
+    if (item?.kind !== 'link') return false;
+    const link = links.find((one) => one.name === name);
+    if (!link?.up || link.type !== item.type) return true;
+    if (item.mtu !== undefined && item.mtu !== link.mtu) return true;
+    if (item.mac !== undefined && !link.mac?.equals(item.mac)) return true;
+    return nameOf(link.master) !== item.master;
+  };
+  const hurt = [...suspects].find(isHurt);
+  return hurt === undefined ? undefined : `link ${hurt}`;
 }

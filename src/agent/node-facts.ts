@@ -40,7 +40,9 @@ export function readFacts(view: NodeView, families: readonly Family[], rt: RtNet
   const problems = [...view.faults];
   for (const family of families) {
     if (!chosen.some((address) => address.family === family))
-      problems.push(`node ${view.name} has no ${family} InternalIP on a link here: its pods are not reached by ${family} from other nodes`);
+      problems.push(
+        `node ${view.name} has no ${family} InternalIP on a link here: its pods are not reached by ${family} from other nodes`,
+      );
     if (podCidrs.length > 0 && !podCidrs.some((cidr) => cidr.family === family))
       problems.push(`node ${view.name} has no ${family} pod CIDR: its pods get no ${family} address`);
   }

@@ -1,4 +1,4 @@
-import { type Family, families as knownFamilies, IpAddr } from '../net/ip.ts';
+import { type Family, IpAddr, families as knownFamilies } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { longestSocketPath } from '../unix/listen.ts';
 import type { AgentConfig } from './config.ts';

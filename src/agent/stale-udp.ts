@@ -40,7 +40,8 @@ export class StaleUdp {
       return now !== undefined && [...backends].some((backend) => !now.has(backend));
     });
     const isFirst = before === undefined && served.size > 0;
-    const deleted = isFirst || left || former.length > 0 ? this.#delete(staleUdp(this.#udp(), ports, nodePortAddresses, former)) : 0;
+    const deleted =
+      isFirst || left || former.length > 0 ? this.#delete(staleUdp(this.#udp(), ports, nodePortAddresses, former)) : 0;
     this.#served = served;
     return deleted;
   }

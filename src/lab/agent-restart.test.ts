@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentStatus } from '../agent/status.ts';
+import { tableTakenOver, Witness } from '../agent/testkit/witness.ts';
 import { question } from '../dns/testkit/message.ts';
 import { NetNs } from '../kernel/netns.ts';
 import { Services } from '../kube/resources.ts';
@@ -15,7 +16,6 @@ import { recordedProcesses } from './processes.ts';
 import { Held } from './testkit/held.ts';
 import { ownLab, succeeds } from './testkit/podnet.ts';
 import { Echo, Traffic } from './testkit/traffic.ts';
-import { tableTakenOver, Witness } from './testkit/witness.ts';
 import { adminClient } from './up.ts';
 
 const nodes = ['node-1', 'node-2'];
@@ -94,9 +94,9 @@ test(
         traffic.tcpConnections(`TCP, each a new connection through a Service, ${service[i]}`, service[i]!, 80);
         traffic.udpQuestions(`DNS, ${dns[i]}`, dns[i]!, 53, question('echo.default.svc.cluster.local'));
       }
-      await sleep(300);
       const files = nodes.map((node) => filesOf(names, node));
       const witnesses = nodes.map((node) => held.use(new Witness(names.node(node).netns)));
+      await Promise.all(witnesses.map((witness) => witness.quiet()));
 
       for (let round = 0; round < rounds; round++) {
         for (const status of await Promise.all(nodes.map((node) => restartAgent(names, node)))) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Monitor, netfilterGroups, type RouteEvent, watchGroups, watchRoute } from '../../kernel/monitor.ts';
 import { netlinkNetfilter } from '../../kernel/netlink/constants.ts';
 import { NetNs } from '../../kernel/netns.ts';
@@ -29,6 +30,12 @@ export class Witness implements Disposable {
         onResync,
       ),
     ];
+  }
+
+  /** Waits until nothing has come for a while, and forgets it: the kernel itself finishes some things later (addrconf_dad_work). */
+  async quiet(): Promise<void> {
+    for (let count = -1; count !== this.seen.length; await sleep(250)) count = this.seen.length;
+    this.seen.length = 0;
   }
 
   #note(event: RouteEvent): void {

@@ -1,0 +1,201 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Api } from '../../kube/api.ts';
+import { FakeApi } from '../../kube/fake.ts';
+import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
+import type { Family } from '../../net/ip.ts';
+import { ip, nft } from '../../testing/judge.ts';
+import { type TestNs, TestWorld } from '../../testing/netns.ts';
+import { NodeAgent } from '../agent.ts';
+import type { AgentConfig } from '../config.ts';
+import { parseSettings } from '../settings.ts';
+import type { AgentStatus } from '../status.ts';
+import { type CniAnswer, type CniCall, callCni } from './cni.ts';
+
+const nodeCidrs = ['10.1.0.0/24', 'fd01::/64'];
+const peerCidrs = ['10.1.1.0/24', 'fd01:0:0:1::/64'];
+
+/** Tries until the check does not throw; a busy machine is slow, not wrong. @throws what it threw last */
+export async function eventually<T>(check: () => T | Promise<T>, withinMs = 20_000): Promise<T> {
+  for (const end = performance.now() + withinMs; ; ) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await sleep(20);
+    }
+  }
+}
+
+/**
+ * A node `me` in namespaces of its own, with a neighbour `peer` on its link and in the API, and a Service `web` (10.96.0.80, fd96::80) with an endpoint
+ * on each. The agent lives in this process, and programs the namespace of the node.
+ */
+export class TestNode implements AsyncDisposable {
+  readonly api = new FakeApi();
+  readonly world: TestWorld;
+  readonly ns: TestNs;
+  readonly peer: TestNs;
+  readonly config: AgentConfig;
+  readonly log: string[] = [];
+  #agent: NodeAgent | undefined;
+
+  private constructor(overrides: Partial<AgentConfig>) {
+    this.world = new TestWorld('agent');
+    this.ns = this.world.namespace('me');
+    this.peer = this.world.namespace('peer');
+    this.world.join(this.ns, ['192.0.2.1/24', '2001:db8::1/64'], this.peer, ['192.0.2.2/24', '2001:db8::2/64'], ['eth0', 'eth0']);
+    const at = (name: string): string => `${this.world.directory}/state/${name}`;
+    const families: Family[] = ['ipv4', 'ipv6'];
+    this.config = {
+      ...{ nodeName: 'me', families, attach: 'routed', backend: 'auto', vxlan: { id: 7, port: 4789 } },
+      ...{ clusterCidrs: ['10.1.0.0/16', 'fd01::/48'], serviceCidrs: ['10.96.0.0/16', 'fd96::/112'] },
+      ...{ clusterDns: ['10.96.0.10', 'fd96::a'], nonMasqueradeCidrs: [], stateDir: at('leases') },
+      cni: { network: 'podnet', socketPath: at('cni.sock'), binDir: at('bin'), confDir: at('net.d') },
+      statusSocket: at('status.sock'),
+      ...overrides,
+    };
+  }
+
+  /** The objects are there; no agent runs yet. */
+  static async make(overrides: Partial<AgentConfig> = {}): Promise<TestNode> {
+    const node = new TestNode(overrides);
+    await node.setNode('me', ['192.0.2.1', '2001:db8::1'], nodeCidrs);
+    await node.setNode('peer', ['192.0.2.2', '2001:db8::2'], peerCidrs);
+    await node.api.create(Services, {
+      metadata: { name: 'web', namespace: 'default' },
+      spec: {
+        ...{ type: 'ClusterIP', clusterIP: '10.96.0.80', clusterIPs: ['10.96.0.80', 'fd96::80'] },
+        ports: ['TCP', 'UDP'].map((protocol) => ({
+          name: protocol.toLowerCase(),
+          protocol: protocol as 'TCP',
+          port: 80,
+          targetPort: 8080,
+        })),
+      },
+    });
+    await node.setEndpoints(['10.1.0.2', '10.1.1.2'], ['fd01::2', 'fd01:0:0:1::2']);
+    return node;
+  }
+
+  async setNode(name: string, addresses: string[], podCIDRs: string[]): Promise<void> {
+    await this.api.create(Nodes, {
+      metadata: { name },
+      spec: { podCIDR: podCIDRs[0], podCIDRs },
+      status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+    });
+  }
+
+  /** Of the Service `web`. */
+  async setEndpoints(ipv4: string[], ipv6: string[]): Promise<void> {
+    for (const [name, addressType, addresses] of [
+      ['web-4', 'IPv4', ipv4],
+      ['web-6', 'IPv6', ipv6],
+    ] as const) {
+      const metadata = { name, namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } };
+      await this.api.delete(EndpointSlices, name, 'default').catch(() => {});
+      await this.api.create(EndpointSlices, {
+        ...{ metadata, addressType },
+        ports: ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol: protocol as 'TCP', port: 8080 })),
+        endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true, serving: true } })),
+      });
+    }
+  }
+
+  async start(api: Api = this.api): Promise<void> {
+    const settings = parseSettings(JSON.parse(JSON.stringify(this.config)));
+    this.#agent = new NodeAgent(settings, { ns: this.ns.ns, api, log: (line) => this.log.push(line) });
+    await this.#agent.start();
+  }
+
+  /** Started and done with all that there is to do. */
+  async startReady(api?: Api): Promise<void> {
+    await this.start(api);
+    await this.settled();
+  }
+
+  /** As a kill does: what is in the kernel and on disk stays. */
+  async stop(): Promise<void> {
+    const agent = this.#agent;
+    this.#agent = undefined;
+    await agent?.close();
+  }
+
+  status(): AgentStatus {
+    if (!this.#agent) throw new Error('the agent is not started');
+    return this.#agent.status();
+  }
+
+  /** Fulfilled when the agent is ready and nothing is left to write. */
+  settled(): Promise<AgentStatus> {
+    return eventually(() => {
+      const status = this.status();
+      const { pending, error, errors } = status.reconciler;
+      if (!status.ready || pending + error > 0)
+        throw new Error(`not settled: ${JSON.stringify({ why: status.why, pending, errors })}`);
+      return status;
+    });
+  }
+
+  cni(call: CniCall): Promise<CniAnswer> {
+    return callCni(`${this.config.cni.binDir}/podnet`, call);
+  }
+
+  /** Makes a namespace and adds it to the network. @returns its addresses; @throws Error with the answer of ADD */
+  async addPod(name: string): Promise<{ ns: TestNs; addresses: string[]; result: Record<string, unknown> }> {
+    const ns = this.world.namespace(name);
+    const { code, json } = await this.cni({ command: 'ADD', containerId: name, netns: ns.path });
+    if (code !== 0) throw new Error(`ADD: ${JSON.stringify(json)}`);
+    const addresses = (json.ips as { address: string }[]).map(({ address }) => address.slice(0, address.indexOf('/')));
+    return { ns, addresses, result: json };
+  }
+
+  /** What the node's kernel holds, as ip and nft tell it, a line each; without what changes by itself. */
+  kernel(): string[] {
+    const { path } = this.ns;
+    const line = (kind: string) => (item: Record<string, unknown>) => `${kind} ${JSON.stringify(item)}`;
+    const routes = ['-4', '-6'].flatMap((family) => ip(path, family, 'route', 'show', 'table', 'all'));
+    // IPv6's multicast, local and link-local routes come with links, some a moment later.
+    const isOwn = ({ table, type, dst }: Record<string, unknown>): boolean =>
+      table !== 'local' && type !== 'multicast' && type !== 'anycast' && dst !== 'fe80::/64';
+    const own = routes.filter(isOwn);
+    const links = ip(path, '-d', 'link').map(({ ifname, mtu, address, operstate, master, linkinfo }) => {
+      const kind = (linkinfo as { info_kind?: string } | undefined)?.info_kind;
+      // The address of podnet's own link is nobody's: the kernel's choice.
+      return { ifname, mtu, address: ifname === 'podnet-svc' ? '' : address, operstate, master, kind };
+    });
+    const addresses = ip(path, 'address').flatMap(({ ifname, addr_info }) =>
+      ((addr_info ?? []) as Record<string, unknown>[])
+        .filter(({ scope, family }) => scope !== 'link' || family !== 'inet6')
+        .map(({ local, prefixlen }) => ({ ifname, local, prefixlen })),
+    );
+    const neighbours = ip<{ state: string[] }>(path, 'neigh').filter(({ state }) => state?.includes('PERMANENT'));
+    return [
+      ...own.map(line('route')),
+      ...links.map(line('link')),
+      ...addresses.map(line('address')),
+      ...neighbours.map(line('neighbour')),
+      ...this.ruleset(),
+    ].sort();
+  }
+
+  /** podnet's table as nft lists it, without handles; a line for each object and element. */
+  ruleset(): string[] {
+    return nft(this.ns.path, 'list', 'ruleset').flatMap((item) => {
+      const [kind, body] = Object.entries(item)[0] as [string, Record<string, unknown>];
+      if (kind === 'metainfo') return [];
+      const { handle: _, elem, ...rest } = body;
+      // Whether the table has an owner now.
+      if (kind === 'table') delete rest.flags;
+      const name = `${kind} ${JSON.stringify(rest)}`;
+      return [
+        name,
+        ...((elem ?? []) as unknown[]).map((element) => `element of ${String(rest.name)} ${JSON.stringify(element)}`),
+      ];
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    this.world[Symbol.dispose]();
+  }
+}
