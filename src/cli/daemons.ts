@@ -1,38 +1,66 @@
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
 import type { AgentConfig } from '../agent/config.ts';
 import type { DnsConfig } from '../dns/config.ts';
+import type { LabConfig } from '../lab/config.ts';
+import type { ControlMessage } from '../lab/control.ts';
 import { UsageError } from '../lab/errors.ts';
 import type { RunnerConfig } from '../runner/config.ts';
-import type { CommandLoader } from './commands.ts';
-import { untilSignal } from './until-signal.ts';
 
-/** `podnet agent`, `podnet dns` and the runner of the lab: each told by a JSON file, each running until a signal. */
-export const daemons: Readonly<Record<string, CommandLoader>> = {
-  agent: daemon('agent', 'program this node, and answer the CNI executable', async (config: AgentConfig) =>
-    (await import('../agent/index.ts')).startAgent(config),
-  ),
-  dns: daemon('dns', 'answer the cluster DNS address on this node', async (config: DnsConfig) =>
-    (await import('../dns/index.ts')).startDns(config),
-  ),
-  'lab-runner': {
-    ...daemon('lab-runner', "run the pods of one of the lab's nodes", async (config: RunnerConfig) =>
-      (await import('../runner/index.ts')).startRunner(config),
-    ),
-    hidden: true,
-  },
-};
+interface Running {
+  close(): Promise<void>;
+}
 
-function daemon<C>(name: string, description: string, start: (config: C) => Promise<{ close(): Promise<void> }>): CommandLoader {
-  const command = new Command(name)
-    .description(description)
-    .requiredOption('--config <file>', 'its configuration, JSON')
-    .action(async ({ config }: { config: string }) => {
-      process.title = `podnet ${name}`;
-      const running = await start(readConfig(config) as C);
-      untilSignal(() => running.close());
-    });
-  return { load: async () => command };
+/** A command that runs until a signal, told by a JSON file: `podnet agent --config FILE`. */
+export interface Daemon {
+  description: string;
+  start: (config: unknown) => Promise<Running>;
+  /** Started by the lab, not by people. */
+  hidden?: boolean;
+}
+
+/** Each imports what it runs when it runs it: a process holds no more than it needs. */
+export const daemons: ReadonlyMap<string, Daemon> = new Map<string, Daemon>([
+  [
+    'agent',
+    {
+      description: 'program this node, and answer the CNI executable',
+      start: async (config) => (await import('../agent/index.ts')).startAgent(config as AgentConfig),
+    },
+  ],
+  [
+    'dns',
+    {
+      description: 'answer the cluster DNS address on this node',
+      start: async (config) => (await import('../dns/index.ts')).startDns(config as DnsConfig),
+    },
+  ],
+  [
+    'lab-runner',
+    {
+      description: "run the pods of one of the lab's nodes",
+      start: async (config) => (await import('../runner/index.ts')).startRunner(config as RunnerConfig),
+      hidden: true,
+    },
+  ],
+  ['lab-control', { description: 'the control plane of a lab', start: (config) => control(config as LabConfig), hidden: true }],
+]);
+
+/** Runs the daemon until SIGTERM or SIGINT. @throws UsageError for a configuration that cannot be read, and what the daemon's start throws */
+export async function runDaemon(name: string, { start }: Daemon, configFile: string): Promise<void> {
+  process.title = `podnet ${name}`;
+  const running = await start(readConfig(configFile));
+  untilSignal(() => running.close());
+}
+
+async function control(config: LabConfig): Promise<Running> {
+  const { startControl } = await import('../lab/control.ts');
+  const tell = (message: ControlMessage): void => void process.send?.(message);
+  try {
+    return await startControl(config, tell, (line) => console.error(`${new Date().toISOString()} ${line}`));
+  } catch (error) {
+    tell({ type: 'failed', message: (error as Error).message });
+    throw error;
+  }
 }
 
 function readConfig(file: string): unknown {
@@ -41,4 +69,22 @@ function readConfig(file: string): unknown {
   } catch (error) {
     throw new UsageError(`cannot read the configuration ${file}: ${(error as Error).message}`);
   }
+}
+
+/** Ends in order on the first signal, at once on the second. */
+function untilSignal(end: () => Promise<void>): void {
+  let ending = false;
+  const onSignal = (): void => {
+    if (ending) process.exit(1);
+    ending = true;
+    end().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
 }

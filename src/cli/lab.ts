@@ -13,7 +13,6 @@ const loaders: Readonly<Record<string, CommandLoader>> = {
   up: { load: async () => (await import('./lab-up.ts')).upCommand() },
   down: { load: async () => (await import('./lab-down.ts')).downCommand() },
   list: { load: async () => (await import('./lab-list.ts')).listCommand() },
-  control: { load: async () => (await import('./control.ts')).controlCommand(), hidden: true },
 };
 
 /** `podnet lab …`. */

@@ -9,6 +9,7 @@ import { Deployments, Endpoints, Nodes, Pods, Services } from '../kube/resources
 import type { Node } from '../kube/types.ts';
 import { needsRoot } from '../testing/root.ts';
 import { kubectlBinaries, needsTool, requireTool } from '../testing/tools.ts';
+import { ApiEndpoint } from './api-endpoint.ts';
 import { labConfig } from './config.ts';
 import { startControlPlane } from './control-plane.ts';
 import { takeDown } from './down.ts';
@@ -50,7 +51,8 @@ for (const ipFamily of ['ipv4', 'dual'] as const) {
       mkdirSync(names.dir, { recursive: true, mode: 0o700 });
       createUnderlay(names, plan, config.mtu);
       try {
-        const control = await startControlPlane(names, config, plan, (text) => complaints.push(text));
+        const endpoint = new ApiEndpoint(names, config, plan);
+        const control = await startControlPlane(names, config, plan, endpoint, (text) => complaints.push(text));
         try {
           assert.equal(statSync(names.kubeconfig).mode & 0o777, 0o600);
           using client = KubeClient.fromKubeconfig(names.kubeconfig);
@@ -78,7 +80,7 @@ for (const ipFamily of ['ipv4', 'dual'] as const) {
           assert.ok(frontend.spec.ports?.[0]?.nodePort);
 
           mkdirSync(names.node('node-1').dir, { recursive: true });
-          control.writeNodeKubeconfig('node-1');
+          endpoint.writeNodeKubeconfig('node-1');
           const inside = ['netns', 'exec', basename(names.node('node-1').netns), process.execPath, '--input-type=module', '-e'];
           const script = `import { KubeClient } from ${JSON.stringify(join(import.meta.dirname, '..', 'kube', 'client.js'))};
           import { Nodes } from ${JSON.stringify(join(import.meta.dirname, '..', 'kube', 'resources.js'))};
@@ -108,7 +110,8 @@ for (const tool of kubectls) {
     mkdirSync(names.dir, { recursive: true, mode: 0o700 });
     createUnderlay(names, topology(config), config.mtu);
     try {
-      const control = await startControlPlane(names, config, topology(config), () => {});
+      const plan = topology(config);
+      const control = await startControlPlane(names, config, plan, new ApiEndpoint(names, config, plan), () => {});
       try {
         const kubectl = async (...args: string[]): Promise<string> =>
           (

@@ -1,7 +1,7 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { ApiEndpoint } from './api-endpoint.ts';
 import type { LabConfig } from './config.ts';
-import { startControlPlane } from './control-plane.ts';
-import type { LabNames } from './names.ts';
+import { LabNames } from './names.ts';
 import { nodeProcesses } from './node-config.ts';
 import { processOf, recordProcess } from './processes.ts';
 import { writeState } from './state.ts';
@@ -13,25 +13,22 @@ export type ControlMessage = { type: 'api'; port: number } | { type: 'started' }
 
 /**
  * The control process of a lab, in the host's namespaces: API server, controllers, and the supervisor of the nodes' processes. The underlay is there
- * already.
- * @returns a function that ends it and everything it started; namespaces and files are `takeDown`'s
+ * already. Closing it ends everything it started; namespaces and files are `takeDown`'s.
  */
 export async function startControl(
-  names: LabNames,
   config: LabConfig,
   tell: (message: ControlMessage) => void,
   log: (line: string) => void,
-): Promise<() => Promise<void>> {
+): Promise<{ close(): Promise<void> }> {
+  const names = new LabNames(config.name);
   recordProcess(names.pidsDir, 'control', processOf(process.pid)!);
   const plan = topology(config);
-  const plane = await startControlPlane(names, config, plan, log);
-  writeState(names, { version: 1, config, apiPort: plane.port, createdAt: new Date().toISOString() });
-  tell({ type: 'api', port: plane.port });
+  const endpoint = new ApiEndpoint(names, config, plan);
   const supervisor = new Supervisor(names, log);
   for (const node of plan.nodes) {
     const paths = names.node(node.name);
     mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
-    plane.writeNodeKubeconfig(node.name);
+    endpoint.writeNodeKubeconfig(node.name);
     const processes = nodeProcesses(names, config, plan, node, `/proc/${process.pid}/ns/net`);
     for (const [command, content] of Object.entries(processes)) {
       const file = paths.path(`${command}.json`);
@@ -40,12 +37,15 @@ export async function startControl(
     }
   }
   tell({ type: 'started' });
-  return async () => {
-    await supervisor.end(1500);
-    await plane.close();
+  // Loaded while the nodes' processes load what they need: the API is up before these ask it.
+  const { startControlPlane } = await import('./control-plane.ts');
+  const plane = await startControlPlane(names, config, plan, endpoint, log);
+  writeState(names, { version: 1, config, apiPort: plane.port, createdAt: new Date().toISOString() });
+  tell({ type: 'api', port: plane.port });
+  return {
+    async close() {
+      await supervisor.end(1500);
+      await plane.close();
+    },
   };
 }
-
-/** The configuration that `up` left for the control process. */
-export const readControlConfig = (names: LabNames): LabConfig =>
-  JSON.parse(readFileSync(names.controlConfig, 'utf8')) as LabConfig;

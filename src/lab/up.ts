@@ -64,7 +64,7 @@ export interface Control {
 export function forkControl(names: LabNames): Control {
   const log = openSync(names.log('control'), 'a', 0o600);
   const [variable, value] = labMarker(names.lab).split('=') as [string, string];
-  const child = fork(podnetExecutable, ['lab', 'control', '--name', names.lab], {
+  const child = fork(podnetExecutable, ['lab-control', '--config', names.controlConfig], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
     env: { ...process.env, [variable]: value },

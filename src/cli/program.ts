@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { addCommands, type CommandLoader } from './commands.ts';
+import { daemons, runDaemon } from './daemons.ts';
+import { report } from './errors.ts';
+
+/** Runs what the command line asks for; sets the exit code. */
+export async function runProgram([asked, askedBelow]: readonly string[]): Promise<void> {
+  const program = new Command('podnet')
+    .description('The Kubernetes network model, whole, in one program for Linux')
+    .version(version())
+    .enablePositionalOptions();
+  const loaders: Record<string, CommandLoader> = {
+    lab: { load: async () => (await import('./lab.ts')).labCommand(askedBelow) },
+    kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
+    status: { load: async () => (await import('./status.ts')).statusCommand() },
+    verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
+  };
+  for (const [name, { hidden }] of daemons) loaders[name] = { load: async () => daemonCommand(name), hidden };
+  await addCommands(program, loaders, asked);
+  throwInsteadOfExit(program);
+  await program.parseAsync().catch(report);
+}
+
+function daemonCommand(name: string): Command {
+  const daemon = daemons.get(name)!;
+  return new Command(name)
+    .description(daemon.description)
+    .requiredOption('--config <file>', 'its configuration, JSON')
+    .action(({ config }: { config: string }) => runDaemon(name, daemon, config));
+}
+
+function version(): string {
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+}
+
+/** Errors come to `report`; the exit code is its. */
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) throwInsteadOfExit(child);
+}
