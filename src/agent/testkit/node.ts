@@ -3,7 +3,7 @@ import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
 import type { Family } from '../../net/ip.ts';
-import { ip, nft } from '../../testing/judge.ts';
+import { ip, nft, run } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
@@ -44,6 +44,11 @@ export class TestNode implements AsyncDisposable {
     this.ns = this.world.namespace('me');
     this.peer = this.world.namespace('peer');
     this.world.join(this.ns, ['192.0.2.1/24', '2001:db8::1/64'], this.peer, ['192.0.2.2/24', '2001:db8::2/64'], ['eth0', 'eth0']);
+    for (const [cidr, gateway] of [
+      [nodeCidrs[0]!, '192.0.2.1'],
+      [nodeCidrs[1]!, '2001:db8::1'],
+    ] as const)
+      run(this.peer.path, 'ip', 'route', 'add', cidr, 'via', gateway);
     const at = (name: string): string => `${this.world.directory}/state/${name}`;
     const families: Family[] = ['ipv4', 'ipv6'];
     this.config = {

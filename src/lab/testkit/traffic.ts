@@ -57,6 +57,8 @@ export interface Flow {
   sent: number;
   answered: number;
   faults: string[];
+  /** The numbers of those that have no answer yet, where that is known. */
+  open?: Set<number>;
 }
 
 /** Questions that are asked again and again from within a namespace; counts those that were never answered. */
@@ -76,16 +78,16 @@ export class Traffic implements Disposable {
     const socket = await udpSocket(this.#ns, any(to), 0);
     this.#closers.add(() => socket.close());
     const flow = this.#flow(name);
-    const open = new Set<string>();
+    const open = new Set<number>();
+    flow.open = open;
     socket.on('error', (error) => flow.faults.push(error.message));
     socket.on('message', (data) => {
-      if (open.delete(String(data))) flow.answered++;
+      if (open.delete(Number(data))) flow.answered++;
     });
     await new Promise<void>((resolve) => void socket.connect(port, address, resolve));
     this.#each(everyMs, () => {
-      const text = `${flow.sent++}`;
-      open.add(text);
-      socket.send(text);
+      open.add(flow.sent);
+      socket.send(`${flow.sent++}`);
     });
   }
 
@@ -161,8 +163,10 @@ export class Traffic implements Disposable {
     for (const timer of this.#timers) clearInterval(timer);
     const open = (): Flow[] => this.flows.filter(({ sent, answered, faults }) => answered < sent && faults.length === 0);
     for (const end = performance.now() + patienceMs; open().length > 0 && performance.now() < end; ) await sleep(20);
-    return this.flows.flatMap(({ name, sent, answered, faults }) => [
-      ...(answered < sent ? [`${name}: ${sent - answered} of ${sent} were not answered`] : []),
+    return this.flows.flatMap(({ name, sent, answered, faults, open: numbers }) => [
+      ...(answered < sent
+        ? [`${name}: ${sent - answered} of ${sent} were not answered: ${[...(numbers ?? [])].slice(0, 9).join()}`]
+        : []),
       ...faults.slice(0, 3).map((fault) => `${name}: ${fault}`),
     ]);
   }
