@@ -82,6 +82,8 @@ function pairsOf(world: World, family: Family, limits: VerifyLimits): Check[] {
       family,
       limits,
     ),
+    // First, so that the sender of an IPv6 datagram in fragments knows what it has to know: pods may have a smaller MTU than the way to them.
+    ...pathMtuCheck('node-pod-mtu', 'node to pod, path MTU', cross(nodes, pods), family, limits),
     ...pairChecks({ ...common, id: 'node-pod', title: 'node to pod', pairs: cross(nodes, pods), sourceOf: nodeSource }).filter(
       isNoMtuCheck,
     ),
@@ -94,7 +96,7 @@ function pairsOf(world: World, family: Family, limits: VerifyLimits): Check[] {
       ...{ ...common, id: 'pod-hostnet', title: 'pod to hostNetwork pod', sourceOf: podSource },
       pairs: cross(pods, world.hostPods),
     }),
-    // First, so that the sender of an IPv6 datagram in fragments knows what it has to know.
+    // First, as above.
     ...pathMtuCheck('pod-outside-mtu', 'pod to outside, path MTU', cross(pods, outside), family, limits),
     ...pairChecks({
       ...{ ...common, id: 'pod-outside', title: 'pod to outside', pairs: cross(pods, outside) },
