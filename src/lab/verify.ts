@@ -1,15 +1,16 @@
 import type { Api } from '../kube/api.ts';
-import { EndpointSlices, Services } from '../kube/resources.ts';
 import { IpAddr } from '../net/ip.ts';
 import { type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
 import type { LabNames } from './names.ts';
 import { podsOf } from './node-client.ts';
+import { settledServices } from './settled.ts';
 import { clusterDnsIps, topology } from './topology.ts';
 
 /** What there is to be proven of a lab: its runners say where the pods are, the API what Services there are. */
 export async function gatherLab(names: LabNames, config: LabConfig, api: Api): Promise<VerifyInput> {
   const plan = topology(config);
+  const { services, slices } = await settledServices(api);
   const nodes = plan.nodes.map(({ name, interfaces }) => ({
     name,
     addresses: interfaces.map(({ address }) => address),
@@ -33,9 +34,8 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
         }),
     ),
   );
-  const [services, slices] = await Promise.all([api.list(Services), api.list(EndpointSlices)]);
   return {
-    ...{ nodes, pods: pods.flat(), services: services.items, endpointSlices: slices.items },
+    ...{ nodes, pods: pods.flat(), services, endpointSlices: slices },
     outside: { netns: names.outside, addresses: plan.outside.client.map(({ address }) => address) },
     ...{ clusterDns: clusterDnsIps(config), clusterDomain: config.clusterDomain },
   };
