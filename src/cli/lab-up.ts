@@ -170,10 +170,10 @@ function labFile(path: string): unknown {
 
 class Interrupt extends Error {}
 
-/** Rejects with an Interrupt on Ctrl-C, SIGTERM or when the terminal goes. */
+/** Rejects with an Interrupt on Ctrl-C, SIGTERM or when the terminal goes. Further ones change nothing: what was begun is taken down to its end. */
 function untilInterrupt(): Promise<never> {
   const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => reject(new Interrupt()));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => reject(new Interrupt()));
   });
   interrupted.catch(() => {});
   return interrupted;
