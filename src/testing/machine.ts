@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What can be left behind on a machine, by kind. Each is a set of sentences, so that two states compare as sets. */
@@ -107,29 +107,32 @@ function processes(lab: string | undefined): { all: string[]; namespaces: string
   return { all, namespaces: [...namespaces].map((name) => `${name} of a podnet process`) };
 }
 
-function files(directories: readonly string[]): string[] {
-  return directories.flatMap((directory) =>
-    existsSync(directory)
-      ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => join(directory, name))
-      : [],
-  );
+/** Everything below, whatever comes and goes meanwhile: other labs may be starting and ending. */
+function below(directory: string): string[] {
+  return entries(directory).flatMap((entry) => {
+    const path = join(directory, entry.name);
+    return entry.isDirectory() ? [path, ...below(path)] : [path];
+  });
+}
+
+function entries(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch {
+    // It is not there, or not any more.
+    return [];
+  }
 }
 
 /** Control groups with podnet in their name. */
 function cgroups(): string[] {
   const root = '/sys/fs/cgroup';
-  const below = (path: string, depth: number): string[] => {
-    let entries: string[] = [];
-    try {
-      entries = readdirSync(path, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory())
-        .map((entry) => join(path, entry.name));
-    } catch {
-      // Gone meanwhile.
-    }
-    return depth === 0 ? entries : entries.flatMap((entry) => [entry, ...below(entry, depth - 1)]);
-  };
-  return below(root, 3).filter((path) => path.slice(root.length).includes('podnet'));
+  const groups = (path: string, depth: number): string[] =>
+    entries(path)
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name))
+      .flatMap((entry) => (depth === 0 ? [entry] : [entry, ...groups(entry, depth - 1)]));
+  return groups(root, 3).filter((path) => path.slice(root.length).includes('podnet'));
 }
 
 /**
@@ -153,7 +156,7 @@ export function machineState({ lab, directories = defaultDirectories }: MachineO
     process: running.all,
     'network namespace': running.namespaces,
     'control group': mine(cgroups()),
-    file: mine(files(directories)),
+    file: mine(directories.flatMap(below)),
   };
   for (const lines of Object.values(state)) lines.sort();
   return state;
