@@ -1,12 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { unmount } from '../kernel/mounts.ts';
+import { labMarker } from './environment.ts';
 import type { LabNames } from './names.ts';
 import { endProcesses, type ProcessId, processesOfLab, recordedProcesses } from './processes.ts';
 import { removeState } from './state.ts';
 import { namespacesOf, removeNamespaces } from './underlay.ts';
-
-/** The variable by which every process of a lab is known, whoever started it. */
-export const labMarker = (lab: string): string => `PODNET_LAB=${lab}`;
 
 export interface DownResult {
   processes: number;

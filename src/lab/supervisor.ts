@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NetNs } from '../kernel/netns.ts';
+import { labEnvironment } from './environment.ts';
 import type { LabNames } from './names.ts';
 import { forgetProcess, processOf, recordProcess } from './processes.ts';
 
@@ -87,7 +88,7 @@ export class Supervisor {
       let child: ChildProcess | undefined;
       ns.enter((): void => {
         child = spawn(process.execPath, [podnetExecutable, ...spec.args], {
-          env: { ...process.env, PODNET_LAB: this.#names.lab },
+          env: labEnvironment(this.#names.lab),
           stdio: ['ignore', log, log],
         });
       });

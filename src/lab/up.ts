@@ -9,7 +9,7 @@ import { Nodes, Pods } from '../kube/resources.ts';
 import type { Node, Pod } from '../kube/types.ts';
 import type { LabConfig } from './config.ts';
 import type { ControlMessage } from './control.ts';
-import { labMarker } from './down.ts';
+import { labEnvironment } from './environment.ts';
 import { LabError, UsageError } from './errors.ts';
 import { type LabNames, labsDir } from './names.ts';
 import { agentStatusOf } from './node-client.ts';
@@ -63,11 +63,10 @@ export interface Control {
 /** Starts the control process in a session of its own: what ends this terminal does not end the lab. */
 export function forkControl(names: LabNames): Control {
   const log = openSync(names.log('control'), 'a', 0o600);
-  const [variable, value] = labMarker(names.lab).split('=') as [string, string];
   const child = fork(podnetExecutable, ['lab-control', '--config', names.controlConfig], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
-    env: { ...process.env, [variable]: value },
+    env: labEnvironment(names.lab),
   });
   closeSync(log);
   const ended = new Promise<never>((_, reject) => {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { changes, type MachineState, machineState } from '../../testing/machine.ts';
-import { labMarker } from '../down.ts';
+import { labMarker } from '../environment.ts';
 import { LabNames } from '../names.ts';
 import { type ProcessId, processesOfLab } from '../processes.ts';
 import { podnetExecutable } from '../supervisor.ts';
