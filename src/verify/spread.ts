@@ -78,8 +78,8 @@ function judge(
   const { to, node, endpoints } = options;
   if (!sent) {
     if (failed === undefined)
-      return { seen: 'no translation', why: `${node} tracks no connection: the packets went another way` };
-    return { seen: failed, why: `${reason}; ${node} tracks no connection: no packet left it` };
+      return { seen: 'no translation', why: `${node} tracks no connection: dropped there, or gone another way` };
+    return { seen: failed, why: `${reason}; ${node} tracks no connection: refused or dropped there` };
   }
   const key = endpointKey(sent);
   if (key === socketText(to.address, to.port)) {
