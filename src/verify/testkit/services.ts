@@ -32,6 +32,15 @@ export class ServiceCluster implements Disposable {
   readonly #closers: (() => void)[] = [];
 
   constructor() {
+    try {
+      this.#build();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #build(): void {
     const { n1, n2, outside } = this.cluster;
     const own = new Map([
       [n1, ['172.16.0.1', 'fd00:16::1']],
