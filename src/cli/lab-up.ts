@@ -65,13 +65,15 @@ async function up(options: UpOptions): Promise<void> {
   claim(names, config);
   const interrupted = untilInterrupt();
   let keep = !staying;
+  let control: Control | undefined;
+  const start = (): Control => (control = forkControl(names));
   try {
-    const control = await Promise.race([build(names, config, manifests, options, progress), interrupted]);
-    if (!staying) return detach(control);
-    if (!options.once) await Promise.race([interrupted, control.ended]);
+    await Promise.race([build(names, config, start, manifests, options, progress), interrupted]);
+    if (options.foreground && !options.once) await Promise.race([interrupted, control!.ended]);
   } catch (error) {
     keep &&= error instanceof CheckError;
     if (error instanceof Interrupt) return;
+    if (keep) console.log(`\n${hints(names, false)}`);
     if (options.once || !options.foreground || !(error instanceof CheckError)) throw error;
     // What is wrong can be looked at until Ctrl-C.
     report(error);
@@ -79,6 +81,7 @@ async function up(options: UpOptions): Promise<void> {
     await interrupted.catch(() => {});
   } finally {
     // A lab that never came to life helps nobody; one whose pods fail is there to be looked at.
+    if (keep && control) detach(control);
     if (!keep) {
       if (process.stdout.isTTY) process.stdout.write('\n');
       await progress.step('take the lab down', () => takeDown(names));
@@ -89,17 +92,18 @@ async function up(options: UpOptions): Promise<void> {
 async function build(
   names: LabNames,
   config: LabConfig,
+  start: () => Control,
   manifests: readonly Manifest[],
   options: UpOptions,
   progress: Progress,
-): Promise<Control> {
+): Promise<void> {
   const plan = topology(config);
   await progress.step(
     'underlay',
     async () => createUnderlay(names, plan, config.mtu),
     () => `${plan.nodes.length} nodes on ${plan.links.length === 1 ? 'one link' : `${plan.links.length} links`}, ${config.ipFamily}`,
   );
-  const control = forkControl(names);
+  const control = start();
   await progress.step('Kubernetes API', () => control.api);
   using client = adminClient(names);
   await progress.step(
@@ -137,7 +141,6 @@ async function build(
     if (!report.ok) throw new CheckError('the network model does not hold; see the table above');
   }
   if (!options.once) console.log(`\n${hints(names, Boolean(options.foreground))}`);
-  return control;
 }
 
 /** How to go on. */

@@ -14,7 +14,7 @@ const gateways = { ipv4: IpAddr.parse('169.254.1.1'), ipv6: IpAddr.parse('fe80::
  */
 export const routed: AttachMode = {
   name: 'routed',
-  // A packet that leaves by the link it came from (hairpin) is meant to: no ICMP redirects. The kernel ORs this with each link's.
+  // A packet that leaves by the link it came from (hairpin) is meant to: no ICMP redirects. The kernel sends them when either this or the link's own is on.
   planNode: ({ families }) => (families.includes('ipv4') ? [sysctl('net/ipv4/conf/all/send_redirects', '0')] : []),
   planPod(pod, node) {
     const link: Item = { kind: 'link', name: pod.hostLink, type: 'veth', mtu: pod.mtu, mac: hostMac, up: true };
@@ -33,6 +33,7 @@ export const routed: AttachMode = {
       ? [
           // Answers ARP for the gateway, for a pod that asks although it has been told.
           sysctl(`net/ipv4/conf/${pod.hostLink}/proxy_arp`, '1'),
+          sysctl(`net/ipv4/conf/${pod.hostLink}/send_redirects`, '0'),
           // What comes in must have an address that the way back leads to: the pod's own.
           sysctl(`net/ipv4/conf/${pod.hostLink}/rp_filter`, '1'),
         ]
