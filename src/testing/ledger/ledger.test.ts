@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chapters, citations, conformanceTests, unknownCitations } from './citations.ts';
-import { claimed, conformanceLedger, statementLedger } from './render.ts';
+import { claimed, conformanceLedger, statementLedger, unproven } from './render.ts';
 import { Results } from './results.ts';
 
 const passed = (name: string, more: object = {}): Parameters<Results['passed']>[0] =>
@@ -57,4 +57,6 @@ test('only a test that passed covers; a skipped, unfinished or grouping one does
   assert.match(ledger, /\*\*1 of 47\*\*/);
   assert.match(ledger, /\| C7 \|.*\| \[room\/some\]\(\.\.\/src\/room\/some\.test\.ts\): answers \|\n/);
   assert.deepEqual(claimed(statementLedger((of) => results.covers(of))), ['D2']);
+  assert.deepEqual(unproven(ledger, (of) => results.covers(of)), []);
+  assert.deepEqual(unproven(ledger, () => []), [id]);
 });

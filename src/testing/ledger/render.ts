@@ -3,7 +3,7 @@ import type { Cover } from './results.ts';
 
 type Covers = (id: string) => readonly Cover[];
 
-const link = (file: string): string => `[${file.replace(/^src\//, '').replace(/\.test\.ts$/, '')}](../${file})`;
+const link = (file: string): string => `[${file.replace(/^src\//, '').replace(/(\.test)?\.ts$/, '')}](../${file})`;
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
 /** Tests by file; those that run once for each family or tool have one name. */
@@ -62,3 +62,6 @@ export const claimed = (ledger: string): string[] =>
     const id = /^\| ([A-Z]+\d+) \|/.exec(line)?.[1];
     return id === undefined || line.endsWith('| not yet |') ? [] : [id];
   });
+
+/** What a written ledger claims and no passed test covers. */
+export const unproven = (ledger: string, covers: Covers): string[] => claimed(ledger).filter((id) => covers(id).length === 0);
