@@ -10,8 +10,18 @@ export function report(error: unknown): void {
   else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
   else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
   else if (error instanceof CheckError || error instanceof LabError) fail(exitCodes.failed, error.message);
+  else if (isFull(error))
+    fail(
+      exitCodes.environment,
+      `a file system is full: ${(error as Error).message}\n  Fix: free some on /run; df -h /run and df -i /run tell how much there is`,
+    );
   else throw error;
 }
+
+const isFull = (error: unknown): boolean => {
+  const { code, errno } = error as { code?: string; errno?: unknown };
+  return [code, errno].some((name) => name === 'ENOSPC' || name === 'EDQUOT');
+};
 
 function fail(code: number, message: string): void {
   console.error(`podnet: ${message}`);

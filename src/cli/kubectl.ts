@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { EnvironmentError, UsageError } from '../lab/errors.ts';
-import { LabNames } from '../lab/names.ts';
 import { requireRoot } from './errors.ts';
+import { namesOf } from './lab.ts';
 
 /** `podnet kubectl …`: the real kubectl of this machine with the lab's credential. */
 export function kubectlCommand(): Command {
@@ -17,7 +17,7 @@ export function kubectlCommand(): Command {
     .argument('[args...]')
     .action(async (args: string[], { name }: { name: string }) => {
       requireRoot();
-      const { kubeconfig } = new LabNames(name);
+      const { kubeconfig } = namesOf(name);
       if (!existsSync(kubeconfig)) throw new UsageError(`no lab "${name}" is there; make it with: podnet lab up --name ${name}`);
       process.exitCode = await run(args, kubeconfig);
     });

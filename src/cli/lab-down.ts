@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { takeDown } from '../lab/down.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { namesOf } from './lab.ts';
+import { count } from './output.ts';
 
 export function downCommand(): Command {
   return new Command('down')
@@ -18,5 +19,6 @@ async function down(lab: string): Promise<void> {
     console.error(`process ${pid} does not end, even by SIGKILL: it waits inside of the kernel; run this again later`);
   if (left.length) process.exitCode = exitCodes.failed;
   else if (processes + namespaces === 0) console.log(`no lab "${lab}" is there`);
-  else console.log(`lab "${lab}" is gone: ended ${processes} processes, removed ${namespaces} network namespaces`);
+  else
+    console.log(`lab "${lab}" is gone: ended ${count(processes, 'process')}, removed ${count(namespaces, 'network namespace')}`);
 }

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { parseYaml } from '../kube/yaml.ts';
 import { type LabConfig, labConfig } from '../lab/config.ts';
 import { takeDown } from '../lab/down.ts';
-import { UsageError } from '../lab/errors.ts';
+import { UsageError, unreadable } from '../lab/errors.ts';
 import type { Manifest } from '../lab/manifests.ts';
 import { LabNames } from '../lab/names.ts';
 import { checkMachine } from '../lab/preflight.ts';
@@ -11,16 +11,16 @@ import { topology } from '../lab/topology.ts';
 import { createUnderlay } from '../lab/underlay.ts';
 import { adminClient, type Control, claim, detach, forkControl, waitForNodes, waitForPods } from '../lab/up.ts';
 import { CheckError, report } from './errors.ts';
-import { commandName, Style } from './output.ts';
+import { commandName, count, Style } from './output.ts';
 import { Progress } from './progress.ts';
 
 interface UpOptions {
   name?: string;
-  nodes?: number;
+  nodes?: string;
   ipFamily?: string;
   attach?: string;
   backend?: string;
-  links?: number;
+  links?: string;
   file?: string;
   apply: string[];
   verify?: boolean;
@@ -30,19 +30,22 @@ interface UpOptions {
   color: boolean;
 }
 
-const whole = (text: string): number => (/^\d+$/.test(text) ? Number(text) : Number.NaN);
-
 export function upCommand(): Command {
   return new Command('up')
     .description('make a cluster; it runs until `podnet lab down`')
     .option('--name <lab>', 'name of the lab (demo)')
-    .option('--nodes <count>', 'how many nodes (3)', whole)
+    .option('--nodes <count>', 'how many nodes (3)')
     .option('--ip-family <family>', 'ipv4, ipv6 or dual (ipv4)')
     .option('--attach <mode>', 'how pods hang on their node: routed or bridge (routed)')
     .option('--backend <way>', 'between nodes: auto, direct or vxlan (auto)')
-    .option('--links <count>', 'underlay links that the nodes are spread over, with a router between (1)', whole)
+    .option('--links <count>', 'underlay links that the nodes are spread over, with a router between (1)')
     .option('-f, --file <lab.yaml>', 'a file with these and more settings')
-    .option('--apply <path>', 'a manifest, or a folder of them; may be repeated', (path: string, all: string[]) => [...all, path], [])
+    .option(
+      '--apply <path>',
+      'a manifest, or a folder of them; may be repeated',
+      (path: string, all: string[]) => [...all, path],
+      [],
+    )
     .option('--verify', 'wait for the pods and prove the network model with real packets')
     .option('--foreground', 'stay in front and end the lab on Ctrl-C')
     .option('--once', 'apply, verify and end; exit code 0 or 1')
@@ -52,6 +55,9 @@ export function upCommand(): Command {
 }
 
 async function up(options: UpOptions): Promise<void> {
+  const timeoutMs = Number(options.timeout) * 1000;
+  if (!/^\d+$/.test(options.timeout) || timeoutMs === 0)
+    throw new UsageError(`--timeout must be a whole number of seconds from 1 on, not "${options.timeout}"`);
   const config = labConfig(options, options.file === undefined ? {} : labFile(options.file));
   const manifests = await readAll(options.apply);
   const names = new LabNames(config.name);
@@ -101,7 +107,7 @@ async function build(
   await progress.step(
     'underlay',
     async () => createUnderlay(names, plan, config.mtu),
-    () => `${plan.nodes.length} nodes on ${plan.links.length === 1 ? 'one link' : `${plan.links.length} links`}, ${config.ipFamily}`,
+    () => `${count(plan.nodes.length, 'node')} on ${count(plan.links.length, 'link')}, ${config.ipFamily}`,
   );
   const control = start();
   await progress.step('Kubernetes API', () => control.api);
@@ -110,7 +116,12 @@ async function build(
     'nodes Ready',
     async () => {
       await control.started;
-      await waitForNodes(client, names, plan.nodes.map(({ name }) => name), 30_000);
+      await waitForNodes(
+        client,
+        names,
+        plan.nodes.map(({ name }) => name),
+        30_000,
+      );
     },
     () => `pod network ${config.podCidrs.join(' and ')}, ${config.attach}, ${config.backend}`,
   );
@@ -122,7 +133,7 @@ async function build(
         const refused = (await applyManifests(client, manifests)).flatMap(({ error }) => error ?? []);
         if (refused.length > 0) throw new CheckError(`the API refused:\n  ${refused.join('\n  ')}`);
       },
-      () => `${manifests.length} objects from ${options.apply.join(', ')}`,
+      () => `${count(manifests.length, 'object')} from ${options.apply.join(', ')}`,
     );
     await progress.step(
       'pods Ready',
@@ -130,7 +141,7 @@ async function build(
         waitForPods(client, Number(options.timeout) * 1000, report).catch((error: Error) => {
           throw new CheckError(error.message);
         }),
-      (count) => `${count} pods`,
+      (pods) => count(pods, 'pod'),
     );
   }
   if (options.verify || options.once) {
@@ -164,10 +175,17 @@ async function readAll(paths: readonly string[]): Promise<Manifest[]> {
 }
 
 function labFile(path: string): unknown {
+  let text: string;
   try {
-    return parseYaml(readFileSync(path, 'utf8'));
+    text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new UsageError(`cannot read the lab file ${path}: ${(error as Error).message.split('\n')[0]}`);
+    throw unreadable(path, error);
+  }
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    const { message, linePos } = error as Error & { linePos?: readonly [{ line: number }] };
+    throw new UsageError(`${path}:${linePos?.[0].line ?? 1}: ${message.split('\n')[0]!.replace(/ at line.*/, '')}`);
   }
 }
 

@@ -47,6 +47,10 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return all.map(line).join('\n');
 }
 
+/** `1 node`, `3 nodes`, `2 processes`. */
+export const count = (number: number, noun: string): string =>
+  `${number} ${noun}${number === 1 ? '' : noun.endsWith('s') ? 'es' : 's'}`;
+
 /** `0.42s`, `12.3s`, `2m05s`. */
 export function duration(ms: number): string {
   const seconds = ms / 1000;

@@ -6,6 +6,11 @@ import { report } from './errors.ts';
 
 /** Runs what the command line asks for; sets the exit code. */
 export async function runProgram([asked, askedBelow]: readonly string[]): Promise<void> {
+  // Whoever reads may have enough (`| head`): what was begun is brought to its end all the same.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+    });
   const program = new Command('podnet')
     .description('The Kubernetes network model, whole, in one program for Linux')
     .version(version())

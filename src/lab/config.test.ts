@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { labConfig } from './config.ts';
 import { UsageError } from './errors.ts';
+import { underlayRanges } from './ranges.ts';
 import { clusterDnsIps, kubernetesServiceIps, topology } from './topology.ts';
 
 test('a lab without options has three nodes on one IPv4 link', () => {
@@ -51,7 +52,37 @@ const wrong: readonly (readonly [options: Parameters<typeof labConfig>[0], file:
   [{ ipFamily: 'ipv5' }, {}, /--ip-family must be one of ipv4, ipv6, dual, not "ipv5"/],
   [{}, { podCidr: '10.0.0.0/8' }, /unknown field "podCidr"/],
   [{}, { podCidrs: ['10.0.0.1/8'] }, /podCidrs: .*host bits are set; the network is 10\.0\.0\.0\/8/],
-  [{}, { podCidrs: ['10.96.0.0/16'] }, /podCidrs and serviceCidrs are both 10\.96\.0\.0\/16/],
+  [{ nodes: 'x' }, {}, /--nodes must be a whole number from 1 to 64, not "x"/],
+  [
+    {},
+    { podCidrs: ['10.96.0.0/12'] },
+    /podCidrs and serviceCidrs overlap: 10\.96\.0\.0\/12 and 10\.96\.0\.0\/16; give them ranges of their own/,
+  ],
+  [
+    {},
+    { podCidrs: ['10.244.0.0/23'] },
+    /10\.244\.0\.0\/23 is too small, since each node gets a \/24 of it: give it \/22 or shorter for 3 nodes/,
+  ],
+  [{ nodes: 1 }, { podCidrs: ['10.244.0.0/25'] }, /give it \/24 or shorter for one node/],
+  [{}, { podCidrs: ['10.0.0.0/7'] }, /podCidrs: 10\.0\.0\.0\/7 is too large: give it \/8 or longer/],
+  [{}, { podCidrs: ['172.30.0.0/16'] }, /overlaps 172\.30\.0\.0\/21, which the lab uses for its own links; choose another range/],
+  [
+    {},
+    { serviceCidrs: ['127.1.0.0/16'] },
+    /serviceCidrs: 127\.1\.0\.0\/16 overlaps 127\.0\.0\.0\/8, which is this machine's own/,
+  ],
+  [{}, { serviceCidrs: ['10.97.0.0/29'] }, /too small, since the cluster DNS has its tenth address: give it \/28 or shorter/],
+  [{}, { nodes: [{ name: 'a', lables: {} }] }, /nodes\[0\] has an unknown field "lables"; known are name, link, labels/],
+  [{}, { nodes: [{ name: 'a', labels: { rack: 1 } }] }, /nodes\[0\]\.labels\.rack must be text, not 1: put it in quotes/],
+  [{}, { clusterDomain: 'UP er' }, /clusterDomain must be a domain in lower case like cluster\.local, not "UP er"/],
+  [{}, { upstreamDns: ['hello'] }, /upstreamDns: .*hello/],
+  [
+    {},
+    { images: [{ img: 'x' }] },
+    /images\[0\] has an unknown field "img"; known are image, busybox, rootfs, entrypoint, command/,
+  ],
+  [{}, { images: [{ image: 'x' }] }, /images\[0\] needs either busybox, the absolute path of a static executable, or rootfs/],
+  [{}, { images: [{ image: 'x', rootfs: '/srv/x', command: 'ls' }] }, /images\[0\]\.command must be a list of texts, not "ls"/],
   [{}, { ipFamily: 'dual', podCidrs: ['10.1.0.0/16'] }, /one CIDR for each of ipv4, ipv6/],
   [{}, { nodes: [{ name: 'router' }] }, /the lab uses that name itself/],
   [{}, { nodes: [{ name: 'a' }, { name: 'a' }] }, /two nodes are named "a"/],
@@ -67,4 +98,33 @@ test('each mistake is one sentence with the value seen', () => {
       String(message),
     );
   }
+});
+
+test('the ranges that are kept from users are those that labs of every size use', () => {
+  const config = labConfig({ nodes: 64, links: 8, ipFamily: 'dual' });
+  const { links, nodes, outside } = topology(config);
+  const own = [
+    ...links.flatMap(({ router, bridgeAddresses }) => [...router, ...bridgeAddresses]),
+    ...nodes.flatMap((node) => node.interfaces),
+  ];
+  for (const { prefix } of [...own, ...outside.router, ...outside.client])
+    assert.ok(
+      underlayRanges.some((range) => range.contains(prefix)),
+      String(prefix),
+    );
+});
+
+test('what is right is taken as it is', () => {
+  const images = [{ image: 'registry.example/*', rootfs: '/srv/root', command: ['sh'] }];
+  const file = {
+    nodes: [{ name: 'a', labels: { rack: '1' } }],
+    podCidrs: ['10.0.0.0/24'],
+    upstreamDns: ['192.0.2.53', '[2001:db8::53]:5353'],
+    images,
+  };
+  const { podCidrs, upstreamDns, images: mapped, nodes } = labConfig({}, file);
+  assert.deepEqual(
+    { podCidrs, upstreamDns, images: mapped, nodes },
+    { ...file, nodes: [{ name: 'a', link: 0, labels: { rack: '1' } }] },
+  );
 });

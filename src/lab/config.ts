@@ -1,7 +1,9 @@
+import { parseUpstream } from '../dns/forward/upstreams.ts';
 import { type Family, families } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { UsageError } from './errors.ts';
 import { faultOfLabName, faultOfNodeName } from './names.ts';
+import { checkRanges } from './ranges.ts';
 
 export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
 export const attachModes = ['routed', 'bridge'] as const;
@@ -37,11 +39,11 @@ export interface NodeConfig {
 
 export interface LabOptions {
   name?: string;
-  nodes?: number;
+  nodes?: number | string;
   ipFamily?: string;
   attach?: string;
   backend?: string;
-  links?: number;
+  links?: number | string;
 }
 
 const podRanges: Record<Family, string> = { ipv4: '10.244.0.0/16', ipv6: 'fd00:10:244::/56' };
@@ -58,10 +60,7 @@ export function familiesOf(config: Pick<LabConfig, 'ipFamily'>): readonly Family
  * @throws UsageError with one sentence per mistake
  */
 export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
-  const from = asRecord(file, 'the lab file');
-  const unknown = Object.keys(from).filter((key) => !(key in fields));
-  if (unknown.length)
-    throw new UsageError(`the lab file has an unknown field "${unknown[0]}"; known are ${Object.keys(fields).join(', ')}`);
+  const from = asRecord(file, 'the lab file', fields);
   const name = String(options.name ?? from.name ?? 'demo');
   const fault = faultOfLabName(name);
   if (fault) throw new UsageError(fault);
@@ -76,37 +75,20 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
     backend: oneOf('--backend', options.backend ?? from.backend ?? 'auto', backends),
     podCidrs: cidrs('podCidrs', from.podCidrs, served, podRanges),
     serviceCidrs: cidrs('serviceCidrs', from.serviceCidrs, served, serviceRanges),
-    clusterDomain: String(from.clusterDomain ?? 'cluster.local'),
+    clusterDomain: domain(from.clusterDomain ?? 'cluster.local'),
     nonMasqueradeCidrs: list(from.nonMasqueradeCidrs).map((text) => cidr('nonMasqueradeCidrs', text).toString()),
     mtu: whole('mtu', from.mtu ?? 1500, 1280, 9000),
-    images: list(from.images),
-    upstreamDns: list(from.upstreamDns).map(String),
+    images: list(from.images).map((image, i) => mapping(image, `images[${i}]`)),
+    upstreamDns: list(from.upstreamDns).map((text) => resolver(text)),
   };
-  for (const pods of config.podCidrs) {
-    for (const services of config.serviceCidrs) {
-      if (Prefix.parse(pods).equals(Prefix.parse(services))) {
-        throw new UsageError(`podCidrs and serviceCidrs are both ${pods}; give them ranges of their own`);
-      }
-    }
-  }
+  checkRanges(config);
   return config;
 }
 
-const fields = {
-  name: 1,
-  nodes: 1,
-  links: 1,
-  ipFamily: 1,
-  attach: 1,
-  backend: 1,
-  podCidrs: 1,
-  serviceCidrs: 1,
-  clusterDomain: 1,
-  nonMasqueradeCidrs: 1,
-  mtu: 1,
-  images: 1,
-  upstreamDns: 1,
-};
+const fields = [
+  ...['name', 'nodes', 'links', 'ipFamily', 'attach', 'backend', 'podCidrs', 'serviceCidrs', 'clusterDomain'],
+  ...['nonMasqueradeCidrs', 'mtu', 'images', 'upstreamDns'],
+];
 
 function nodesOf(given: unknown, links: number): NodeConfig[] {
   if (!Array.isArray(given)) {
@@ -116,7 +98,7 @@ function nodesOf(given: unknown, links: number): NodeConfig[] {
   if (given.length === 0 || given.length > maxNodes)
     throw new UsageError(`nodes must list 1 to ${maxNodes} nodes, not ${given.length}`);
   const nodes = given.map((entry, i): NodeConfig => {
-    const record = asRecord(entry, `nodes[${i}]`);
+    const record = asRecord(entry, `nodes[${i}]`, ['name', 'link', 'labels']);
     const name = String(record.name ?? `node-${i + 1}`);
     const fault = faultOfNodeName(name);
     if (fault) throw new UsageError(fault);
@@ -124,7 +106,7 @@ function nodesOf(given: unknown, links: number): NodeConfig[] {
     return {
       name,
       link,
-      ...(record.labels ? { labels: asRecord(record.labels, `nodes[${i}].labels`) as Record<string, string> } : {}),
+      ...(record.labels ? { labels: labels(record.labels, `nodes[${i}].labels`) } : {}),
     };
   });
   const twice = nodes.find((node, i) => nodes.findIndex((other) => other.name === node.name) !== i);
@@ -145,12 +127,53 @@ function cidrs(field: string, given: unknown, served: readonly Family[], default
   return parsed.map(String);
 }
 
-function cidr(field: string, text: unknown): Prefix {
+const cidr = (field: string, text: unknown): Prefix => parsed(field, text, Prefix.parse);
+
+function parsed<T>(field: string, text: unknown, parse: (text: string) => T): T {
   try {
-    return Prefix.parse(String(text));
+    return parse(String(text));
   } catch (error) {
     throw new UsageError(`${field}: ${(error as Error).message}`);
   }
+}
+
+function resolver(text: unknown): string {
+  parsed('upstreamDns', text, parseUpstream);
+  return String(text);
+}
+
+function domain(value: unknown): string {
+  const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
+  if (typeof value === 'string' && value.length <= 200 && new RegExp(`^${label}(\\.${label})*$`).test(value)) return value;
+  throw new UsageError(`clusterDomain must be a domain in lower case like cluster.local, not ${JSON.stringify(value)}`);
+}
+
+function labels(value: unknown, what: string): Record<string, string> {
+  const record = asRecord(value, what);
+  for (const [key, text] of Object.entries(record))
+    if (typeof text !== 'string')
+      throw new UsageError(`${what}.${key} must be text, not ${JSON.stringify(text)}: put it in quotes`);
+  return record as Record<string, string>;
+}
+
+/** @see ImageMapping of src/runner/config.ts */
+function mapping(value: unknown, what: string): unknown {
+  const record = asRecord(value, what, ['image', 'busybox', 'rootfs', 'entrypoint', 'command']);
+  if (typeof record.image !== 'string' || record.image === '')
+    throw new UsageError(
+      `${what}.image must be the name of an image, with * for any characters, not ${JSON.stringify(record.image)}`,
+    );
+  const roots = [record.busybox, record.rootfs].filter((root) => root !== undefined);
+  if (roots.length !== 1 || typeof roots[0] !== 'string' || !roots[0].startsWith('/'))
+    throw new UsageError(
+      `${what} needs either busybox, the absolute path of a static executable, or rootfs, that of a directory`,
+    );
+  for (const field of ['entrypoint', 'command'] as const) {
+    const words = record[field];
+    if (words !== undefined && !(Array.isArray(words) && words.every((word) => typeof word === 'string')))
+      throw new UsageError(`${what}.${field} must be a list of texts, not ${JSON.stringify(words)}`);
+  }
+  return record;
 }
 
 function oneOf<T extends string>(flag: string, value: unknown, allowed: readonly T[]): T {
@@ -171,9 +194,11 @@ function list(value: unknown): unknown[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
-function asRecord(value: unknown, what: string): Record<string, unknown> {
+function asRecord(value: unknown, what: string, known?: readonly string[]): Record<string, unknown> {
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value))
     throw new UsageError(`${what} must be a mapping, not ${JSON.stringify(value)}`);
+  const unknown = known && Object.keys(value).find((key) => !known.includes(key));
+  if (unknown !== undefined) throw new UsageError(`${what} has an unknown field "${unknown}"; known are ${known!.join(', ')}`);
   return value as Record<string, unknown>;
 }

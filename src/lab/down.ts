@@ -18,24 +18,29 @@ export interface DownResult {
  * again; then every other process; then mounts, namespaces and files. A lab that is not there is success.
  */
 export async function takeDown(names: LabNames): Promise<DownResult> {
-  const recorded = recordedProcesses(names.pidsDir);
-  const control = recorded.get('control');
-  const left = control ? await endProcesses([control], 2000) : [];
-  let ended = control ? 1 : 0;
   const paths = namespacesOf(names);
-  // A process may start another while it is being ended: look until nobody is found.
-  for (let round = 0; round < 5; round++) {
+  const left: ProcessId[] = [];
+  const seen = new Set<number>();
+  const find = (): ProcessId[] => {
     const found = unique([...recordedProcesses(names.pidsDir).values(), ...processesOfLab(paths, labMarker(names.lab))]).filter(
       ({ pid }) => pid !== process.pid && !left.some((id) => id.pid === pid),
     );
+    for (const { pid } of found) seen.add(pid);
+    return found;
+  };
+  find();
+  const control = recordedProcesses(names.pidsDir).get('control');
+  if (control) left.push(...(await endProcesses([control], 2000)));
+  // A process may start another while it is being ended: look until nobody is found.
+  for (let round = 0; round < 5; round++) {
+    const found = find();
     if (found.length === 0) break;
-    ended += found.length;
     left.push(...(await endProcesses(found, 1500)));
   }
   unmountBelow(names.dir);
   removeNamespaces(names);
   removeState(names);
-  return { processes: ended, namespaces: paths.length, left };
+  return { processes: seen.size, namespaces: paths.length, left };
 }
 
 const unique = (ids: readonly ProcessId[]): ProcessId[] => [...new Map(ids.map((id) => [id.pid, id])).values()];

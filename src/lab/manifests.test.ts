@@ -56,7 +56,10 @@ test('a mistake in a manifest is told with file, line and fault', () => {
       text,
     );
   }
-  assert.throws(() => readManifests('/nonexistent.yaml'), /cannot read \/nonexistent\.yaml: ENOENT/);
+  assert.throws(() => readManifests('/nonexistent.yaml'), /^Error: cannot read \/nonexistent\.yaml: there is no such file$/);
+  assert.throws(() => readManifests(''), /cannot read a file without a name/);
+  assert.throws(() => readManifests('/proc/1/mem'), /cannot read \/proc\/1\/mem: /);
+  assert.throws(() => readManifests('/dev/null'), /\/dev\/null holds no object; leave it out/);
 });
 
 test('one refused object does not stop the others, and Namespaces come first', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { type Api, ApiError, type KubeObject, type Resource } from '../kube/api.ts';
 import { allResources, apiVersionOf } from '../kube/resources.ts';
-import { UsageError } from './errors.ts';
+import { UsageError, unreadable } from './errors.ts';
 
 /** An object of a manifest and where it stands: `guestbook.yaml:18`. */
 export interface Manifest {
@@ -17,7 +17,9 @@ export interface Manifest {
  * @throws UsageError naming file, line and fault; nothing is returned of files with a fault
  */
 export function readManifests(path: string): Manifest[] {
-  return filesOf(path).flatMap((file) => parseManifests(readFileSync(file, 'utf8'), file));
+  const found = filesOf(path).flatMap((file) => parseManifests(textOf(file), file));
+  if (found.length === 0) throw new UsageError(`${path} holds no object; leave it out`);
+  return found;
 }
 
 /** @param file the name that messages show */
@@ -63,12 +65,20 @@ function resourceOf(object: KubeObject, at: string): Resource {
   return found;
 }
 
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
 function filesOf(path: string): string[] {
   let folder: boolean;
   try {
     folder = statSync(path).isDirectory();
   } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`);
+    throw unreadable(path, error);
   }
   if (!folder) return [path];
   const files = readdirSync(path)

@@ -10,12 +10,15 @@ export interface Machine {
   node: string;
 }
 
+type Links = Pick<RtNetlink, 'addLink'> & Disposable;
+
 /**
  * Tries what a lab needs, in a scratch namespace, instead of believing version numbers.
  * @param vxlan whether the lab will use it
+ * @param open the kernel's answers; tests give others
  * @throws EnvironmentError on the first thing that is missing
  */
-export function checkMachine(vxlan: boolean): Machine {
+export function checkMachine(vxlan: boolean, open: (ns: NetNs) => Links = (ns) => RtNetlink.open(ns)): Machine {
   if (process.platform !== 'linux')
     throw new EnvironmentError(
       `podnet needs Linux; this is ${process.platform}`,
@@ -29,7 +32,7 @@ export function checkMachine(vxlan: boolean): Machine {
   const path = `/run/netns/podnet-check-${process.pid}`;
   try {
     using ns = feature('network namespaces', 'CONFIG_NET_NS', () => NetNs.create(path));
-    using rt = RtNetlink.open(ns);
+    using rt = open(ns);
     feature('veth links', 'CONFIG_VETH (modprobe veth)', () => rt.addLink({ type: 'veth', name: 'v0', peer: { name: 'v1' } }));
     feature('bridges', 'CONFIG_BRIDGE (modprobe bridge)', () => rt.addLink({ type: 'bridge', name: 'b0' }));
     if (vxlan) {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { LabConfig } from './config.ts';
 import { type LabNames, labsDir } from './names.ts';
@@ -59,5 +59,10 @@ export function knownLabs(): string[] {
 /** Takes the lab's folder away, and the folder of all labs with the last one. */
 export function removeState(names: LabNames): void {
   rmSync(names.dir, { recursive: true, force: true });
-  if (knownLabs().length === 0) rmSync(labsDir, { recursive: true, force: true });
+  try {
+    rmdirSync(labsDir);
+  } catch (error) {
+    // Another lab is there, perhaps since this very moment.
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }

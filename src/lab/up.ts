@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mount, mountFlags } from '../kernel/mounts.ts';
+import { mount, mountFlags, unmount } from '../kernel/mounts.ts';
 import { KubeClient } from '../kube/client.ts';
 import { isPodReady } from '../kube/objects.ts';
 import { Nodes, Pods } from '../kube/resources.ts';
@@ -14,6 +14,7 @@ import { LabError, UsageError } from './errors.ts';
 import { type LabNames, labsDir } from './names.ts';
 import { agentStatusOf } from './node-client.ts';
 import { recordedProcesses } from './processes.ts';
+import { removeState } from './state.ts';
 import { podnetExecutable } from './supervisor.ts';
 
 /**
@@ -21,20 +22,39 @@ import { podnetExecutable } from './supervisor.ts';
  * @throws UsageError when the lab is there
  */
 export function claim(names: LabNames, config: LabConfig): void {
-  mkdirSync(labsDir, { recursive: true, mode: 0o755 });
+  makeFolder(names);
   try {
-    mkdirSync(names.dir, { mode: 0o700 });
+    mountState(names.dir);
+    mkdirSync(dirname(names.log('control')), { recursive: true, mode: 0o700 });
+    writeFileSync(names.controlConfig, JSON.stringify(config), { mode: 0o600 });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    unmount(names.dir);
+    removeState(names);
+    throw error;
+  }
+}
+
+function makeFolder(names: LabNames): void {
+  for (let tries = 0; ; tries++) {
+    mkdirSync(labsDir, { recursive: true, mode: 0o755 });
+    try {
+      mkdirSync(names.dir, { mode: 0o700 });
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // Another lab was the last one, and took the folder of all labs away this moment.
+      if (code === 'ENOENT' && tries < 10) continue;
+      if (code !== 'EEXIST') {
+        removeState(names);
+        throw error;
+      }
+    }
     const running = recordedProcesses(names.pidsDir).has('control');
     const state = running ? 'runs already' : 'is there already, and its control process is not running';
     throw new UsageError(
       `lab "${names.lab}" ${state}; end it with: podnet lab down --name ${names.lab}, or start another with --name`,
     );
   }
-  mountState(names.dir);
-  mkdirSync(dirname(names.log('control')), { recursive: true, mode: 0o700 });
-  writeFileSync(names.controlConfig, JSON.stringify(config), { mode: 0o600 });
 }
 
 /**
@@ -42,12 +62,7 @@ export function claim(names: LabNames, config: LabConfig): void {
  * mounted noexec (as Debian does), and `down` takes thousands of files away with one unmount.
  */
 function mountState(dir: string): void {
-  try {
-    mount('podnet', dir, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
-  } catch (error) {
-    rmdirSync(dir);
-    throw error;
-  }
+  mount('podnet', dir, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
 }
 
 export interface Control {
@@ -98,7 +113,12 @@ export function detach({ process: child }: Control): void {
 export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet' });
 
 /** @throws LabError that says which nodes are not Ready and why */
-export async function waitForNodes(client: KubeClient, names: LabNames, expected: readonly string[], timeoutMs: number): Promise<void> {
+export async function waitForNodes(
+  client: KubeClient,
+  names: LabNames,
+  expected: readonly string[],
+  timeoutMs: number,
+): Promise<void> {
   let missing: string[] = [];
   try {
     await waitUntil(timeoutMs, async () => {
@@ -151,7 +171,9 @@ function whyNotReady({ metadata, status }: Pod): string {
   const state = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
     .map(({ name, state }) => state?.waiting && `${name} waits: ${state.waiting.reason} ${state.waiting.message ?? ''}`.trim())
     .find(Boolean);
-  const condition = status?.conditions?.find(({ type, status: is }) => is === 'False' && (type === 'Ready' || type === 'PodScheduled'));
+  const condition = status?.conditions?.find(
+    ({ type, status: is }) => is === 'False' && (type === 'Ready' || type === 'PodScheduled'),
+  );
   return `${metadata.namespace}/${metadata.name} (${state ?? condition?.message ?? status?.phase ?? 'no status yet'})`;
 }
 
