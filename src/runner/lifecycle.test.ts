@@ -184,3 +184,24 @@ test('a container waits for the ConfigMap that it names', needsRoot, () =>
     assert.match((await containerOf(world, 'a'))?.state?.waiting?.message ?? '', /configmap "settings" not found/);
     assert.equal((await world.get('a')).status?.phase, 'Pending');
   }));
+
+test('pods come and go, and the runner holds no more descriptors and processes than before', needsBusybox, () =>
+  withWorld(async (world) => {
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const children = (): string => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
+    const round = async (): Promise<void> => {
+      const names = Array.from({ length: 4 }, (_, index) => `p${index}`);
+      for (const [index, name] of names.entries()) {
+        const web = { name: 'c', image: 'nginx', ports: [{ containerPort: 80 }, { containerPort: 53, protocol: 'UDP' }] };
+        await world.pod(name, { containers: [index % 2 === 0 ? web : shell('c', forEver, { stdin: true, tty: index % 4 === 1 })] });
+      }
+      for (const name of names) await world.ready(name);
+      for (const name of names) await world.api.delete(Pods, name, 'default');
+      await gone(world);
+    };
+    await round();
+    const before = descriptors();
+    for (let count = 0; count < 2; count++) await round();
+    await world.until('no more descriptors', () => descriptors() <= before);
+    await world.until('no processes', () => children() === '');
+  }));
