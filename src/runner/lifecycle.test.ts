@@ -71,18 +71,20 @@ test('init containers run one after the other to their end, a failing one again;
 test('a sidecar starts before the others, once its startup probe says so, and ends after them', needsBusybox, () =>
   withWorld(async (world) => {
     const volumeMounts = [{ name: 'shared', mountPath: '/shared' }];
-    const note = (name: string): string => `trap "echo ${name} ends >> /shared/order; exit 0" TERM; while :; do sleep 0.02; done`;
+    // The trap comes first: pid 1 does not hear a SIGTERM that it does not listen to.
+    const noting = (name: string, work: string): string =>
+      `trap "echo ${name} ends >> /shared/order; exit 0" TERM; ${work}; while :; do sleep 0.02; done`;
     const { metadata } = await world.pod('a', {
       terminationGracePeriodSeconds: 20,
       volumes: [{ name: 'shared', emptyDir: {} }],
       initContainers: [
-        shell('sidecar', `sleep 0.3; touch /shared/up; ${note('sidecar')}`, {
+        shell('sidecar', noting('sidecar', 'sleep 0.3; touch /shared/up'), {
           restartPolicy: 'Always',
           volumeMounts,
           startupProbe: { exec: { command: ['test', '-e', '/shared/up'] }, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 30 },
         }),
       ],
-      containers: [shell('main', `test -e /shared/up && echo first > /shared/order; ${note('main')}`, { volumeMounts })],
+      containers: [shell('main', noting('main', 'test -e /shared/up && echo first > /shared/order'), { volumeMounts })],
     });
     await world.ready('a');
     assert.equal((await world.get('a')).status?.initContainerStatuses?.[0]?.ready, true);
@@ -91,7 +93,7 @@ test('a sidecar starts before the others, once its startup probe says so, and en
     let text = '';
     const reading = setInterval(() => {
       if (existsSync(order)) text = readFileSync(order, 'utf8');
-    }, 2);
+    }, 2).unref();
     await world.api.delete(Pods, 'a', 'default');
     await gone(world);
     clearInterval(reading);
@@ -140,10 +142,10 @@ test('a failing liveness probe restarts the container, a failing readiness probe
 test('hooks: postStart comes before Ready, a failing one ends the container; preStop comes before SIGTERM', needsBusybox, () =>
   withWorld(async (world) => {
     const exec = (script: string) => ({ exec: { command: ['sh', '-c', script] } });
-    const script = 'trap "cat /said; exit 0" TERM; while :; do sleep 0.02; done';
+    const script = 'trap "cat /said; exit 0" TERM; touch /up; while :; do sleep 0.02; done';
     const { metadata } = await world.pod('a', {
       terminationGracePeriodSeconds: 20,
-      containers: [shell('c', script, { lifecycle: { postStart: exec('echo post > /said'), preStop: exec('echo pre >> /said') } })],
+      containers: [shell('c', script, { lifecycle: { postStart: exec('until test -e /up; do sleep 0.02; done; echo post > /said'), preStop: exec('echo pre >> /said') } })],
     });
     await world.pod('bad', { containers: [shell('c', forEver, { lifecycle: { postStart: exec('echo no; exit 9') } })] });
     await world.ready('a');
@@ -152,7 +154,7 @@ test('hooks: postStart comes before Ready, a failing one ends the container; pre
     let text = '';
     const reading = setInterval(() => {
       if (existsSync(log)) text = readFileSync(log, 'utf8');
-    }, 2);
+    }, 2).unref();
     await world.api.delete(Pods, 'a', 'default');
     await world.until('the end', () => world.api.dump(Pods).every((pod) => pod.metadata.name !== 'a'));
     clearInterval(reading);
