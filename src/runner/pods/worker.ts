@@ -83,7 +83,7 @@ export class PodWorker {
     if (end) await this.#containers.stopAll(0);
     // What is being done is finished, such as a sandbox; only a pod that has long to end is left to the next runner.
     const { promise: late, cancel } = after(closeMs);
-    await Promise.race([this.#looping, late]);
+    await Promise.race(end ? [this.#looping] : [this.#looping, late]);
     cancel();
     await this.#posting;
   }
