@@ -22,11 +22,11 @@ interface UpOptions {
   backend?: string;
   links?: string;
   file?: string;
-  apply: string[];
+  apply?: string[];
   verify?: boolean;
   foreground?: boolean;
   once?: boolean;
-  timeout: string;
+  timeout?: string;
   color: boolean;
 }
 
@@ -36,30 +36,31 @@ export function upCommand(): Command {
     .option('--name <lab>', 'name of the lab (demo)')
     .option('--nodes <count>', 'how many nodes (3)')
     .option('--ip-family <family>', 'ipv4, ipv6 or dual (ipv4)')
-    .option('--attach <mode>', 'how pods hang on their node: routed or bridge (routed)')
-    .option('--backend <way>', 'between nodes: auto, direct or vxlan (auto)')
+    .option('--attach <mode>', 'how pods hang on their node: routed, or bridge with cbr0 (routed)')
+    .option('--backend <way>', 'between nodes: direct, vxlan, or auto: direct on one link, else vxlan (auto)')
     .option('--links <count>', 'underlay links that the nodes are spread over, with a router between (1)')
-    .option('-f, --file <lab.yaml>', 'a file with these and more settings')
     .option(
-      '--apply <path>',
-      'a manifest, or a folder of them; may be repeated',
-      (path: string, all: string[]) => [...all, path],
-      [],
+      '-f, --file <lab.yaml>',
+      'a file with these and more: podCidrs, serviceCidrs, images, mtu, upstreamDns, …; flags win over it',
     )
+    .option('--apply <path>', 'a manifest, or a folder of them; may be repeated', (path: string, all: string[] = []) => [
+      ...all,
+      path,
+    ])
     .option('--verify', 'wait for the pods and prove the network model with real packets')
     .option('--foreground', 'stay in front and end the lab on Ctrl-C')
-    .option('--once', 'apply, verify and end; exit code 0 or 1')
-    .option('--timeout <seconds>', 'how long pods may take to become Ready', '120')
+    .option('--once', 'apply, verify and end, for scripts; exit code 0 when all of it is well')
+    .option('--timeout <seconds>', 'how long pods may take to become Ready (120)')
     .option('--no-color', 'plain text')
     .action(up);
 }
 
 async function up(options: UpOptions): Promise<void> {
-  const timeoutMs = Number(options.timeout) * 1000;
-  if (!/^\d+$/.test(options.timeout) || timeoutMs === 0)
-    throw new UsageError(`--timeout must be a whole number of seconds from 1 on, not "${options.timeout}"`);
+  const { timeout = '120' } = options;
+  if (!/^[1-9]\d{0,5}$/.test(timeout))
+    throw new UsageError(`--timeout must be a whole number of seconds from 1 on, not "${timeout}"`);
   const config = labConfig(options, options.file === undefined ? {} : labFile(options.file));
-  const manifests = await readAll(options.apply);
+  const manifests = await readAll(options.apply ?? []);
   const names = new LabNames(config.name);
   const progress = new Progress(process.stdout, !options.color);
   const staying = Boolean(options.foreground || options.once);
@@ -107,7 +108,8 @@ async function build(
   await progress.step(
     'underlay',
     async () => createUnderlay(names, plan, config.mtu),
-    () => `${count(plan.nodes.length, 'node')} on ${count(plan.links.length, 'link')}, ${config.ipFamily}`,
+    () =>
+      `${count(plan.nodes.length, 'node')} on ${plan.links.length === 1 ? 'one link' : count(plan.links.length, 'link')}, ${config.ipFamily}`,
   );
   const control = start();
   await progress.step('Kubernetes API', () => control.api);
@@ -133,12 +135,12 @@ async function build(
         const refused = (await applyManifests(client, manifests)).flatMap(({ error }) => error ?? []);
         if (refused.length > 0) throw new CheckError(`the API refused:\n  ${refused.join('\n  ')}`);
       },
-      () => `${count(manifests.length, 'object')} from ${options.apply.join(', ')}`,
+      () => `${count(manifests.length, 'object')} from ${options.apply?.join(', ')}`,
     );
     await progress.step(
       'pods Ready',
       (report) =>
-        waitForPods(client, Number(options.timeout) * 1000, report).catch((error: Error) => {
+        waitForPods(client, Number(options.timeout ?? '120') * 1000, report).catch((error: Error) => {
           throw new CheckError(error.message);
         }),
       (pods) => count(pods, 'pod'),

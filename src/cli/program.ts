@@ -14,7 +14,8 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
   const program = new Command('podnet')
     .description('The Kubernetes network model, whole, in one program for Linux')
     .version(version())
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    .addHelpText('after', help);
   const loaders: Record<string, CommandLoader> = {
     lab: { load: async () => (await import('./lab.ts')).labCommand(askedBelow) },
     kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
@@ -44,3 +45,12 @@ function throwInsteadOfExit(command: Command): void {
   command.exitOverride();
   for (const child of command.commands) throwInsteadOfExit(child);
 }
+
+const help = `
+Begin with:
+  podnet lab up --verify --apply examples/guestbook.yaml
+  podnet status
+  podnet kubectl get pods -A -o wide
+  podnet lab down
+
+Exit codes: 0 all is well, 1 a check failed, 2 a mistake in what was asked for, 3 the machine lacks something.`;

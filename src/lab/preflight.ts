@@ -53,7 +53,8 @@ function feature<T>(name: string, option: string, attempt: () => T): T {
   try {
     return attempt();
   } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
+    // A full disk is no fault of the kernel's.
+    if (!(error instanceof KernelError) || error.errno === 'ENOSPC') throw error;
     throw new EnvironmentError(`this kernel gives no ${name}: ${error.message}`, `use a kernel with ${option}`);
   }
 }
