@@ -85,7 +85,8 @@ test('exec and attach in a container: outputs apart, input, exit code; attach sa
     const ran = await session(world, 'exec', 'a', `${command('sh', '-c', 'cat; echo $HOSTNAME; echo bad >&2; exit 3')}&stdin=1&stdout=1&stderr=1`, 'in,');
     assert.deepEqual(ran, { stdout: 'in,a\n', stderr: 'bad\n', code: 3 });
     await world.until('its first word', async () => (await logs(world, 'a')).text === 'past\n');
-    assert.deepEqual(await session(world, 'attach', 'a', 'stdin=1&stdout=1', 'hello\n'), { stdout: 'heard hello\n', stderr: '', code: 4 });
+    assert.deepEqual(await session(world, 'attach', 'a', 'stdin=1&stdout=1', 'hello\n'), { stdout: 'heard hello\n', stderr: '', code: 0 });
+    await world.until('the end', async () => (await world.get('a')).status?.containerStatuses?.[0]?.state?.terminated?.exitCode === 4);
     assert.equal((await logs(world, 'a')).text, 'past\nheard hello\n');
   }));
 

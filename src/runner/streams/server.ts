@@ -1,7 +1,7 @@
 import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
-import { type ContainerProcess, type StreamBackend, StreamError } from './backend.ts';
+import { type ContainerProcess, type ContainerRef, type StreamBackend, StreamError } from './backend.ts';
 import { serveLogs } from './logs.ts';
 import { portForwardProtocol, servePortForward, tunnelProtocol } from './port-forward.ts';
 import { parseLogOptions, parseRequest, parseStreams, type StreamRequest } from './requests.ts';
@@ -89,7 +89,7 @@ class StreamServer {
     if (protocol === undefined) return;
     // Started before the upgrade, so that a container that is not there is an HTTP error with kubelet's words.
     const process = holdOutput(
-      await (kind === 'exec' ? this.#backend.exec(ref, command, want.tty) : this.#backend.attach(ref, want.tty)),
+      await (kind === 'exec' ? this.#backend.exec(ref, command, want.tty) : this.#attach(ref, want.tty)),
     );
     // It may fail before anybody waits for it.
     process.exit.catch(() => {});
@@ -107,6 +107,17 @@ class StreamServer {
       return;
     }
     await runSession(session, process);
+  }
+
+  /** The end of an attachment is a success, however the container ended: kubectl reads that from the pod's status. */
+  async #attach(ref: ContainerRef, tty: boolean): Promise<ContainerProcess> {
+    const process = await this.#backend.attach(ref, tty);
+    const { stdin, stdout, stderr, exit } = process;
+    return {
+      ...{ stdin, stdout, stderr, exit: exit.then(() => ({ code: 0 })) },
+      resize: (columns, rows) => process.resize?.(columns, rows),
+      kill: () => process.kill(),
+    };
   }
 
   #portForward(
