@@ -44,5 +44,11 @@ export interface RunnerPod {
   hostNetwork: boolean;
   /** As the CNI result gave them, primary first. */
   podIPs: string[];
-  containers: { name: string; image: string; kind: 'process' | 'stand-in'; state: 'waiting' | 'running' | 'terminated'; pid?: number }[];
+  containers: {
+    name: string;
+    image: string;
+    kind: 'process' | 'stand-in';
+    state: 'waiting' | 'running' | 'terminated';
+    pid?: number;
+  }[];
 }

@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { busybox, chooseImage, familiarName, matchesImage } from './images.ts';
 
 test('an image is known by its familiar name, whatever registry, tag or digest it is written with', () => {
-  for (const image of ['busybox', 'busybox:1.36', 'docker.io/library/busybox:latest', 'index.docker.io/busybox@sha256:00', 'library/busybox'])
+  for (const image of [
+    'busybox',
+    'busybox:1.36',
+    'docker.io/library/busybox:latest',
+    'index.docker.io/busybox@sha256:00',
+    'library/busybox',
+  ])
     assert.equal(familiarName(image), 'busybox');
   assert.equal(familiarName('registry:5000/a/b:1'), 'registry:5000/a/b');
 });
@@ -17,9 +23,12 @@ test('a pattern matches the name with or without registry, tag and digest', () =
   assert.ok(!matchesImage('a.b', 'axb'), 'a dot is a dot');
 });
 
-test('the user\'s own mappings come first, then busybox; what is not there is stood in for, and the reason is told', () => {
+test("the user's own mappings come first, then busybox; what is not there is stood in for, and the reason is told", () => {
   const mine = { image: 'web', rootfs: '/srv/web' };
-  const there = (...paths: string[]) => (path: string): boolean => paths.includes(path);
+  const there =
+    (...paths: string[]) =>
+    (path: string): boolean =>
+      paths.includes(path);
   assert.deepEqual(chooseImage('example.org/web:1', [mine], there('/srv/web')), { kind: 'process', mapping: mine });
   assert.equal(chooseImage('busybox:1.36', [], there(busybox)).kind, 'process');
   const own = { image: 'busybox', busybox: '/opt/busybox' };

@@ -31,7 +31,8 @@ export function chooseImage(
   const source = mapping?.busybox ?? mapping?.rootfs;
   if (mapping && source !== undefined && exists(source)) return { kind: 'process', mapping };
   const what = `a stand-in runs for image "${image}": it answers the declared ports and probes, the image's program does not run`;
-  if (mapping?.busybox === busybox) return { kind: 'stand-in', message: `${what}. ${busybox} is missing: apt-get install busybox-static` };
+  if (mapping?.busybox === busybox)
+    return { kind: 'stand-in', message: `${what}. ${busybox} is missing: apt-get install busybox-static` };
   if (source !== undefined) return { kind: 'stand-in', message: `${what}. Its mapping names ${source}, which does not exist` };
   return {
     kind: 'stand-in',

@@ -8,15 +8,15 @@ import type { Pod } from '../kube/types.ts';
 import { podBackend } from './backend.ts';
 import type { RunnerConfig, RunnerPod } from './config.ts';
 import type { ContainerRuntime } from './container.ts';
+import { readLog } from './logs/index.ts';
 import { NetworkReady, networkFault } from './node/network-ready.ts';
 import { Registration } from './node/registration.ts';
-import { readLog } from './logs/index.ts';
 import { endOrphans } from './orphans.ts';
 import type { OpenLog, ProbeOnce, RunnerContext } from './pods/context.ts';
 import { discard, PodWorker } from './pods/worker.ts';
-import { Cni } from './sandbox/cni.ts';
 import { probeOnce } from './probes/index.ts';
 import { defaultRuntimes } from './runtimes.ts';
+import { Cni } from './sandbox/cni.ts';
 import { serve } from './server.ts';
 import { type PodRecord, StateStore } from './state.ts';
 
@@ -117,7 +117,11 @@ class Runner implements LabRunner {
     );
     await this.#context.servicesSynced;
     await this.#startPods();
-    const server = await serve(this.#config.socketPath, podBackend(this.#context, (key) => this.#workers.get(key)), () => this.pods());
+    const server = await serve(
+      this.#config.socketPath,
+      podBackend(this.#context, (key) => this.#workers.get(key)),
+      () => this.pods(),
+    );
     this.#closers.push(() => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));

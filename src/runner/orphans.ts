@@ -14,7 +14,10 @@ const lookMs = 10;
  */
 export async function endOrphans(records: readonly PodRecord[], nodeNetns: string): Promise<number> {
   const isOrphan = orphanTest(records, nodeNetns);
-  const orphans = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter(isOrphan);
+  const orphans = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter(isOrphan);
   for (const pid of orphans) kill(pid);
   for (const end = Date.now() + endMs; orphans.some(isOrphan) && Date.now() < end; ) await sleep(lookMs);
   return orphans.length;

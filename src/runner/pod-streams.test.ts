@@ -7,7 +7,12 @@ import type { Container } from '../kube/types.ts';
 import { connectSpdy } from './streams/testkit/spdy-client.ts';
 import { needsBusybox, World } from './testkit/world.ts';
 
-const shell = (script: string, more: Partial<Container> = {}): Container => ({ name: 'c', image: 'busybox', command: ['sh', '-c', script], ...more });
+const shell = (script: string, more: Partial<Container> = {}): Container => ({
+  name: 'c',
+  image: 'busybox',
+  command: ['sh', '-c', script],
+  ...more,
+});
 const forEver = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
 
 async function withWorld(run: (world: World) => Promise<void>): Promise<void> {
@@ -19,7 +24,11 @@ async function withWorld(run: (world: World) => Promise<void>): Promise<void> {
 
 /** A log from the runner's socket; `more` is what comes after the answer's begin. */
 async function logs(world: World, pod: string, query = ''): Promise<{ code: number; text: string }> {
-  const request = http.get({ socketPath: world.config.socketPath, path: `/containerLogs/default/${pod}/c?${query}`, agent: false });
+  const request = http.get({
+    socketPath: world.config.socketPath,
+    path: `/containerLogs/default/${pod}/c?${query}`,
+    agent: false,
+  });
   const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
   let text = '';
   for await (const chunk of answer) text += String(chunk);
@@ -38,7 +47,11 @@ async function session(world: World, kind: string, pod: string, query: string, i
   if (input !== undefined) socket.send(Buffer.from([255, 0]));
   await closed;
   const status = JSON.parse(channels[3]!) as { status: string; details?: { causes?: { message: string }[] } };
-  return { stdout: channels[1]!, stderr: channels[2]!, code: status.status === 'Success' ? 0 : Number(status.details?.causes?.[0]?.message) };
+  return {
+    stdout: channels[1]!,
+    stderr: channels[2]!,
+    code: status.status === 'Success' ? 0 : Number(status.details?.causes?.[0]?.message),
+  };
 }
 const command = (...words: string[]): string => words.map((word) => `command=${encodeURIComponent(word)}`).join('&');
 
@@ -47,10 +60,13 @@ test('logs: all, the last lines, of the run before, and followed to the end of t
     await world.pod('a', {
       volumes: [{ name: 'data', emptyDir: {} }],
       containers: [
-        shell('if test -e /data/again; then echo second run; read x; echo bye; exit 0; fi; touch /data/again; echo one; echo two >&2; echo three; exit 1', {
-          stdin: true,
-          volumeMounts: [{ name: 'data', mountPath: '/data' }],
-        }),
+        shell(
+          'if test -e /data/again; then echo second run; read x; echo bye; exit 0; fi; touch /data/again; echo one; echo two >&2; echo three; exit 1',
+          {
+            stdin: true,
+            volumeMounts: [{ name: 'data', mountPath: '/data' }],
+          },
+        ),
       ],
       restartPolicy: 'OnFailure',
     });
@@ -64,42 +80,78 @@ test('logs: all, the last lines, of the run before, and followed to the end of t
     await session(world, 'attach', 'a', 'stdin=1&stdout=1', '\n');
     assert.equal((await followed).text, 'second run\nbye\n');
     assert.deepEqual((await logs(world, 'none')).code, 404);
-  }));
+  }),
+);
 
-test('what cannot be is told in kubelet\'s words', needsBusybox, () =>
+test("what cannot be is told in kubelet's words", needsBusybox, () =>
   withWorld(async (world) => {
     await world.pod('a', { containers: [shell(forEver)] });
-    await world.pod('waits', { containers: [shell('true', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }] })] });
+    await world.pod('waits', {
+      containers: [shell('true', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }] })],
+    });
     await world.ready('a');
-    await world.until('a reason', async () => (await world.get('waits')).status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError');
+    await world.until(
+      'a reason',
+      async () =>
+        (await world.get('waits')).status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
+    );
     const none = await logs(world, 'a', 'previous=true');
     assert.deepEqual([none.code, none.text], [400, 'previous terminated container "c" in pod "a" not found']);
-    assert.equal((await logs(world, 'waits')).text, 'container "c" in pod "waits" is waiting to start: CreateContainerConfigError');
+    assert.equal(
+      (await logs(world, 'waits')).text,
+      'container "c" in pod "waits" is waiting to start: CreateContainerConfigError',
+    );
     await assert.rejects(session(world, 'exec', 'waits', `${command('true')}&stdout=1`), /Unexpected server response: 500/);
-  }));
+  }),
+);
 
 test('exec and attach in a container: outputs apart, input, exit code; attach says nothing of the past', needsBusybox, () =>
   withWorld(async (world) => {
-    await world.pod('a', { containers: [shell('echo past; while read line; do echo "heard $line"; done; exit 4', { stdin: true, stdinOnce: true })], restartPolicy: 'Never' });
+    await world.pod('a', {
+      containers: [shell('echo past; while read line; do echo "heard $line"; done; exit 4', { stdin: true, stdinOnce: true })],
+      restartPolicy: 'Never',
+    });
     await world.ready('a');
-    const ran = await session(world, 'exec', 'a', `${command('sh', '-c', 'cat; echo $HOSTNAME; echo bad >&2; exit 3')}&stdin=1&stdout=1&stderr=1`, 'in,');
+    const ran = await session(
+      world,
+      'exec',
+      'a',
+      `${command('sh', '-c', 'cat; echo $HOSTNAME; echo bad >&2; exit 3')}&stdin=1&stdout=1&stderr=1`,
+      'in,',
+    );
     assert.deepEqual(ran, { stdout: 'in,a\n', stderr: 'bad\n', code: 3 });
     await world.until('its first word', async () => (await logs(world, 'a')).text === 'past\n');
-    assert.deepEqual(await session(world, 'attach', 'a', 'stdin=1&stdout=1', 'hello\n'), { stdout: 'heard hello\n', stderr: '', code: 0 });
-    await world.until('the end', async () => (await world.get('a')).status?.containerStatuses?.[0]?.state?.terminated?.exitCode === 4);
+    assert.deepEqual(await session(world, 'attach', 'a', 'stdin=1&stdout=1', 'hello\n'), {
+      stdout: 'heard hello\n',
+      stderr: '',
+      code: 0,
+    });
+    await world.until(
+      'the end',
+      async () => (await world.get('a')).status?.containerStatuses?.[0]?.state?.terminated?.exitCode === 4,
+    );
     assert.equal((await logs(world, 'a')).text, 'past\nheard hello\n');
-  }));
+  }),
+);
 
 test('a stand-in has logs, attach and, by busybox in its network, exec', needsBusybox, () =>
   withWorld(async (world) => {
-    await world.pod('a', { containers: [{ name: 'c', image: 'nginx', ports: [{ containerPort: 8080 }], env: [{ name: 'COLOR', value: 'red' }] }] });
+    await world.pod('a', {
+      containers: [{ name: 'c', image: 'nginx', ports: [{ containerPort: 8080 }], env: [{ name: 'COLOR', value: 'red' }] }],
+    });
     await world.ready('a');
     const first = (await logs(world, 'a', 'limitBytes=30')).text;
     assert.equal(first, 'podnet stand-in for image ngin');
-    const ran = await session(world, 'exec', 'a', `${command('sh', '-c', 'wget -qO- localhost:8080/hostname; echo; echo $COLOR; cat /etc/hostname; exit 2')}&stdout=1&stderr=1`);
+    const ran = await session(
+      world,
+      'exec',
+      'a',
+      `${command('sh', '-c', 'wget -qO- localhost:8080/hostname; echo; echo $COLOR; cat /etc/hostname; exit 2')}&stdout=1&stderr=1`,
+    );
     assert.deepEqual(ran, { stdout: 'a\nred\na\n', stderr: '', code: 2 });
     await world.until('the request in the log', async () => (await logs(world, 'a', 'tailLines=1')).text.includes('/hostname'));
-  }));
+  }),
+);
 
 test('port-forward reaches the loopback of the pod, of real containers and stand-ins', needsBusybox, () =>
   withWorld(async (world) => {
@@ -117,4 +169,5 @@ test('port-forward reaches the loopback of the pod, of real containers and stand
     };
     await world.until('the listener', async () => (await ask('real', 'GET /me HTTP/1.0\r\n\r\n')).endsWith('\r\n\r\nit is me\n'));
     assert.match(await ask('stand-in', 'GET /hostname HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nstand-in$/s);
-  }));
+  }),
+);

@@ -1,4 +1,15 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerStateTerminated } from '../kube/types.ts';
 
@@ -80,7 +91,8 @@ export class StateStore implements Disposable {
 
   /** A folder without a record holds no sandbox, since the record is written first: it is removed. */
   load(): PodRecord[] {
-    for (const uid of readdirSync(this.#dir)) if (!this.#records.has(uid)) rmSync(this.podDir(uid), { recursive: true, force: true });
+    for (const uid of readdirSync(this.#dir))
+      if (!this.#records.has(uid)) rmSync(this.podDir(uid), { recursive: true, force: true });
     return [...this.#records.values()].map((line) => (JSON.parse(line) as Required<Entry>).record);
   }
 

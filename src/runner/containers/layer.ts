@@ -10,7 +10,22 @@ const files: Readonly<Record<string, string>> = {
   'etc/group': 'root:x:0:\ndaemon:x:1:\nwww-data:x:33:\nnogroup:x:65534:\n',
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 };
-const folders = ['bin', 'dev', 'etc', 'home', 'proc', 'root', 'run', 'sys', 'usr/bin', 'usr/sbin', 'var/log', 'var/spool', 'var/www', 'sbin'];
+const folders = [
+  'bin',
+  'dev',
+  'etc',
+  'home',
+  'proc',
+  'root',
+  'run',
+  'sys',
+  'usr/bin',
+  'usr/sbin',
+  'var/log',
+  'var/spool',
+  'var/www',
+  'sbin',
+];
 
 /** Layers being made in this process, by their place. */
 const making = new Map<string, Promise<string>>();

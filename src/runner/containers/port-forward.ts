@@ -17,7 +17,9 @@ export async function connectInPod(netns: string, port: number): Promise<Duplex>
       return await connectTcp(ns, IpAddr.parse('::1'), port, options);
     } catch (error) {
       const reason = `${(first as Error).message}; ${(error as Error).message}`;
-      throw new StreamError(500, `failed to connect to localhost:${port} inside the pod's namespace: ${reason}`, { cause: error });
+      throw new StreamError(500, `failed to connect to localhost:${port} inside the pod's namespace: ${reason}`, {
+        cause: error,
+      });
     }
   }
 }

@@ -1,5 +1,5 @@
-import { PassThrough, Readable } from 'node:stream';
 import { constants } from 'node:os';
+import { PassThrough, Readable } from 'node:stream';
 import { ExecutableError, type SpawnedProcess } from '../../kernel/spawn.ts';
 import type { ContainerProcess } from '../streams/backend.ts';
 

@@ -1,8 +1,20 @@
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ExecutableError, type ProcessOptions, type SpawnedProcess, spawnContainer, spawnInContainer } from '../../kernel/spawn.ts';
+import {
+  ExecutableError,
+  type ProcessOptions,
+  type SpawnedProcess,
+  spawnContainer,
+  spawnInContainer,
+} from '../../kernel/spawn.ts';
 import type { ImageMapping } from '../config.ts';
-import { type ContainerExit, type ContainerRuntime, type ContainerSpec, ContainerStartError, type RunningContainer } from '../container.ts';
+import {
+  type ContainerExit,
+  type ContainerRuntime,
+  type ContainerSpec,
+  ContainerStartError,
+  type RunningContainer,
+} from '../container.ts';
 import { LogWriter } from '../logs/index.ts';
 import { type ContainerProcess, StreamError } from '../streams/backend.ts';
 import { Attachments } from './attachments.ts';
@@ -93,7 +105,10 @@ class ProcessContainer implements RunningContainer {
   async exec(command: readonly string[], tty: boolean): Promise<ContainerProcess> {
     this.#mustRun();
     const env = tty ? { TERM: 'xterm', ...this.#common.env } : this.#common.env;
-    return execOrExplain(() => spawnInContainer(this.pid, { ...this.#common, env, tty, stdin: true, argv: nonEmpty(command) }), tty);
+    return execOrExplain(
+      () => spawnInContainer(this.pid, { ...this.#common, env, tty, stdin: true, argv: nonEmpty(command) }),
+      tty,
+    );
   }
 
   async attach(): Promise<ContainerProcess> {
@@ -137,7 +152,10 @@ function commandLine({ command, args, image }: ContainerSpec, mapping: ImageMapp
   const whole = own ? [...command, ...(given ?? [])] : [...(mapping?.entrypoint ?? []), ...(given ?? mapping?.command ?? [])];
   const [first, ...rest] = whole;
   if (first !== undefined) return [first, ...rest];
-  throw new ContainerStartError('CreateContainerError', `failed to generate container spec for image "${image}": no command specified`);
+  throw new ContainerStartError(
+    'CreateContainerError',
+    `failed to generate container spec for image "${image}": no command specified`,
+  );
 }
 
 function environment(spec: ContainerSpec, uid: number): Record<string, string> {
@@ -164,7 +182,8 @@ function startError(error: unknown): ContainerStartError {
 
 /** What `enterRoot` made in the container's folder; seen from here nothing is mounted in it. */
 export async function removeRoot(dir: string): Promise<void> {
-  for (const name of ['upper', 'work', 'root', 'memory']) await rm(join(dir, name), { recursive: true, force: true, maxRetries: 5 });
+  for (const name of ['upper', 'work', 'root', 'memory'])
+    await rm(join(dir, name), { recursive: true, force: true, maxRetries: 5 });
   // Stays when the caller keeps something of its own in it.
   await rmdir(dir).catch(() => {});
 }

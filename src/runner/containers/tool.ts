@@ -28,7 +28,9 @@ export async function execTool(
   const [first, ...rest] = command;
   if (first === undefined) throw new StreamError(400, 'no command was given to execute');
   const lower = await busyboxLayer(options.busybox, options.layersDir).catch((error: unknown) => {
-    throw new StreamError(500, `a command in a stand-in needs ${options.busybox}: apt-get install busybox-static`, { cause: error });
+    throw new StreamError(500, `a command in a stand-in needs ${options.busybox}: apt-get install busybox-static`, {
+      cause: error,
+    });
   });
   await mkdir(options.dir, { recursive: true });
   const dir = await mkdtemp(join(options.dir, 'tool-'));
@@ -46,7 +48,17 @@ export async function execTool(
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true, maxRetries: 5 });
   try {
     const start = () =>
-      spawnContainer({ argv: [first, ...rest], env, cwd: '/', user, tty, stdin: true, netns, hostname, root: { lower, dir, mounts } });
+      spawnContainer({
+        argv: [first, ...rest],
+        env,
+        cwd: '/',
+        user,
+        tty,
+        stdin: true,
+        netns,
+        hostname,
+        root: { lower, dir, mounts },
+      });
     const tool = await execOrExplain(start, tty);
     return { ...tool, exit: tool.exit.finally(remove) };
   } catch (error) {

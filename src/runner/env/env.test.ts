@@ -5,8 +5,12 @@ import { ContainerStartError } from '../container.ts';
 import { expand } from './expand.ts';
 import { environment, type Sources } from './variables.ts';
 
-const service = (name: string, namespace: string, clusterIP: string, ports: { name?: string; port: number; protocol?: string }[]): Service =>
-  ({ metadata: { name, namespace }, spec: { clusterIP, ports } }) as Service;
+const service = (
+  name: string,
+  namespace: string,
+  clusterIP: string,
+  ports: { name?: string; port: number; protocol?: string }[],
+): Service => ({ metadata: { name, namespace }, spec: { clusterIP, ports } }) as Service;
 const services = [
   service('kubernetes', 'default', '10.96.0.1', [{ name: 'https', port: 443 }]),
   service('redis-primary', 'shop', '10.96.0.11', [{ port: 6379 }, { name: 'dns-udp', port: 53, protocol: 'UDP' }]),
@@ -21,7 +25,12 @@ const sources: Sources = {
 };
 
 function make(env: EnvVar[], more: { envFrom?: object[]; spec?: object } = {}): Promise<Record<string, string>> {
-  const container = { name: 'c', env, envFrom: more.envFrom, resources: { limits: { cpu: '1500m' }, requests: { memory: '100Mi' } } };
+  const container = {
+    name: 'c',
+    env,
+    envFrom: more.envFrom,
+    resources: { limits: { cpu: '1500m' }, requests: { memory: '100Mi' } },
+  };
   const pod = {
     metadata: { name: 'web-0', namespace: 'shop', uid: 'u', labels: { app: 'web', b: 'x"y' }, annotations: { note: 'n' } },
     spec: { nodeName: 'node-1', containers: [container], ...more.spec },
@@ -42,7 +51,10 @@ test('R11: the Services of the namespace and the API are variables; headless and
     ['udp://10.96.0.11:53', 'udp', '53', '10.96.0.11'],
   );
   assert.equal(made.SIX_PORT_80_TCP, 'tcp://[fd00::6]:80');
-  assert.deepEqual(Object.keys(made).filter((name) => /^(HEADLESS|OTHER)/.test(name)), []);
+  assert.deepEqual(
+    Object.keys(made).filter((name) => /^(HEADLESS|OTHER)/.test(name)),
+    [],
+  );
 });
 
 test('R11: without enableServiceLinks only the API is left', async () => {
@@ -53,7 +65,10 @@ test('R11: without enableServiceLinks only the API is left', async () => {
 
 test('fields of the pod and sizes of its containers come by the downward API', async () => {
   const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-  const size = (name: string, resource: string, divisor?: string): EnvVar => ({ name, valueFrom: { resourceFieldRef: { resource, divisor } } });
+  const size = (name: string, resource: string, divisor?: string): EnvVar => ({
+    name,
+    valueFrom: { resourceFieldRef: { resource, divisor } },
+  });
   const made = await make([
     field('NAME', 'metadata.name'),
     field('NAMESPACE', 'metadata.namespace'),
@@ -67,10 +82,19 @@ test('fields of the pod and sizes of its containers come by the downward API', a
     size('MEMORY', 'requests.memory', '1Mi'),
     size('ALL', 'limits.memory', '1Gi'),
   ]);
-  assert.deepEqual(
-    Object.fromEntries(Object.entries(made).filter(([name]) => !/_(SERVICE|PORT)/.test(name))),
-    { NAME: 'web-0', NAMESPACE: 'shop', LABEL: 'web', NODE: 'node-1', IP: '10.0.0.5', IPS: '10.0.0.5,fd00::5', HOST: '172.30.0.2', CPU: '2', MILLIS: '1500', MEMORY: '100', ALL: '8' },
-  );
+  assert.deepEqual(Object.fromEntries(Object.entries(made).filter(([name]) => !/_(SERVICE|PORT)/.test(name))), {
+    NAME: 'web-0',
+    NAMESPACE: 'shop',
+    LABEL: 'web',
+    NODE: 'node-1',
+    IP: '10.0.0.5',
+    IPS: '10.0.0.5,fd00::5',
+    HOST: '172.30.0.2',
+    CPU: '2',
+    MILLIS: '1500',
+    MEMORY: '100',
+    ALL: '8',
+  });
 });
 
 test('later variables see earlier ones, and win over Services and whole ConfigMaps', async () => {
@@ -89,7 +113,7 @@ test('later variables see earlier ones, and win over Services and whole ConfigMa
   assert.deepEqual([made.P_COLOR, made.T, made.U, 'GONE' in made], ['blue', 'x', 'ü', false]);
 });
 
-test('what is referred to and not there keeps the container from starting, in kubelet\'s words', async () => {
+test("what is referred to and not there keeps the container from starting, in kubelet's words", async () => {
   const refused = (valueFrom: object, message: string) =>
     assert.rejects(make([{ name: 'X', valueFrom }]), (error) => {
       assert.ok(error instanceof ContainerStartError);

@@ -61,14 +61,14 @@ export async function environment(
   }
   for (const { name, value, valueFrom } of container.env ?? []) {
     const resolved = valueFrom
-      ? await valueOf(valueFrom, pod, container, facts, sources)
+      ? await resolve(valueFrom, pod, container, facts, sources)
       : expand(value ?? '', { ...fromServices, ...result });
     if (resolved !== undefined) result[name] = resolved;
   }
   return { ...fromServices, ...result };
 }
 
-async function valueOf(
+async function resolve(
   from: EnvVarSource,
   pod: Pod,
   container: Container,

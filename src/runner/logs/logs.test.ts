@@ -46,13 +46,16 @@ test('a long line is written in parts and read as one, with one time', () =>
 test('tail and since choose lines, over rotated files too, of which only some are kept', () =>
   inFolder(async (path, dir) => {
     const log = new LogWriter(path, { maxBytes: 500, maxFiles: 3 });
-    for (let index = 0; index < 100; index++) log.write('stdout', `line ${index}\n`, BigInt(1_700_000_000 + index) * 1_000_000_000n);
+    for (let index = 0; index < 100; index++)
+      log.write('stdout', `line ${index}\n`, BigInt(1_700_000_000 + index) * 1_000_000_000n);
     log.close();
     assert.deepEqual(readdirSync(join(dir, 'c')).sort(), ['0.log', '0.log.1', '0.log.2']);
-    const expected = (from: number): string => Array.from({ length: 100 - from }, (_, index) => `line ${from + index}\n`).join('');
+    const expected = (from: number): string =>
+      Array.from({ length: 100 - from }, (_, index) => `line ${from + index}\n`).join('');
     const whole = await text(await readLog(path, all));
     assert.ok(expected(0).endsWith(whole) && whole.length > 150, whole);
-    for (const count of [0, 1, 3, 12, 20]) assert.equal(await text(await readLog(path, { ...all, tailLines: count })), expected(100 - count));
+    for (const count of [0, 1, 3, 12, 20])
+      assert.equal(await text(await readLog(path, { ...all, tailLines: count })), expected(100 - count));
     const since = new Date((1_700_000_000 + 95) * 1000);
     assert.equal(await text(await readLog(path, { ...all, sinceTime: since })), expected(95));
   }));

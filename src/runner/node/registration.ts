@@ -51,14 +51,9 @@ export class Registration {
     let conditions: NodeCondition[] = node.status?.conditions ?? [];
     for (const condition of status.conditions ?? [])
       conditions = withCondition(conditions, condition, condition.lastTransitionTime ?? '');
-    await this.#api.patch(
-      Nodes,
-      this.#config.nodeName,
-      undefined,
-      { status: { ...status, conditions } },
-      'merge',
-      { subresource: 'status' },
-    );
+    await this.#api.patch(Nodes, this.#config.nodeName, undefined, { status: { ...status, conditions } }, 'merge', {
+      subresource: 'status',
+    });
   }
 
   /** KEP-589: the heartbeat. */

@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
-import { Pods } from '../../kube/resources.ts';
 import { kubeTime } from '../../kube/objects.ts';
+import { Pods } from '../../kube/resources.ts';
 import type { Container, LifecycleHandler, Pod, Probe } from '../../kube/types.ts';
 import type { RunnerPod } from '../config.ts';
 import { type ContainerExit, ContainerStartError, type RunningContainer } from '../container.ts';
 import { chooseImage } from '../images.ts';
-import { type PodRecord, startTicksOf } from '../state.ts';
 import { defaultLimits } from '../logs/index.ts';
 import type { ProbeTarget } from '../probes/index.ts';
+import { type PodRecord, startTicksOf } from '../state.ts';
 import type { RunnerContext } from './context.ts';
 import { execToEnd, runHook } from './hooks.ts';
 import { containerDir, containerSpec, logPath } from './launch.ts';
@@ -45,14 +45,23 @@ export class PodContainers {
     for (const slot of this.slots) {
       const known = this.#record.containers[slot.container.name];
       if (!known) continue;
-      void rm(containerDir(this.#context, this.#record.uid, slot.container.name, known.restartCount), { recursive: true, force: true }).catch(() => {});
+      void rm(containerDir(this.#context, this.#record.uid, slot.container.name, known.restartCount), {
+        recursive: true,
+        force: true,
+      }).catch(() => {});
       slot.hasRun = true;
       // The pod is not Pending again.
       slot.wasStarted = true;
       slot.id = known.id;
       slot.restartCount = known.restartCount;
       const now = kubeTime(Date.now());
-      const lost = { exitCode: 137, reason: 'Error', message: "the node's runner was restarted", startedAt: now, finishedAt: now };
+      const lost = {
+        exitCode: 137,
+        reason: 'Error',
+        message: "the node's runner was restarted",
+        startedAt: now,
+        finishedAt: now,
+      };
       slot.terminated = known.terminated ?? { ...lost, containerID: `podnet://${known.id}` };
     }
   }
@@ -136,7 +145,13 @@ export class PodContainers {
       // The runner was closed meanwhile.
       if (this.#stopping) return void (await running.stop(0));
       if (slot.terminated) slot.lastTerminated = slot.terminated;
-      Object.assign(slot, { id: spec.id, running, terminated: undefined, hasRun: true, waiting: { reason: 'ContainerCreating' } });
+      Object.assign(slot, {
+        id: spec.id,
+        running,
+        terminated: undefined,
+        hasRun: true,
+        waiting: { reason: 'ContainerCreating' },
+      });
       this.#remember(slot);
       this.#watchEnd(slot, running);
       if (slot.restartCount >= keptLogs) this.#forgetLog(slot);

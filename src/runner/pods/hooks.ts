@@ -4,13 +4,19 @@ import type { ProbeTarget } from '../probes/index.ts';
 import type { ProbeOnce } from './context.ts';
 
 /** Runs a command in the container to its end. @returns its exit code and the beginning of its output */
-export async function execToEnd(running: RunningContainer, command: readonly string[], timeoutMs?: number): Promise<{ code: number; output: string }> {
+export async function execToEnd(
+  running: RunningContainer,
+  command: readonly string[],
+  timeoutMs?: number,
+): Promise<{ code: number; output: string }> {
   const process = await running.exec(command, false);
   let output = '';
   for (const stream of [process.stdout, process.stderr])
-    stream?.on('error', () => {}).on('data', (chunk: Buffer) => {
-      if (output.length < 4096) output += chunk.toString();
-    });
+    stream
+      ?.on('error', () => {})
+      .on('data', (chunk: Buffer) => {
+        if (output.length < 4096) output += chunk.toString();
+      });
   process.stdin?.on('error', () => {}).end();
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => process.kill(), timeoutMs);
   try {

@@ -59,7 +59,11 @@ export async function containerSpec(context: RunnerContext, pod: Pod, record: Po
   const dir = context.state.podDir(record.uid);
   const facts = factsOf(context, record);
   const env = await environment(pod, container, facts, context.services(), apiSources(context.api, record.namespace));
-  const own = ['hosts', 'resolv.conf', 'hostname'].map((name) => ({ source: join(dir, name), target: `/etc/${name}`, readOnly: false }));
+  const own = ['hosts', 'resolv.conf', 'hostname'].map((name) => ({
+    source: join(dir, name),
+    target: `/etc/${name}`,
+    readOnly: false,
+  }));
   const mounts = volumeMounts(join(dir, 'volumes'), pod, container, env);
   const log = logPath(context, record.uid, container.name, slot.restartCount);
   const work = containerDir(context, record.uid, container.name, slot.restartCount);

@@ -59,7 +59,9 @@ test('a container without probes is started and ready', () => {
 });
 
 test('readiness needs as many answers in a row as its thresholds say, in both directions', async () => {
-  using bed = new ProbingBed({ readinessProbe: { periodSeconds: 5, successThreshold: 2, failureThreshold: 3, initialDelaySeconds: 2 } });
+  using bed = new ProbingBed({
+    readinessProbe: { periodSeconds: 5, successThreshold: 2, failureThreshold: 3, initialDelaySeconds: 2 },
+  });
   await bed.pass(1);
   assert.deepEqual(bed.probed, []);
   await bed.pass(8);
@@ -110,7 +112,12 @@ test('an answer that says nothing neither counts nor breaks a row', async () => 
 });
 
 const running = { startedAt: new Date(0) } as RunningContainer;
-const ended = (exitCode: number): ContainerExit => ({ exitCode, reason: exitCode ? 'Error' : 'Completed', startedAt: new Date(0), finishedAt: new Date(1000) });
+const ended = (exitCode: number): ContainerExit => ({
+  exitCode,
+  reason: exitCode ? 'Error' : 'Completed',
+  startedAt: new Date(0),
+  finishedAt: new Date(1000),
+});
 const podOf = (names: string[], inits: Container[] = []): Pod => ({
   metadata: { name: 'p', namespace: 'default', generation: 3 },
   spec: { containers: names.map((name) => ({ name, image: 'i' })), initContainers: inits },
@@ -140,7 +147,14 @@ test('the conditions say what is missing, and readiness gates count', () => {
   const pod = podOf(['main'], [{ name: 'init', image: 'i' }]);
   const slots = slotsOf(pod);
   const status = (more: Partial<Pod> = {}) =>
-    podStatus({ pod: { ...pod, ...more }, slots, podIPs: ['10.0.0.5', 'fd00::5'], hostIPs: ['172.30.0.2'], startTime: 's', now: 'n' });
+    podStatus({
+      pod: { ...pod, ...more },
+      slots,
+      podIPs: ['10.0.0.5', 'fd00::5'],
+      hostIPs: ['172.30.0.2'],
+      startTime: 's',
+      now: 'n',
+    });
   const condition = (type: string, from = status()) => {
     const { status: value, message } = from.conditions!.find((one) => one.type === type)!;
     return [value, message];
@@ -153,11 +167,20 @@ test('the conditions say what is missing, and readiness gates count', () => {
   Object.assign(slots[1]!, { hasRun: true, running, probing: { started: true, ready: true } });
   assert.deepEqual(condition('Ready'), ['True', undefined]);
   const gated = { spec: { ...pod.spec!, readinessGates: [{ conditionType: 'example.org/gate' }] } };
-  assert.deepEqual(condition('Ready', status(gated)), ['False', 'the status of pod readiness gate "example.org/gate" is not "True"']);
+  assert.deepEqual(condition('Ready', status(gated)), [
+    'False',
+    'the status of pod readiness gate "example.org/gate" is not "True"',
+  ]);
   assert.deepEqual(condition('ContainersReady', status(gated)), ['True', undefined]);
   const { podIP, podIPs, hostIP, observedGeneration, phase } = status();
   assert.deepEqual(
     { podIP, podIPs, hostIP, observedGeneration, phase },
-    { podIP: '10.0.0.5', podIPs: [{ ip: '10.0.0.5' }, { ip: 'fd00::5' }], hostIP: '172.30.0.2', observedGeneration: 3, phase: 'Running' },
+    {
+      podIP: '10.0.0.5',
+      podIPs: [{ ip: '10.0.0.5' }, { ip: 'fd00::5' }],
+      hostIP: '172.30.0.2',
+      observedGeneration: 3,
+      phase: 'Running',
+    },
   );
 });

@@ -56,9 +56,9 @@ export class Probing {
     let last: ProbeAnswer['result'] | undefined;
     let inRow = 0;
     const once = async (): Promise<void> => {
-      const { result, message } = await this.#events.probe(probe).catch(
-        (error: Error): ProbeAnswer => ({ result: 'unknown', message: error.message }),
-      );
+      const { result, message } = await this.#events
+        .probe(probe)
+        .catch((error: Error): ProbeAnswer => ({ result: 'unknown', message: error.message }));
       if (this.#stopped) return;
       if (result !== 'unknown') {
         inRow = result === last ? inRow + 1 : 1;

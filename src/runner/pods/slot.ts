@@ -1,5 +1,5 @@
-import type { Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod } from '../../kube/types.ts';
 import { kubeTime } from '../../kube/objects.ts';
+import type { Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod } from '../../kube/types.ts';
 import type { ContainerExit, RunningContainer } from '../container.ts';
 import { CrashBackoff } from './backoff.ts';
 import type { Probing } from './probing.ts';

@@ -33,7 +33,8 @@ export function phaseOf(slots: readonly Slot[], restartPolicy: string): 'Pending
 export const initialized = (slot: Slot): boolean =>
   slot.sidecar ? slot.wasStarted : slot.terminated?.exitCode === 0 && slot.running === undefined;
 
-const missing = (what: string, slots: readonly Slot[]): string => `containers with ${what}: [${slots.map(({ container }) => container.name).join(' ')}]`;
+const missing = (what: string, slots: readonly Slot[]): string =>
+  `containers with ${what}: [${slots.map(({ container }) => container.name).join(' ')}]`;
 
 /** The conditions that a kubelet sets; others stay as they are. */
 export function conditionsOf(facts: StatusFacts, phase: string): PodCondition[] {
@@ -58,10 +59,17 @@ export function conditionsOf(facts: StatusFacts, phase: string): PodCondition[] 
       ? ['ContainersNotReady', missing('unready status', notReady)]
       : undefined;
   set('ContainersReady', unready === undefined, ...(unready ?? []));
-  const gates = (pod.spec?.readinessGates ?? []).filter(({ conditionType }) => conditionOf(conditions, conditionType)?.status !== 'True');
+  const gates = (pod.spec?.readinessGates ?? []).filter(
+    ({ conditionType }) => conditionOf(conditions, conditionType)?.status !== 'True',
+  );
   if (unready) set('Ready', false, ...unready);
   else if (gates.length > 0)
-    set('Ready', false, 'ReadinessGatesNotReady', gates.map(({ conditionType: type }) => `the status of pod readiness gate "${type}" is not "True"`).join(', '));
+    set(
+      'Ready',
+      false,
+      'ReadinessGatesNotReady',
+      gates.map(({ conditionType: type }) => `the status of pod readiness gate "${type}" is not "True"`).join(', '),
+    );
   else set('Ready', true);
   if (!conditionOf(conditions, 'PodScheduled')) set('PodScheduled', true);
   return conditions;

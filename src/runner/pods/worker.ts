@@ -46,7 +46,12 @@ export class PodWorker {
     this.#onEnd = onEnd;
     this.#record = adopted ?? newRecord(context, pod);
     this.#sandboxGone = isPodFinished(pod) && adopted === undefined;
-    this.#containers = new PodContainers(context, this.#record, () => this.#pod, () => this.wake());
+    this.#containers = new PodContainers(
+      context,
+      this.#record,
+      () => this.#pod,
+      () => this.wake(),
+    );
     if (adopted) this.#containers.adopt();
   }
 
@@ -223,10 +228,12 @@ export class PodWorker {
   #post(): void {
     if (this.#postQueued) return;
     this.#postQueued = true;
-    this.#posting = this.#posting.then(() => this.#write()).catch((error: Error) => {
-      this.#context.report(`status of ${this.#record.namespace}/${this.#record.name}: ${error.message}`);
-      this.#after(this.#retryMs);
-    });
+    this.#posting = this.#posting
+      .then(() => this.#write())
+      .catch((error: Error) => {
+        this.#context.report(`status of ${this.#record.namespace}/${this.#record.name}: ${error.message}`);
+        this.#after(this.#retryMs);
+      });
   }
 
   async #postNow(): Promise<void> {

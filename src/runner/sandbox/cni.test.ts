@@ -17,7 +17,15 @@ class Bed implements Disposable {
     chmodSync(join(this.dir, 'plugin'), 0o755);
   }
 
-  configure(name = '10-a.conflist', list: object | string = { cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'], name: 'net', plugins: [{ type: 'plugin', key: 1 }] }): void {
+  configure(
+    name = '10-a.conflist',
+    list: object | string = {
+      cniVersion: '1.0.0',
+      cniVersions: ['1.0.0', '1.1.0'],
+      name: 'net',
+      plugins: [{ type: 'plugin', key: 1 }],
+    },
+  ): void {
     writeFileSync(join(this.confDir, name), typeof list === 'string' ? list : JSON.stringify(list));
   }
 
@@ -45,7 +53,9 @@ test('the first configuration by name counts, in the highest version that both k
 });
 
 test('ADD and DEL are called as containerd calls them: environment, configuration, prevResult', async () => {
-  using bed = new Bed(`cat > in-$CNI_COMMAND; env | grep ^CNI_ | sort > env-$CNI_COMMAND; [ $CNI_COMMAND != ADD ] || echo '${result}'`);
+  using bed = new Bed(
+    `cat > in-$CNI_COMMAND; env | grep ^CNI_ | sort > env-$CNI_COMMAND; [ $CNI_COMMAND != ADD ] || echo '${result}'`,
+  );
   bed.configure();
   const { result: parsed, raw } = await bed.cni.add(target);
   assert.equal(String(parsed.ips[0]!.address), '10.0.0.5/32');
@@ -66,15 +76,19 @@ test('ADD and DEL are called as containerd calls them: environment, configuratio
   assert.deepEqual((JSON.parse(bed.read('in-DEL')) as { prevResult: unknown }).prevResult, JSON.parse(result));
 });
 
-test('a plugin\'s error is told in its own words, also when it speaks none', async () => {
-  using bed = new Bed(`cat > /dev/null; [ $CNI_COMMAND = ADD ] || { echo broken >&2; exit 3; }; echo '{"code":11,"msg":"pool is empty","details":"10.0.0.0/30"}'; exit 1`);
+test("a plugin's error is told in its own words, also when it speaks none", async () => {
+  using bed = new Bed(
+    `cat > /dev/null; [ $CNI_COMMAND = ADD ] || { echo broken >&2; exit 3; }; echo '{"code":11,"msg":"pool is empty","details":"10.0.0.0/30"}'; exit 1`,
+  );
   bed.configure();
   await assert.rejects(bed.cni.add(target), /^Error: plugin type="plugin" failed \(add\): pool is empty; 10\.0\.0\.0\/30$/);
   await assert.rejects(bed.cni.status(), /failed \(status\): broken/);
 });
 
 test('an ADD waits while GC runs, since it is not in its list', async () => {
-  using bed = new Bed(`cat > in-$CNI_COMMAND; echo $CNI_COMMAND >> calls; [ $CNI_COMMAND != GC ] || until [ -e go ]; do sleep 0.01; done; echo end >> calls; echo '${result}'`);
+  using bed = new Bed(
+    `cat > in-$CNI_COMMAND; echo $CNI_COMMAND >> calls; [ $CNI_COMMAND != GC ] || until [ -e go ]; do sleep 0.01; done; echo end >> calls; echo '${result}'`,
+  );
   bed.configure();
   const collected = bed.cni.collect(['c0']);
   const added = bed.cni.add(target);

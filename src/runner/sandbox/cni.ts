@@ -44,7 +44,10 @@ export function loadConfList(confDir: string): ConfList {
   const file = files.find((name) => /\.(conf|conflist|json)$/.test(name) && !name.startsWith('.'));
   if (file === undefined) throw new NoCniConfig(confDir);
   try {
-    const parsed = JSON.parse(readFileSync(join(confDir, file), 'utf8')) as Partial<ConfList> & { cniVersions?: string[]; type?: string };
+    const parsed = JSON.parse(readFileSync(join(confDir, file), 'utf8')) as Partial<ConfList> & {
+      cniVersions?: string[];
+      type?: string;
+    };
     const plugins = parsed.plugins ?? (parsed.type ? [parsed as Record<string, unknown>] : []);
     if (!parsed.name || plugins.length === 0) throw new Error('it has no name or no plugins');
     const versions = [parsed.cniVersion ?? '0.3.1', ...(parsed.cniVersions ?? [])].filter((version) => version <= newest).sort();
@@ -100,7 +103,13 @@ export class Cni {
     for (const plugin of list.plugins) await this.#call('GC', list, { ...plugin, ...extra });
   }
 
-  #call(command: string, list: ConfList, plugin: Record<string, unknown>, target?: CniTarget, previous?: unknown): Promise<unknown> {
+  #call(
+    command: string,
+    list: ConfList,
+    plugin: Record<string, unknown>,
+    target?: CniTarget,
+    previous?: unknown,
+  ): Promise<unknown> {
     const { binDir, timeoutMs = 60_000 } = this.#options;
     const config = {
       ...plugin,

@@ -11,7 +11,12 @@ export const fqdnOf = (pod: Pod, clusterDomain: string): string | undefined =>
 const header = '# Kubernetes-managed hosts file';
 
 /** R10: `/etc/hosts` of a pod with a network of its own, as kubelet writes it. */
-export function podHosts(podIPs: readonly string[], hostname: string, fqdn: string | undefined, aliases: readonly HostAlias[] = []): string {
+export function podHosts(
+  podIPs: readonly string[],
+  hostname: string,
+  fqdn: string | undefined,
+  aliases: readonly HostAlias[] = [],
+): string {
   const names = fqdn ? `${fqdn}\t${hostname}` : hostname;
   return [
     `${header}.`,
@@ -32,4 +37,6 @@ export const hostNetworkHosts = (hostFile: string, aliases: readonly HostAlias[]
   [`${header} (host network).`, hostFile.trimEnd(), ...aliasLines(aliases), ''].join('\n');
 
 const aliasLines = (aliases: readonly HostAlias[]): string[] =>
-  aliases.length === 0 ? [] : ['', '# Entries added by HostAliases.', ...aliases.map(({ ip, hostnames = [] }) => `${ip}\t${hostnames.join('\t')}`)];
+  aliases.length === 0
+    ? []
+    : ['', '# Entries added by HostAliases.', ...aliases.map(({ ip, hostnames = [] }) => `${ip}\t${hostnames.join('\t')}`)];

@@ -22,7 +22,10 @@ const unique = (all: readonly string[]): string[] => [...new Set(all)];
 export function parseResolvConf(text: string): ResolvConf {
   const conf: ResolvConf = { nameservers: [], searches: [], options: [] };
   for (const line of text.split('\n')) {
-    const [word, ...rest] = line.replace(/[#;].*$/, '').trim().split(/\s+/);
+    const [word, ...rest] = line
+      .replace(/[#;].*$/, '')
+      .trim()
+      .split(/\s+/);
     if (word === 'nameserver' && rest[0]) conf.nameservers.push(rest[0]);
     else if (word === 'search') conf.searches = rest.map((name) => (name === '.' ? name : name.replace(/\.$/, '')));
     else if (word === 'options') conf.options = rest;

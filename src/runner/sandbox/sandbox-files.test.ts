@@ -4,7 +4,8 @@ import type { PodSpec } from '../../kube/types.ts';
 import { fqdnOf, hostNetworkHosts, hostnameOf, podHosts } from './hosts.ts';
 import { formatResolvConf, parseResolvConf, resolvConf } from './resolv-conf.ts';
 
-const host = '# comment\nnameserver 192.0.2.1\nsearch lan example.org.\nnameserver 192.0.2.2 ; second\noptions ndots:1 rotate\nsearch example.org. lan\n';
+const host =
+  '# comment\nnameserver 192.0.2.1\nsearch lan example.org.\nnameserver 192.0.2.2 ; second\noptions ndots:1 rotate\nsearch example.org. lan\n';
 const settings = { clusterDns: ['10.96.0.10'], clusterDomain: 'cluster.local', host, loopback: '127.0.0.1' };
 const conf = (spec: Partial<PodSpec>, more: Partial<typeof settings> | { host: undefined } = {}) =>
   resolvConf({ namespace: 'shop', spec: { containers: [], ...spec } }, { ...settings, ...more });
@@ -29,17 +30,29 @@ test('R3, R8: with Default, or hostNetwork, it has what the host has: servers ad
 test('R4: without a cluster DNS it falls back to Default and says so', () => {
   const { nameservers, events } = conf({}, { clusterDns: [] });
   assert.deepEqual(nameservers, ['192.0.2.1', '192.0.2.2']);
-  assert.deepEqual(events.map(({ reason }) => reason), ['MissingClusterDNS']);
+  assert.deepEqual(
+    events.map(({ reason }) => reason),
+    ['MissingClusterDNS'],
+  );
 });
 
-test('R5: a node without a resolv.conf sends Default pods to their own loopback, of the node\'s family', () => {
-  assert.deepEqual(conf({ dnsPolicy: 'Default' }, { host: undefined }), { nameservers: ['127.0.0.1'], searches: ['.'], options: [], events: [] });
+test("R5: a node without a resolv.conf sends Default pods to their own loopback, of the node's family", () => {
+  assert.deepEqual(conf({ dnsPolicy: 'Default' }, { host: undefined }), {
+    nameservers: ['127.0.0.1'],
+    searches: ['.'],
+    options: [],
+    events: [],
+  });
   assert.deepEqual(conf({ dnsPolicy: 'Default' }, { host: undefined, loopback: '::1' } as never).nameservers, ['::1']);
   assert.deepEqual(conf({}, { host: undefined }).searches, ['shop.svc.cluster.local', 'svc.cluster.local', 'cluster.local']);
 });
 
 test('R1, R6: dnsConfig is all with None, and added without doubles to the others; its options win', () => {
-  const dnsConfig = { nameservers: ['10.96.0.10', '1.1.1.1'], searches: ['lan', 'corp'], options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }] };
+  const dnsConfig = {
+    nameservers: ['10.96.0.10', '1.1.1.1'],
+    searches: ['lan', 'corp'],
+    options: [{ name: 'ndots', value: '2' }, { name: 'edns0' }],
+  };
   assert.deepEqual(conf({ dnsPolicy: 'None', dnsConfig }), {
     ...{ nameservers: ['10.96.0.10', '1.1.1.1'], searches: ['lan', 'corp'] },
     options: ['ndots:2', 'edns0'],
@@ -52,11 +65,17 @@ test('R1, R6: dnsConfig is all with None, and added without doubles to the other
 });
 
 test('R7: three servers, 32 search domains, 2048 characters; the rest is left out with an event', () => {
-  const many = (count: number, length: number): string[] => Array.from({ length: count }, (_, index) => `d${index}`.padEnd(length, 'x'));
-  const { nameservers, searches, events } = conf({ dnsConfig: { nameservers: ['1.1.1.1', '2.2.2.2', '3.3.3.3'], searches: many(40, 8) } });
+  const many = (count: number, length: number): string[] =>
+    Array.from({ length: count }, (_, index) => `d${index}`.padEnd(length, 'x'));
+  const { nameservers, searches, events } = conf({
+    dnsConfig: { nameservers: ['1.1.1.1', '2.2.2.2', '3.3.3.3'], searches: many(40, 8) },
+  });
   assert.deepEqual(nameservers, ['10.96.0.10', '1.1.1.1', '2.2.2.2']);
   assert.equal(searches.length, 32);
-  assert.deepEqual(events.map(({ reason }) => reason), ['DNSConfigForming', 'DNSConfigForming']);
+  assert.deepEqual(
+    events.map(({ reason }) => reason),
+    ['DNSConfigForming', 'DNSConfigForming'],
+  );
   assert.ok(conf({ dnsConfig: { searches: many(20, 200) } }).searches.join(' ').length <= 2048);
 });
 
@@ -66,12 +85,18 @@ test('R10: /etc/hosts has localhost, the addresses with full and short name, and
   assert.equal(fqdn, 'web-0.web.shop.svc.cluster.local');
   const text = podHosts(['10.0.0.5', 'fd00::5'], hostnameOf(pod), fqdn, [{ ip: '192.0.2.9', hostnames: ['a', 'b'] }]);
   assert.match(text, /^127\.0\.0\.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n/m);
-  assert.match(text, /\n10\.0\.0\.5\tweb-0\.web\.shop\.svc\.cluster\.local\tweb-0\nfd00::5\tweb-0\.web\.shop\.svc\.cluster\.local\tweb-0\n/);
+  assert.match(
+    text,
+    /\n10\.0\.0\.5\tweb-0\.web\.shop\.svc\.cluster\.local\tweb-0\nfd00::5\tweb-0\.web\.shop\.svc\.cluster\.local\tweb-0\n/,
+  );
   assert.match(text, /\n192\.0\.2\.9\ta\tb\n$/);
-  assert.match(hostNetworkHosts('127.0.0.1 localhost\n', [{ ip: '192.0.2.9', hostnames: ['a'] }]), /\(host network\)\.\n127\.0\.0\.1 localhost\n\n.*\n192\.0\.2\.9\ta\n$/);
+  assert.match(
+    hostNetworkHosts('127.0.0.1 localhost\n', [{ ip: '192.0.2.9', hostnames: ['a'] }]),
+    /\(host network\)\.\n127\.0\.0\.1 localhost\n\n.*\n192\.0\.2\.9\ta\n$/,
+  );
 });
 
-test('a host name is the pod\'s own, without what the kernel does not take', () => {
+test("a host name is the pod's own, without what the kernel does not take", () => {
   const named = (name: string, spec = {}) => hostnameOf({ metadata: { name }, spec: { containers: [], ...spec } });
   assert.equal(named('a', { hostname: 'b' }), 'b');
   assert.equal(named(`${'a'.repeat(62)}-b`), 'a'.repeat(62));

@@ -25,7 +25,8 @@ export async function createSandbox(record: PodRecord, pod: Pod, cni: Cni): Prom
     rt.setLink(1, { up: true });
     const wanted = (pod.spec?.securityContext?.sysctls ?? []).map(({ name, value }): [string, string] => [name, value]);
     for (const [name, value] of [...defaults, ...wanted]) {
-      if (!name.startsWith('net.')) throw new Error(`sysctl "${name}" is not one of the network namespace; the lab sets only net.*`);
+      if (!name.startsWith('net.'))
+        throw new Error(`sysctl "${name}" is not one of the network namespace; the lab sets only net.*`);
       writeSysctl(ns, name.replaceAll('.', '/'), value);
     }
     const { result, raw } = await cni.add(targetOf(record));

@@ -3,8 +3,8 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isPodReady } from '../../kube/objects.ts';
 import { FakeApi } from '../../kube/fake.ts';
+import { isPodReady } from '../../kube/objects.ts';
 import { Pods } from '../../kube/resources.ts';
 import type { Pod } from '../../kube/types.ts';
 import { needsRoot } from '../../testing/root.ts';
@@ -38,7 +38,12 @@ export class World implements AsyncDisposable {
     chmodSync(join(cni.binDir, 'podnet'), 0o755);
     this.config = {
       ...{ nodeName: 'node-1', kubeconfig: '', addresses: ['172.30.0.2', 'fd00:30::2'], labels: { zone: 'a' } },
-      ...{ netnsPrefix: join(this.dir, 'ns-'), stateDir: join(this.dir, 'state'), cni, socketPath: join(this.dir, 'runner.sock') },
+      ...{
+        netnsPrefix: join(this.dir, 'ns-'),
+        stateDir: join(this.dir, 'state'),
+        cni,
+        socketPath: join(this.dir, 'runner.sock'),
+      },
       ...{ clusterDns: ['10.96.0.10'], clusterDomain: 'cluster.local', hostResolvConf: '', images: [], maxPods: 110 },
     };
   }
@@ -49,7 +54,12 @@ export class World implements AsyncDisposable {
   }
 
   async start(deps: RunnerDeps = {}): Promise<void> {
-    this.runner = await startRunner(this.config, { api: this.api, report: (line) => this.reports.push(line), endContainers: true, ...deps });
+    this.runner = await startRunner(this.config, {
+      api: this.api,
+      report: (line) => this.reports.push(line),
+      endContainers: true,
+      ...deps,
+    });
   }
 
   pod(name: string, spec: Partial<Pod['spec']> = {}): Promise<Pod> {
@@ -76,7 +86,8 @@ export class World implements AsyncDisposable {
     }
   }
 
-  calls = (): string[] => (existsSync(join(this.dir, 'calls')) ? readFileSync(join(this.dir, 'calls'), 'utf8').trim().split('\n') : []);
+  calls = (): string[] =>
+    existsSync(join(this.dir, 'calls')) ? readFileSync(join(this.dir, 'calls'), 'utf8').trim().split('\n') : [];
   namespaces = (): string[] => readdirSync(this.dir).filter((name) => name.startsWith('ns-'));
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,10 +102,12 @@ export class World implements AsyncDisposable {
 /** `GET /pods` of a runner. */
 export function getPods(socketPath: string): Promise<RunnerPod[]> {
   return new Promise((resolve, reject) => {
-    http.get({ socketPath, path: '/pods', agent: false }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => resolve(JSON.parse(text) as RunnerPod[]));
-    }).on('error', reject);
+    http
+      .get({ socketPath, path: '/pods', agent: false }, (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        response.on('end', () => resolve(JSON.parse(text) as RunnerPod[]));
+      })
+      .on('error', reject);
   });
 }

@@ -2,7 +2,14 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Api, KubeObject } from '../../kube/api.ts';
 import { ServiceAccounts } from '../../kube/resources.ts';
-import type { Container, DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume } from '../../kube/types.ts';
+import type {
+  Container,
+  DownwardAPIVolumeFile,
+  KeyToPath,
+  Pod,
+  ServiceAccountTokenProjection,
+  Volume,
+} from '../../kube/types.ts';
 import { ContainerStartError } from '../container.ts';
 import { expand } from '../env/expand.ts';
 import { fieldValue, type PodFacts, resourceValue } from '../env/fields.ts';
@@ -23,7 +30,11 @@ export interface VolumeContext {
 }
 
 /** Asks the API for a token bound to the pod. */
-export async function requestToken(api: Api, pod: Pod, { audience, expirationSeconds }: Omit<ServiceAccountTokenProjection, 'path'>): Promise<string> {
+export async function requestToken(
+  api: Api,
+  pod: Pod,
+  { audience, expirationSeconds }: Omit<ServiceAccountTokenProjection, 'path'>,
+): Promise<string> {
   const name = pod.spec?.serviceAccountName ?? 'default';
   const request = {
     apiVersion: 'authentication.k8s.io/v1',
@@ -82,7 +93,10 @@ async function contentOf(volume: Volume, context: VolumeContext): Promise<Volume
   );
 }
 
-async function projectedFiles({ sources = [], defaultMode = 0o644 }: NonNullable<Volume['projected']>, context: VolumeContext): Promise<VolumeFile[]> {
+async function projectedFiles(
+  { sources = [], defaultMode = 0o644 }: NonNullable<Volume['projected']>,
+  context: VolumeContext,
+): Promise<VolumeFile[]> {
   const files: VolumeFile[] = [];
   for (const source of sources) {
     if (source.configMap) files.push(...(await configMapFiles(source.configMap, defaultMode, context)));
@@ -102,26 +116,43 @@ interface Reference {
   optional?: boolean;
 }
 
-async function configMapFiles({ name = '', items, optional = false }: Reference, mode: number, { sources }: VolumeContext): Promise<VolumeFile[]> {
+async function configMapFiles(
+  { name = '', items, optional = false }: Reference,
+  mode: number,
+  { sources }: VolumeContext,
+): Promise<VolumeFile[]> {
   const data = await sources.configMap(name);
   if (!data && !optional) throw new Error(`configmap "${name}" not found`);
   return filesOf(data ?? {}, items, mode, optional);
 }
 
-async function secretFiles({ name = '', items, optional = false }: Reference, mode: number, { sources }: VolumeContext): Promise<VolumeFile[]> {
+async function secretFiles(
+  { name = '', items, optional = false }: Reference,
+  mode: number,
+  { sources }: VolumeContext,
+): Promise<VolumeFile[]> {
   const data = await sources.secret(name);
   if (!data && !optional) throw new Error(`secret "${name}" not found`);
   return filesOf(data ?? {}, items, mode, optional);
 }
 
-const downwardFiles = (items: readonly DownwardAPIVolumeFile[], defaultMode: number, { pod, facts }: VolumeContext): VolumeFile[] =>
+const downwardFiles = (
+  items: readonly DownwardAPIVolumeFile[],
+  defaultMode: number,
+  { pod, facts }: VolumeContext,
+): VolumeFile[] =>
   items.map(({ path, mode = defaultMode, fieldRef, resourceFieldRef }) => {
     const of = pod.spec?.containers.find(({ name }) => name === resourceFieldRef?.containerName) ?? pod.spec!.containers[0]!;
     const value = fieldRef ? fieldValue(fieldRef.fieldPath, pod, facts) : resourceValue(resourceFieldRef!, of, facts);
     return { path, content: Buffer.from(value).toString('latin1'), mode };
   });
 
-function preparedSubPath(volume: string, below: string, make: boolean, { name, container }: { name: string; container: Container }): string {
+function preparedSubPath(
+  volume: string,
+  below: string,
+  make: boolean,
+  { name, container }: { name: string; container: Container },
+): string {
   try {
     return subPathIn(volume, below, make);
   } catch (error) {
