@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
-import type { Family } from '../../net/ip.ts';
 import { ip, nft, run } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
@@ -10,6 +9,7 @@ import type { AgentConfig } from '../config.ts';
 import { parseSettings } from '../settings.ts';
 import type { AgentStatus } from '../status.ts';
 import { type CniAnswer, type CniCall, callCni } from './cni.ts';
+import { agentConfig } from './config.ts';
 
 const nodeCidrs = ['10.1.0.0/24', 'fd01::/64'];
 const peerCidrs = ['10.1.1.0/24', 'fd01:0:0:1::/64'];
@@ -49,16 +49,7 @@ export class TestNode implements AsyncDisposable {
       [nodeCidrs[1]!, '2001:db8::1'],
     ] as const)
       run(this.peer.path, 'ip', 'route', 'add', cidr, 'via', gateway);
-    const at = (name: string): string => `${this.world.directory}/state/${name}`;
-    const families: Family[] = ['ipv4', 'ipv6'];
-    this.config = {
-      ...{ nodeName: 'me', families, attach: 'routed', backend: 'auto', vxlan: { id: 7, port: 4789 } },
-      ...{ clusterCidrs: ['10.1.0.0/16', 'fd01::/48'], serviceCidrs: ['10.96.0.0/16', 'fd96::/112'] },
-      ...{ clusterDns: ['10.96.0.10', 'fd96::a'], nonMasqueradeCidrs: [], stateDir: at('leases') },
-      cni: { network: 'podnet', socketPath: at('cni.sock'), binDir: at('bin'), confDir: at('net.d') },
-      statusSocket: at('status.sock'),
-      ...overrides,
-    };
+    this.config = { ...agentConfig(`${this.world.directory}/state`), ...overrides };
   }
 
   /** The objects are there; no agent runs yet. */

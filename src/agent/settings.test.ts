@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseSettings } from './settings.ts';
+import { agentConfig } from './testkit/config.ts';
+
+const whole = agentConfig();
+
+test('a configuration is parsed to addresses and prefixes, in both families', () => {
+  const settings = parseSettings(whole);
+  assert.deepEqual([settings.clusterCidrs, settings.serviceCidrs, settings.clusterDns, settings.nonMasqueradeCidrs].map(String), [
+    '10.1.0.0/16,fd01::/48',
+    '10.96.0.0/16,fd96::/112',
+    '10.96.0.10,fd96::a',
+    '',
+  ]);
+  assert.equal('kubeconfig' in settings, false, 'in a pod the service account tells it');
+  assert.deepEqual(parseSettings({ ...whole, nonMasqueradeCidrs: undefined }).nonMasqueradeCidrs, []);
+});
+
+const wrong: readonly (readonly [change: Record<string, unknown>, message: string])[] = [
+  [{ nodeName: '' }, 'nodeName is "": expected a text'],
+  [{ nodename: 'x' }, 'unknown field "nodename"; known are nodeName, kubeconfig'],
+  [{ families: [] }, 'families is []: expected ipv4, ipv6 or both, each once, the primary first'],
+  [{ families: ['ipv4', 'ipv4'] }, 'families is ["ipv4","ipv4"]: expected ipv4, ipv6 or both'],
+  [{ families: ['ipv5'] }, 'families is "ipv5": expected ipv4 or ipv6'],
+  [{ attach: 'macvlan' }, 'attach is "macvlan": expected routed or bridge'],
+  [{ backend: undefined }, 'backend is missing: expected auto or direct or vxlan'],
+  [{ vxlan: { id: 1 << 24, port: 4789 } }, 'vxlan.id is 16777216: expected a whole number from 1 to 16777215'],
+  [{ vxlan: { id: 1, port: '4789' } }, 'vxlan.port is "4789": expected a whole number from 1 to 65535'],
+  [{ vxlan: { id: 1, port: 4789, ttl: 1 } }, 'unknown field "vxlan.ttl"; known are id, port'],
+  [{ clusterCidrs: '10.0.0.0/8' }, 'clusterCidrs is "10.0.0.0/8": expected a list of texts'],
+  [{ serviceCidrs: [1] }, 'serviceCidrs[0] is 1: expected a text'],
+  [{ serviceCidrs: ['10.96.0.1/16'] }, 'serviceCidrs[0]: '],
+  [{ clusterDns: ['dns'] }, 'clusterDns[0]: '],
+  [{ stateDir: 'state' }, 'stateDir is "state": expected an absolute path'],
+  [{ cni: null }, 'cni is null: expected an object'],
+  [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],
+];
+
+for (const [change, message] of wrong)
+  test(`a configuration with ${JSON.stringify(change).slice(0, 60)} is refused with the field, the value and what is expected`, () => {
+    assert.throws(
+      () => parseSettings({ ...whole, ...change }),
+      (error: unknown) =>
+        error instanceof SyntaxError && error.message.startsWith('agent configuration: ') && error.message.includes(message),
+      message,
+    );
+  });
+
+test('what is no object is refused', () => {
+  for (const input of [undefined, null, [], 'text', 7])
+    assert.throws(() => parseSettings(input), /the configuration is .*: expected an object/);
+});
