@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { NetNs } from '../kernel/netns.ts';
 import { isNodeReady, isPodReady } from '../kube/objects.ts';
 import { Events, Leases, Nodes, Pods } from '../kube/resources.ts';
 import { needsRoot } from '../testing/root.ts';
+import { StateStore } from './state.ts';
 import { getPods, needsBusybox, World } from './testkit/world.ts';
 
 test('a node registers, is NotReady without a CNI configuration and Ready when it appears', needsRoot, async () => {
@@ -128,6 +130,29 @@ test(
     assert.equal(existsSync(`/proc/${pid}`), false);
   },
 );
+
+test('a sandbox that a killed runner was making is taken down and made anew', needsRoot, async () => {
+  await using world = new World();
+  world.configure();
+  const { metadata } = await world.pod('a');
+  const netns = `${world.config.netnsPrefix}half`;
+  NetNs.create(netns)[Symbol.dispose]();
+  const record = {
+    uid: metadata.uid!,
+    namespace: 'default',
+    name: 'a',
+    sandboxId: 'half',
+    netns,
+    hostNetwork: false,
+    podIPs: [],
+  };
+  new StateStore(world.config.stateDir).save({ ...record, containers: {} });
+  await world.start();
+  await world.ready('a');
+  assert.equal(world.namespaces().length, 1);
+  assert.ok(!world.namespaces().includes('ns-half'));
+  assert.ok(world.calls().includes(`DEL half ${netns}`));
+});
 
 test('a pod that must not be restarted ends as Succeeded or Failed and gives its address back', needsBusybox, async () => {
   await using world = new World();

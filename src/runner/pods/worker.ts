@@ -29,6 +29,8 @@ export class PodWorker {
   #vanished = false;
   #prepared = false;
   #sandboxGone = false;
+  /** The runner before was killed while it made the sandbox: some of it may be there. */
+  #halfMade = false;
   #failure: { reason: string; message: string } | undefined;
   #retryMs = firstRetryMs;
   #wanted = false;
@@ -53,6 +55,7 @@ export class PodWorker {
       () => this.wake(),
     );
     if (adopted) this.#containers.adopt();
+    this.#halfMade = adopted !== undefined && adopted.podIPs.length === 0;
   }
 
   get uid(): string {
@@ -160,6 +163,11 @@ export class PodWorker {
   }
 
   async #createSandbox(): Promise<void> {
+    if (this.#halfMade) {
+      await removeSandbox(this.#record, this.#context.cni);
+      this.#renewSandbox();
+      this.#halfMade = false;
+    }
     // Before anything is made, so that a kill at any point leaves a trace of it.
     this.#context.state.save(this.#record);
     if (this.#record.hostNetwork) this.#record.podIPs = [...this.#context.config.addresses];
@@ -168,11 +176,15 @@ export class PodWorker {
         Object.assign(this.#record, await createSandbox(this.#record, this.#pod, this.#context.cni));
       } catch (error) {
         this.#warn('FailedCreatePodSandBox', `Failed to create pod sandbox: ${(error as Error).message}`);
-        this.#record.sandboxId = newId();
-        if (!this.#record.hostNetwork) this.#record.netns = netnsOf(this.#context, this.#record.sandboxId);
+        this.#renewSandbox();
         throw error;
       }
     this.#context.state.save(this.#record);
+  }
+
+  #renewSandbox(): void {
+    this.#record.sandboxId = newId();
+    if (!this.#record.hostNetwork) this.#record.netns = netnsOf(this.#context, this.#record.sandboxId);
   }
 
   /** All is over (Succeeded, Failed): what runs still is ended, the address given back; the pod stays in the API. */
