@@ -1,18 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { mount, mountFlags, unmount } from '../kernel/mounts.ts';
 import { KubeClient } from '../kube/client.ts';
-import { isPodReady } from '../kube/objects.ts';
-import { Nodes, Pods } from '../kube/resources.ts';
-import type { Node, Pod } from '../kube/types.ts';
 import type { LabConfig } from './config.ts';
 import type { ControlMessage } from './control.ts';
 import { labEnvironment } from './environment.ts';
 import { LabError, UsageError } from './errors.ts';
 import { type LabNames, labsDir } from './names.ts';
-import { agentStatusOf } from './node-client.ts';
 import { recordedProcesses } from './processes.ts';
 import { removeState } from './state.ts';
 import { podnetExecutable } from './supervisor.ts';
@@ -112,77 +107,11 @@ export function detach({ process: child }: Control): void {
 
 export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet' });
 
-/** @throws LabError that says which nodes are not Ready and why */
-export async function waitForNodes(
-  client: KubeClient,
-  names: LabNames,
-  expected: readonly string[],
-  timeoutMs: number,
-): Promise<void> {
-  let missing: string[] = [];
-  try {
-    await waitUntil(timeoutMs, async () => {
-      const { items } = await client.list(Nodes);
-      missing = expected.filter((name) => !isNodeReady(items.find((item) => item.metadata.name === name)));
-      return missing.length > 0 ? `not Ready: ${missing.join(', ')}` : undefined;
-    });
-  } catch (error) {
-    const reasons = await Promise.all(missing.map((name) => whyNodeNotReady(names, name)));
-    throw new LabError([(error as Error).message, ...reasons].join('\n  '), { cause: error });
-  }
-}
-
-const isNodeReady = (node: Node | undefined): boolean =>
-  node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
-
-/** Asks the node's agent; when that does not answer, its log has the last word. */
-async function whyNodeNotReady(names: LabNames, node: string): Promise<string> {
-  try {
-    const { why, problems } = await agentStatusOf(names.node(node).agentStatusSocket);
-    return `${node}: ${why ?? `its agent is ready; its runner says: ${lastLine(names.log(`${node}-lab-runner`))}`}${problems.map((problem) => `; ${problem}`).join('')}`;
-  } catch (error) {
-    return `${node}: ${(error as Error).message}; its last words: ${lastLine(names.log(`${node}-agent`))}`;
-  }
-}
-
-function lastLine(file: string): string {
+/** For messages: what a process said last. */
+export function lastLine(file: string): string {
   try {
     return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) || 'nothing';
   } catch (error) {
     return (error as Error).message;
-  }
-}
-
-/** Waits until every pod is Ready or has completed. @returns how many pods there are */
-export async function waitForPods(client: KubeClient, timeoutMs: number, report: (detail: string) => void): Promise<number> {
-  let count = 0;
-  await waitUntil(timeoutMs, async () => {
-    const { items } = await client.list(Pods);
-    count = items.length;
-    const waiting = items.filter((pod) => pod.status?.phase !== 'Succeeded' && !isPodReady(pod));
-    report(`${count - waiting.length}/${count} Ready`);
-    if (count > 0 && waiting.length === 0) return undefined;
-    return count === 0 ? 'no pod was created' : `pods are not Ready: ${waiting.slice(0, 5).map(whyNotReady).join('; ')}`;
-  });
-  return count;
-}
-
-function whyNotReady({ metadata, status }: Pod): string {
-  const state = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
-    .map(({ name, state }) => state?.waiting && `${name} waits: ${state.waiting.reason} ${state.waiting.message ?? ''}`.trim())
-    .find(Boolean);
-  const condition = status?.conditions?.find(
-    ({ type, status: is }) => is === 'False' && (type === 'Ready' || type === 'PodScheduled'),
-  );
-  return `${metadata.namespace}/${metadata.name} (${state ?? condition?.message ?? status?.phase ?? 'no status yet'})`;
-}
-
-async function waitUntil(timeoutMs: number, missing: () => Promise<string | undefined>): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  for (;;) {
-    const why = await missing();
-    if (why === undefined) return;
-    if (performance.now() > end) throw new LabError(`not within ${timeoutMs / 1000} s: ${why}`);
-    await sleep(25);
   }
 }
