@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentStatus } from '../agent/status.ts';
+import { Echo, Traffic } from '../agent/testkit/traffic.ts';
 import { tableTakenOver, Witness } from '../agent/testkit/witness.ts';
 import { question } from '../dns/testkit/message.ts';
 import { NetNs } from '../kernel/netns.ts';
@@ -15,7 +16,6 @@ import { agentStatusOf, podsOf } from './node-client.ts';
 import { recordedProcesses } from './processes.ts';
 import { Held } from './testkit/held.ts';
 import { ownLab, succeeds } from './testkit/podnet.ts';
-import { Echo, Traffic } from './testkit/traffic.ts';
 import { adminClient } from './up.ts';
 
 const nodes = ['node-1', 'node-2'];
