@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
+import type { EndpointSlice } from '../../kube/types.ts';
 import { ip, nft, run } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
@@ -88,12 +89,13 @@ export class TestNode implements AsyncDisposable {
       ['web-6', 'IPv6', ipv6],
     ] as const) {
       const metadata = { name, namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } };
-      await this.api.delete(EndpointSlices, name, 'default').catch(() => {});
-      await this.api.create(EndpointSlices, {
+      const slice: EndpointSlice = {
         ...{ metadata, addressType },
         ports: ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol: protocol as 'TCP', port: 8080 })),
         endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true, serving: true } })),
-      });
+      };
+      // One change, so that nobody sees a Service without endpoints in between.
+      await this.api.create(EndpointSlices, slice).catch(() => this.api.update(EndpointSlices, slice));
     }
   }
 
