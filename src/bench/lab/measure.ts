@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAverage } from '../machine.ts';
 import { labDir, podnet, remainsOf } from './podnet.ts';
 import { type ProcessCost, processCosts } from './processes.ts';
@@ -14,6 +15,8 @@ export interface Sample {
   loadAverage: number;
 }
 
+const restMs = 2000;
+
 export interface MeasureOptions {
   rounds: number;
   /** Ends the measurement; no lab stays. */
@@ -26,6 +29,8 @@ export async function measure({ rounds, signal, onSample }: MeasureOptions): Pro
   const samples: Sample[] = [];
   for (let round = 1; round <= rounds; round++) {
     for (const scenario of scenarios) {
+      // The kernel takes the namespaces of the lab before apart in the background, for seconds after its end.
+      await sleep(restMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       const sample = { scenario: scenario.id, round, loadAverage: loadAverage(), ...(await once(scenario, signal)) };
       samples.push(sample);
       onSample(sample);
