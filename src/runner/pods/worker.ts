@@ -14,6 +14,8 @@ import { phaseOf, podStatus } from './status.ts';
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
 const closeMs = 1000;
+/** People are told that containers are being created when it takes longer. */
+const slowMs = 1000;
 
 /**
  * Brings one pod to what the API wants and keeps it there. One pass at a time; whatever happens (the pod changes, a container ends, a probe
@@ -127,10 +129,20 @@ export class PodWorker {
   async #pass(): Promise<void> {
     if (this.#vanished || this.#pod.metadata.deletionTimestamp) return this.#terminate();
     if (this.#failure || isPodFinished(this.#pod) || this.#isOver()) return this.#finish();
-    if (this.#record.podIPs.length === 0) {
+    // A pod that is started at once needs no word of its own in the API before; it gets one when it is slow, or fails.
+    const slow = setTimeout(() => this.#post(), slowMs);
+    try {
+      await this.#run();
+    } catch (error) {
       this.#post();
-      await this.#createSandbox();
+      throw error;
+    } finally {
+      clearTimeout(slow);
     }
+  }
+
+  async #run(): Promise<void> {
+    if (this.#record.podIPs.length === 0) await this.#createSandbox();
     if (!this.#prepared) {
       await preparePod(this.#context, this.#pod, this.#record).catch((error: Error) => {
         this.#warn('FailedMount', error.message);
