@@ -1,10 +1,15 @@
 import { addressBits } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 
-/** An interval set holds no two prefixes that overlap: leaves out each that another one contains. */
+/**
+ * An interval set holds no two prefixes that overlap: leaves out each that another one contains. Sorted, whatever contains a prefix is the last one
+ * kept before it, so that the addresses of some thousand nodes cost milliseconds.
+ */
 export function withoutCovered(prefixes: readonly Prefix[]): Prefix[] {
-  const unique = [...new Map(prefixes.map((prefix) => [prefix.toString(), prefix])).values()];
-  return unique.filter((prefix) => !unique.some((other) => other !== prefix && other.contains(prefix)));
+  const kept: Prefix[] = [];
+  for (const prefix of prefixes.toSorted((a, b) => a.address.compare(b.address) || a.length - b.length))
+    if (!kept.at(-1)?.contains(prefix)) kept.push(prefix);
+  return kept;
 }
 
 /** As nft prints it: a single address without its length. */
