@@ -202,7 +202,10 @@ export class NodeAgent {
     const result = this.#reconciler.sync();
     this.#counts.syncs++;
     this.#counts.operations += result.operations.length;
-    if (result.full) this.#counts.fullChecks++;
+    if (result.full) {
+      this.#counts.fullChecks++;
+      this.#attachments.mend();
+    }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#services?.clean();
     this.#judge();

@@ -139,6 +139,12 @@ export class PodAttachments implements Attachments {
     }
   }
 
+  /** Puts right what the reconciler's model does not have of the links that are there. To be called after a full check. */
+  mend(): void {
+    const { ipam, attacher } = this.#options;
+    attacher.mend(ipam.leases().flatMap((lease) => (this.#items.has(keyText(lease.key)) ? (linkOf(lease) ?? []) : [])));
+  }
+
   /** Leases without a link, in words. */
   lost(): string[] {
     return this.#options.ipam

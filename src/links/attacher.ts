@@ -103,6 +103,26 @@ export class Attacher implements Disposable {
     return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node)];
   }
 
+  /**
+   * Writes what the model cannot say of host ends again, where it is lost.
+   * @returns the names of the links that had lost it
+   */
+  mend(pods: readonly PodLink[]): string[] {
+    if (pods.length === 0) return [];
+    const links = new Map(this.#rt.links().map((link) => [link.name, link]));
+    const found = { addresses: this.#rt.addresses(), fdb: this.#rt.fdb() };
+    const lost = pods.flatMap((pod) => {
+      const link = links.get(pod.hostLink);
+      return link?.up && !this.mode.isFinished(link, pod, found) ? [{ pod, index: link.index }] : [];
+    });
+    // A part of it may be there still: EEXIST.
+    if (lost.length > 0)
+      this.#rt.tryBatch((batch) => {
+        for (const { pod, index } of lost) this.mode.finish(batch, index, pod);
+      });
+    return lost.map(({ pod }) => pod.hostLink);
+  }
+
   /** Puts right what can be put right inside the pod: routes and addresses that `ip link set eth0 down` took, say. */
   repair(pod: PodLink, netns: string, node: LinkNode): void {
     using ns = this.#open(netns);

@@ -58,6 +58,12 @@ export const bridge: AttachMode = {
     batch.setLink(link, { port: { isolated: true, learning: false, unicastFlood: false } });
     batch.addFdb({ link, mac: podMac(pod.addresses), flags: ['master'], state: ['noarp'] });
   },
+  // A link that is taken off its bridge loses both.
+  isFinished({ index, port }, pod, { fdb }) {
+    const mac = podMac(pod.addresses);
+    const isKnown = fdb.some((entry) => entry.link === index && entry.mac.equals(mac) && entry.state?.includes('noarp'));
+    return isKnown && port?.isolated === true && port.learning === false && port.unicastFlood === false;
+  },
 };
 
 const gatewayOf = (cidr: Prefix): IpAddr => cidr.at(1);

@@ -1,5 +1,7 @@
+import type { Address } from '../kernel/rtnetlink/addresses.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
-import type { LinkSpec } from '../kernel/rtnetlink/links.ts';
+import type { Link, LinkSpec } from '../kernel/rtnetlink/links.ts';
+import type { Fdb } from '../kernel/rtnetlink/neighbours.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Item } from '../reconcile/model.ts';
@@ -15,6 +17,12 @@ export interface LinkNode {
   podMtu: number;
 }
 
+/** What is on the node's links. */
+export interface LinkFindings {
+  addresses: readonly Address[];
+  fdb: readonly Fdb[];
+}
+
 /** How pods hang on their node. The path of a packet is the same layer-3 path in each. */
 export interface AttachMode {
   readonly name: 'routed' | 'bridge';
@@ -28,8 +36,10 @@ export interface AttachMode {
   prefixLength(address: IpAddr, node: LinkNode): number;
   /** The host end, beyond what all modes have. @param index ifindex by name, undefined when there is none */
   hostEnd(index: (name: string) => number | undefined): Pick<LinkSpec & { type: 'veth' }, 'master'>;
-  /** What the model cannot say of the new host end. */
+  /** What the model cannot say of the host end. Written at its birth, and again when it is lost. */
   finish(batch: RtBatch, link: number, pod: PodLink): void;
+  /** Whether the host end has what `finish` writes. */
+  isFinished(link: Link, pod: PodLink, found: LinkFindings): boolean;
 }
 
 /** The node's own address for a family, as a field to be spread into a route. */

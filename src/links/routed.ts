@@ -48,6 +48,10 @@ export const routed: AttachMode = {
     if (pod.addresses.some(({ family }) => family === 'ipv6'))
       batch.addAddress({ link, address: gateways.ipv6, prefixLength: 64, scope: 'link', flags: ['nodad'] });
   },
+  // A link that goes down loses its IPv6 addresses.
+  isFinished: ({ index }, pod, { addresses }) =>
+    pod.addresses.every(({ family }) => family === 'ipv4') ||
+    addresses.some(({ link, address }) => link === index && address.equals(gateways.ipv6)),
 };
 
 function sysctl(name: string, value: string): Sysctl {

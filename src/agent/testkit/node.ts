@@ -3,7 +3,7 @@ import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
 import type { EndpointSlice } from '../../kube/types.ts';
-import { ip, nft, run } from '../../testing/judge.ts';
+import { bridge, ip, nft, run } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
@@ -152,10 +152,8 @@ export class TestNode implements AsyncDisposable {
     const { path } = this.ns;
     const line = (kind: string) => (item: Record<string, unknown>) => `${kind} ${JSON.stringify(item)}`;
     const routes = ['-4', '-6'].flatMap((family) => ip(path, family, 'route', 'show', 'table', 'all'));
-    // IPv6's multicast, local and link-local routes come with links, some a moment later.
-    const isOwn = ({ table, type, dst }: Record<string, unknown>): boolean =>
-      table !== 'local' && type !== 'multicast' && type !== 'anycast' && dst !== 'fe80::/64';
-    const own = routes.filter(isOwn);
+    // IPv6's multicast and local routes come with links, some a moment later.
+    const own = routes.filter(({ table, type }) => table !== 'local' && type !== 'multicast' && type !== 'anycast');
     const links = ip(path, '-d', 'link').map(({ ifname, mtu, address, operstate, master, linkinfo }) => {
       const kind = (linkinfo as { info_kind?: string } | undefined)?.info_kind;
       // The address of podnet's own link is nobody's: the kernel's choice.
@@ -166,12 +164,18 @@ export class TestNode implements AsyncDisposable {
         .filter(({ scope, family }) => scope !== 'link' || family !== 'inet6')
         .map(({ local, prefixlen }) => ({ ifname, local, prefixlen })),
     );
+    // Ports of a bridge, and where they were told that a MAC is.
+    const ports = [
+      ...bridge(path, '-d', 'link').map(({ ifname, isolated, learning, flood }) => ({ ifname, isolated, learning, flood })),
+      ...bridge(path, 'fdb').filter(({ master, flags }) => master === 'cbr0' && String(flags).includes('self') === false),
+    ].filter(({ ifname }) => ifname !== 'cbr0' && ifname !== 'podnet-svc');
     const neighbours = ip<{ state: string[] }>(path, 'neigh').filter(({ state }) => state?.includes('PERMANENT'));
     return [
       ...own.map(line('route')),
       ...links.map(line('link')),
       ...addresses.map(line('address')),
       ...neighbours.map(line('neighbour')),
+      ...ports.map(line('port')),
       ...this.ruleset(),
     ].sort();
   }
