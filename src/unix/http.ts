@@ -40,7 +40,7 @@ function answerOf(paths: Readonly<Record<string, () => Answer>>, url: string): A
   }
 }
 
-/** @throws Error that says which socket does not answer, or not with 200 */
+/** @throws Error that says which socket does not answer, or not with 200 and JSON */
 export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new Error(`${socketPath} ${why}`));
@@ -50,8 +50,14 @@ export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): 
       response.on('end', () => {
         const text = Buffer.concat(parts).toString();
         if (response.statusCode !== 200) return fail(`answers ${response.statusCode}: ${text.slice(0, 200)}`);
-        resolve(JSON.parse(text) as T);
+        try {
+          resolve(JSON.parse(text) as T);
+        } catch {
+          fail(`answers what is no JSON: ${text.slice(0, 200)}`);
+        }
       });
+      // Without a listener an answer that breaks off ends in nothing at all: neither in `end` nor in an error of the call.
+      response.on('error', (error) => fail(`broke its answer off: ${error.message}`));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer for ${timeoutMs} ms`)));
     call.on('error', (error) => fail(`does not answer: ${error.message}`));

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { dirname } from 'node:path';
 
@@ -9,24 +9,38 @@ export const longestSocketPath = 107;
 /**
  * Listens on a unix socket that only this process's user may use, which is root: a folder of mode 0700 when it is made here, the socket 0600 from its birth.
  * A socket that a dead process left is replaced.
- * @param takeOver replaces that of a living process, too, which then goes on with the connections it has
+ * @param takeOver replaces that of a living process, too, which then goes on with the connections it has. The new one is put in place by rename: there is
+ *   no moment without, and the former owner, when it ends, does not take it away (libuv deletes the name that a socket was bound to).
  * @throws Error when another process answers on it, or when something that is no socket is in the way
  */
 export async function listenForRoot(server: net.Server, path: string, { takeOver = false } = {}): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat && !stat.isSocket()) throw new Error(`${path} is in the way and is no socket; move it away, or configure another path`);
+  if (stat && !stat.isSocket())
+    throw new Error(`${path} is in the way and is no socket; move it away, or configure another path`);
   if (stat && !takeOver && (await isAnswered(path))) throw new Error(`another process answers on ${path}; stop it first`);
-  rmSync(path, { force: true });
+  const born = takeOver ? `${path}~` : path;
+  rmSync(born, { force: true });
   // Born without rights for others: between bind and chmod there is no moment in which anybody else could connect.
   const umask = process.umask(0o177);
   try {
-    server.listen(path);
+    server.listen(born);
+    // Binding is done by now; what it failed with is told by an event.
+    if (takeOver && existsSync(born)) putInPlace(server, born, path);
   } finally {
     process.umask(umask);
   }
   await once(server, 'listening');
   chmodSync(path, 0o600);
+}
+
+/** Renames the socket, and deletes its new name when the server closes, unless another has it by then. */
+function putInPlace(server: net.Server, born: string, path: string): void {
+  renameSync(born, path);
+  const { ino } = lstatSync(path);
+  server.once('close', () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+  });
 }
 
 const isAnswered = (path: string): Promise<boolean> =>

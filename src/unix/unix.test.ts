@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,32 @@ test('a socket that a killed process left is replaced; one that is answered is n
   await using second = await serveHttp(path, { '/who': () => ({ body: ['second'] }) }, { takeOver: true });
   assert.ok(second);
   assert.deepEqual(await getJson(path, '/who'), ['second']);
+});
+
+test('whoever took a socket over keeps it when the former owner ends, and takes it away when it ends itself', async (t) => {
+  const dir = folder(t);
+  const path = join(dir, 's.sock');
+  const first = await serveHttp(path, {}, { takeOver: true });
+  {
+    await using second = await serveHttp(path, { '/who': () => ({ body: ['second'] }) }, { takeOver: true });
+    assert.ok(second);
+    await first[Symbol.asyncDispose]();
+    assert.deepEqual(await getJson(path, '/who'), ['second']);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  }
+  assert.deepEqual(readdirSync(dir), []);
+});
+
+test('an answer that breaks off, or is no JSON, is an error and not an endless wait', async (t) => {
+  const path = join(folder(t), 's.sock');
+  const answers = ['HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello'];
+  const server = net.createServer((socket) => {
+    socket.once('data', () => socket.end(answers.shift() ?? ''));
+  });
+  t.after(() => server.close());
+  await listenForRoot(server, path);
+  await assert.rejects(getJson(path, '/status'), /s\.sock broke its answer off/);
+  await assert.rejects(getJson(path, '/status'), /s\.sock answers what is no JSON: hello/);
 });
 
 test('what is no socket is never removed', async (t) => {
