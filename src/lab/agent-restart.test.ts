@@ -59,6 +59,17 @@ async function restartAgent(names: LabNames, node: string): Promise<AgentStatus>
   throw new Error(`no agent of ${node} is ready 60 s after the kill`);
 }
 
+async function reached(from: NetNs, service: string): Promise<void> {
+  for (const end = Date.now() + 60_000; ; ) {
+    using probe = new Traffic(from);
+    probe.udpQuestions(`UDP to ${service}`, service, 80, Buffer.from('hello'), 10);
+    await sleep(100);
+    const lost = await probe.end(500);
+    if (lost.length === 0 && probe.flows[0]!.answered > 0) return;
+    assert.ok(Date.now() < end, lost.join());
+  }
+}
+
 /** Every file that the agent keeps for others and when it was written. */
 function filesOf(names: LabNames, node: string): string[] {
   const paths = names.node(node);
@@ -86,6 +97,8 @@ test(
       const traffic = held.use(new Traffic(ns('client')));
       const service = (await client.get(Services, 'echo', 'default')).spec!.clusterIPs!;
       const dns = (await client.get(Services, 'kube-dns', 'kube-system')).spec!.clusterIPs!;
+      // Pods are Ready a moment before every node leads the Service to them.
+      for (const address of service) await reached(ns('client'), address);
       for (const [i, address] of find('far').podIPs.entries()) {
         await traffic.udpFlow(`UDP to a pod on another node, ${address}`, address, port);
         await traffic.udpFlow(`UDP through a Service, ${service[i]}`, service[i]!, 80);
