@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { changes, type MachineState } from '../testing/machine.ts';
 import { needsRoot } from '../testing/root.ts';
 import type { LabNames } from './names.ts';
 import type { ProcessId } from './processes.ts';
+import { networkSettings, ruleset } from './testkit/host.ts';
 import { example, leftSince, ownLab, podnet, processesOf, stateOf, succeeds } from './testkit/podnet.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'podnet-test-leaks-'));
@@ -90,3 +92,17 @@ test(
     assert.deepEqual(await leftSince(before, names), []);
   },
 );
+
+test("a lab changes no setting and no rule of the host's network, while it runs and after", needsRoot, async () => {
+  const names = ownLab('host');
+  const host = (): MachineState => ({ setting: networkSettings(), rule: ruleset() });
+  const before = host();
+  assert.ok(before.setting!.length > 200);
+  try {
+    await up(names);
+    assert.deepEqual(changes(before, host()), []);
+  } finally {
+    await succeeds('lab', 'down', '--name', names.lab);
+  }
+  assert.deepEqual(changes(before, host()), []);
+});

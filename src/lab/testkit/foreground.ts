@@ -21,7 +21,11 @@ export class Foreground implements Disposable {
 
   /** Fulfilled when it has printed this. */
   async prints(wanted: RegExp, withinMs = 90_000): Promise<void> {
-    for (const end = performance.now() + withinMs; !wanted.test(this.output); await new Promise((resolve) => setTimeout(resolve, 5))) {
+    for (
+      const end = performance.now() + withinMs;
+      !wanted.test(this.output);
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    ) {
       if (this.child.exitCode !== null || performance.now() > end) throw new Error(`never printed ${wanted}:\n${this.output}`);
     }
   }
