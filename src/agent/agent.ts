@@ -207,7 +207,7 @@ export class NodeAgent {
       this.#attachments.mend();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
-    this.#services?.clean();
+    this.#services?.clean(!result.failures.some(({ key }) => key.startsWith('nft-')));
     this.#judge();
     return result.failures.length === 0;
   }

@@ -3,7 +3,7 @@ import type { Change } from '../kube/informer.ts';
 import type { EndpointSlice, Service } from '../kube/types.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import { type ServiceNode, ServicePlanner } from '../services/index.ts';
+import { nodePortAddressesOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
 import type { Sources } from './sources.ts';
 import { StaleUdp } from './stale-udp.ts';
 
@@ -61,13 +61,15 @@ export class ServicePath {
     this.#contribute();
   }
 
-  /** To be called when the kernel holds what was contributed (SD25). */
-  clean(): void {
+  /**
+   * To be called when the kernel was written to (SD25).
+   * @param complete it holds all that was contributed; else, and after a throw, the next call cleans again
+   */
+  clean(complete: boolean): void {
     if (!this.#changed) return;
-    this.#changed = false;
     if (this.#dnsGone) this.#deleted += this.#stale.forgetAnswered(this.#clusterDns, dnsPort);
-    this.#dnsGone = false;
-    this.#deleted += this.#stale.clean(this.#planner.planned(), this.#node.nodePortAddresses ?? this.#node.addresses);
+    this.#deleted += this.#stale.clean(complete);
+    if (complete) this.#changed = this.#dnsGone = false;
   }
 
   #setServices(changes: readonly Change<Service>[]): void {
@@ -88,7 +90,11 @@ export class ServicePath {
 
   #contribute(): void {
     if (!this.#begun) return;
-    for (const [owner, items] of this.#planner.take()) this.#reconciler.contribute(owner, items);
+    const nodePortAddresses = nodePortAddressesOf(this.#node);
+    for (const [owner, items] of this.#planner.take()) {
+      this.#reconciler.contribute(owner, items);
+      this.#stale.services.set(owner, this.#planner.portsOf(owner), nodePortAddresses);
+    }
     this.#changed = true;
   }
 }

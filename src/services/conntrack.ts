@@ -1,9 +1,8 @@
 import type { IpAddr } from '../net/ip.ts';
 import type { PlannedPort } from './planner.ts';
 
-/** What is looked at of a conntrack entry: where it was opened to, and who answers. */
-export interface ConntrackTuple {
-  protocol: number;
+/** What is looked at of a conntrack entry of UDP: where it was opened to, and who answers. */
+export interface UdpEntry {
   /** Destination of the original direction. */
   destination: IpAddr;
   destinationPort: number;
@@ -12,45 +11,73 @@ export interface ConntrackTuple {
   replySourcePort: number;
 }
 
-const udp = 17;
-
-/** What this node translated before: ports that Services had and have no longer (SD25 ii). */
-export interface FormerPort {
-  address: IpAddr;
-  port: number;
+interface Served {
+  owner: string;
+  /** `10.244.1.7 . 53` */
+  backends: ReadonlySet<string>;
 }
 
+const keyOf = (address: IpAddr, port: number): string => `${address} ${port}`;
+
+/** Nobody else answers in place of who it was sent to, e.g. this node's own DNS. */
+export const isUntranslated = ({ destination, destinationPort, replySource, replySourcePort }: UdpEntry): boolean =>
+  replySource.equals(destination) && replySourcePort === destinationPort;
+
 /**
- * SD25: UDP entries that lead to an endpoint which no longer serves the Service they were opened to. UDP has no end of a connection, so such
- * a client would go on sending there for ever. Node ports count only at the node's own addresses.
- *
- * @param entries only those that were translated can be stale
- * @param nodePortAddresses where node ports answer
- * @param former addresses and ports of Services that are gone
+ * Who serves UDP, by destination: tells which conntrack entries lead to endpoints that serve no more (SD25). UDP has no end of a connection, so the client of
+ * such an entry would go on sending there for ever. A change costs what the Service has that changed.
  */
-export function staleUdp<T extends ConntrackTuple>(
-  entries: Iterable<T>,
-  planned: Iterable<PlannedPort>,
-  nodePortAddresses: readonly IpAddr[],
-  former: Iterable<FormerPort> = [],
-): T[] {
-  const serving = new Map<string, ReadonlySet<string>>();
-  const nothing: ReadonlySet<string> = new Set();
-  for (const { address, port } of former) serving.set(`${address} ${port}`, nothing);
-  for (const port of planned) {
-    if (port.protocol !== 'udp') continue;
-    const keys = new Set(port.serving.map((backend) => backend.key));
-    serving.set(`${port.clusterIp} ${port.port}`, keys);
-    if (port.nodePort === undefined) continue;
-    for (const address of nodePortAddresses) if (address.family === port.family) serving.set(`${address} ${port.nodePort}`, keys);
+export class UdpServices {
+  readonly #served = new Map<string, Served>();
+  readonly #keys = new Map<string, readonly string[]>();
+  /** Destinations that an endpoint left, or that nobody serves any more, since `settled`. */
+  readonly #left = new Set<string>();
+  #looked = false;
+
+  /**
+   * Replaces what a Service serves.
+   * @param ports of it, of any protocol; none when it is gone
+   * @param nodePortAddresses where node ports answer
+   */
+  set(owner: string, ports: readonly PlannedPort[], nodePortAddresses: readonly IpAddr[]): void {
+    const now = new Map<string, ReadonlySet<string>>();
+    for (const { protocol, clusterIp, port, nodePort, family, serving } of ports) {
+      if (protocol !== 'udp') continue;
+      const backends = new Set(serving.map(({ key }) => key));
+      now.set(keyOf(clusterIp, port), backends);
+      if (nodePort === undefined) continue;
+      for (const address of nodePortAddresses) if (address.family === family) now.set(keyOf(address, nodePort), backends);
+    }
+    for (const key of this.#keys.get(owner) ?? []) {
+      // Another Service may have the address by now.
+      if (now.has(key) || this.#served.get(key)?.owner !== owner) continue;
+      this.#served.delete(key);
+      this.#left.add(key);
+    }
+    for (const [key, backends] of now) {
+      const before = this.#served.get(key)?.backends ?? [];
+      if ([...before].some((backend) => !backends.has(backend))) this.#left.add(key);
+      this.#served.set(key, { owner, backends });
+    }
+    if (now.size > 0) this.#keys.set(owner, [...now.keys()]);
+    else this.#keys.delete(owner);
   }
-  const stale: T[] = [];
-  for (const entry of entries) {
-    if (entry.protocol !== udp) continue;
-    const keys = serving.get(`${entry.destination} ${entry.destinationPort}`);
-    // Not translated: answered by who it was sent to, e.g. by this node's own DNS.
-    const translated = !entry.replySource.equals(entry.destination) || entry.replySourcePort !== entry.destinationPort;
-    if (keys && translated && !keys.has(`${entry.replySource} . ${entry.replySourcePort}`)) stale.push(entry);
+
+  /** Whether there may be stale entries: reading conntrack costs the more the more connections there are. Nobody knows what happened before the start. */
+  get mayHaveStale(): boolean {
+    return this.#left.size > 0 || (!this.#looked && this.#served.size > 0);
   }
-  return stale;
+
+  isStale(entry: UdpEntry): boolean {
+    const key = keyOf(entry.destination, entry.destinationPort);
+    const served = this.#served.get(key);
+    if ((!served && !this.#left.has(key)) || isUntranslated(entry)) return false;
+    return !served?.backends.has(`${entry.replySource} . ${entry.replySourcePort}`);
+  }
+
+  /** No stale entry is left, and none can come: the kernel holds what was planned. */
+  settled(): void {
+    this.#left.clear();
+    this.#looked = true;
+  }
 }

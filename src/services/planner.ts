@@ -129,13 +129,16 @@ export class ServicePlanner {
       this.#setIds.finishAdoption();
       this.#endpointIds.finishAdoption();
     }
-    for (const [owner, entry] of this.#entries) if (!entry.service && entry.slices.size === 0) this.#entries.delete(owner);
+    for (const owner of plans.keys()) {
+      const entry = this.#entries.get(owner);
+      if (entry && !entry.service && entry.slices.size === 0) this.#entries.delete(owner);
+    }
     return plans;
   }
 
-  /** All service ports as last planned. */
-  *planned(): Iterable<PlannedPort> {
-    for (const { planned } of this.#entries.values()) yield* planned;
+  /** The service ports of an owner as last planned; none when it is gone. */
+  portsOf(owner: string): readonly PlannedPort[] {
+    return this.#entries.get(owner)?.planned ?? [];
   }
 
   #entry(owner: string): Entry {

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Family, IpAddr } from '../net/ip.ts';
+import { type UdpEntry, UdpServices } from './conntrack.ts';
+import type { PlannedPort } from './planner.ts';
+
+const nodeAddresses = [IpAddr.parse('172.30.0.11'), IpAddr.parse('fd30::11')];
+const cases: { family: Family; vip: string; other: string; node: string; pods: [string, string] }[] = [
+  { family: 'ipv4', vip: '10.96.0.80', other: '10.96.0.81', node: '172.30.0.11', pods: ['10.244.1.2', '10.244.2.2'] },
+  { family: 'ipv6', vip: 'fd96::80', other: 'fd96::81', node: 'fd30::11', pods: ['fd00:1::2', 'fd00:2::2'] },
+];
+
+for (const { family, vip, other, node, pods } of cases) {
+  const [one, two] = pods;
+  const port = (clusterIp: string, serving: string[], rest: Partial<PlannedPort> = {}): PlannedPort => ({
+    ...{ name: '', family, protocol: 'udp', clusterIp: IpAddr.parse(clusterIp), port: 80, nodePort: 30080 },
+    serving: serving.map((text) => {
+      const address = IpAddr.parse(text);
+      const flags = { ready: true, serving: true, terminating: false, isLocal: false, zones: undefined, nodes: undefined };
+      return { key: `${address} . 8080`, address, port: 8080, ...flags };
+    }),
+    ...rest,
+  });
+  const entry = (to: string, at: number, by: string, from = 8080): UdpEntry => ({
+    ...{ destination: IpAddr.parse(to), destinationPort: at },
+    ...{ replySource: IpAddr.parse(by), replySourcePort: from },
+  });
+  const settled = (...ports: PlannedPort[]): UdpServices => {
+    const services = new UdpServices();
+    services.set('a', ports, nodeAddresses);
+    services.settled();
+    return services;
+  };
+
+  test(`SD25 (${family}): entries of an endpoint that left are stale, by the ClusterIP and by the node's port; others' are not`, () => {
+    const services = settled(port(vip, [one, two]));
+    services.set('a', [port(vip, [two])], nodeAddresses);
+    assert.ok(services.mayHaveStale);
+    assert.ok(services.isStale(entry(vip, 80, one)));
+    assert.ok(services.isStale(entry(node, 30080, one)));
+    assert.ok(!services.isStale(entry(vip, 80, two)));
+    assert.ok(!services.isStale(entry(other, 80, one)), 'of no Service here');
+    assert.ok(!services.isStale(entry(vip, 80, vip, 80)), 'answered by who it was sent to');
+  });
+
+  test(`SD25 (${family}): all entries of a Service that went are stale, also when another has its address the next moment`, () => {
+    for (const order of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ]) {
+      const services = settled(port(vip, [one]));
+      for (const owner of order) services.set(owner, owner === 'a' ? [] : [port(vip, [two])], nodeAddresses);
+      assert.ok(services.mayHaveStale);
+      assert.ok(services.isStale(entry(vip, 80, one)), `in the order ${order}`);
+      assert.ok(!services.isStale(entry(vip, 80, two)), `in the order ${order}`);
+    }
+    const services = settled(port(vip, [one]));
+    services.set('a', [], nodeAddresses);
+    assert.ok(services.isStale(entry(vip, 80, one)) && services.isStale(entry(node, 30080, one)));
+  });
+
+  test(`SD25 (${family}): conntrack is read after a start, and then only when an endpoint left UDP`, () => {
+    const services = new UdpServices();
+    services.set('a', [port(vip, [one])], nodeAddresses);
+    assert.ok(services.mayHaveStale, 'what happened before the start is not known');
+    services.settled();
+    services.set('a', [port(vip, [one, two])], nodeAddresses);
+    services.set('b', [port(other, [one], { protocol: 'tcp' })], nodeAddresses);
+    services.set('b', [], nodeAddresses);
+    assert.ok(!services.mayHaveStale);
+  });
+}
