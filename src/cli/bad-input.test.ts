@@ -9,6 +9,7 @@ import { podnetExecutable } from '../lab/supervisor.ts';
 import { leftSince, ownLab, stateOf, succeeds } from '../lab/testkit/podnet.ts';
 import { adminClient } from '../lab/up.ts';
 import { needsRoot } from '../testing/root.ts';
+import { kubectlBinaries } from '../testing/tools.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'podnet-test-bad-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -141,6 +142,14 @@ test('what the API refuses is told with file and line; the rest is applied, and 
     assert.match(await succeeds('status', '--name', names.lab), /node-1 .* ok/);
     using client = adminClient(names);
     assert.equal((await client.get(ConfigMaps, 'good', 'default')).metadata.name, 'good');
+    const wanted = [/unknown field "(spec\.)?prots"/, /70000: must be between 1 and 65535/, /replicas/];
+    for (const tool of kubectlBinaries().filter(({ present }) => present))
+      for (const [number, text] of manifests.split('---\n').slice(0, 3).entries()) {
+        const own = ['--kubeconfig', names.kubeconfig, '--cache-dir', join(names.dir, 'kubectl')];
+        const applied = run(tool.path, [...own, 'apply', '-f', file('one.yaml', text)]);
+        assert.match(applied.stderr, wanted[number]!, tool.name);
+        assert.equal(applied.status, 1, tool.name);
+      }
     const second = podnet('lab', 'up', '--name', names.lab);
     assert.match(
       second.stderr,

@@ -110,7 +110,10 @@ export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubec
 /** For messages: what a process said last. */
 export function lastLine(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) || 'nothing';
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    // What node prints last of an exception is its own version.
+    const isCrash = /^Node\.js v\d/.test(lines.at(-1) ?? '');
+    return (isCrash ? lines.findLast((line) => /^\w*Error\b/.test(line)) : lines.at(-1)) || 'nothing';
   } catch (error) {
     return (error as Error).message;
   }
