@@ -94,7 +94,7 @@ export class NodeAgent {
     const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
     this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
     writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
-    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links() };
+    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
       onDrift: (what) => {

@@ -21,13 +21,15 @@ export interface DriftView {
   held(): NodeNetwork;
   /** The links there are. */
   links(): readonly Link[];
+  /** The netlink port that podnet's own nftables transactions come from. */
+  nftPort(): number;
 }
 
 /**
  * Watches the node's network for what others do to it. An event tells only where to look: what is wrong is found by the reconciler's full check,
  * which writes nothing when the event was podnet's own. Links are looked at as they are when a burst is over: podnet itself changes them step by step.
  */
-export function watchDrift(ns: NetNs, { held, links: present }: DriftView, handler: DriftHandler): Disposable {
+export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftView, handler: DriftHandler): Disposable {
   const names = new Map<number, string>();
   const learn = (): void => {
     for (const { index, name } of present()) names.set(index, name);
@@ -79,8 +81,8 @@ export function watchDrift(ns: NetNs, { held, links: present }: DriftView, handl
   const monitors = [
     watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours'], { onEvent, onResync }),
     watchNftables(ns, {
-      onEvent: ({ processId, processName }) => {
-        if (processId !== process.pid) drift(`nftables was changed by ${processName ?? 'somebody'}`);
+      onEvent: ({ port, processName }) => {
+        if (port !== nftPort()) drift(`nftables was changed by ${processName ?? 'somebody'}`);
       },
       onResync,
     }),

@@ -6,7 +6,8 @@ import { Prefix } from '../net/prefix.ts';
 import { run } from '../testing/judge.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
-import { type RouteEvent, watchNftables, watchRoute } from './monitor.ts';
+import { type NftablesEvent, type RouteEvent, watchNftables, watchRoute } from './monitor.ts';
+import { Nft } from './nftables/nft.ts';
 
 const all = ['links', 'addresses', 'routes', 'neighbours'] as const;
 const at = IpAddr.parse;
@@ -78,12 +79,19 @@ test('when events are lost the monitor says so and goes on', { ...needsRoot, tim
 test('each nftables transaction of anybody is told once, with its generation', { ...needsRoot, timeout: 30_000 }, async () => {
   using world = new TestWorld('monitor');
   const { path, ns } = world.namespace('a');
-  const seen = collector<{ generation: number; processName?: string }>();
+  const seen = collector<NftablesEvent>();
   const monitor = watchNftables(ns, seen.handler);
   run(path, 'nft', 'add table inet one; add chain inet one two');
   run(path, 'nft', 'add table inet three');
   await seen.until(() => seen.events.length >= 2);
   assert.equal(seen.events.length, 2);
+  using nft = Nft.open(ns);
+  nft.transaction('four', (t) => t.addTable({ name: 'four' }));
+  await seen.until(() => seen.events.length >= 3);
+  assert.deepEqual(
+    seen.events.map(({ port }) => port === nft.port),
+    [false, false, true],
+  );
   assert.equal(seen.events[1]!.generation, seen.events[0]!.generation + 1);
   assert.equal(seen.events[0]!.processName, 'nft');
   monitor[Symbol.dispose]();

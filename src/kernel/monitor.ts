@@ -168,6 +168,9 @@ export function watchRoute(
 /** A change of any nftables table, by anybody: the generation that came of it. */
 export interface NftablesEvent {
   generation: number;
+  /** The netlink port of the socket that it came from. */
+  port: number;
+  /** In the outermost pid namespace: not what the process itself takes for its number. */
   processId?: number;
   processName?: string;
 }
@@ -178,7 +181,8 @@ const nftNewGeneration = (10 << 8) | 15;
 export function watchNftables(ns: NetNs | undefined, handler: MonitorHandler<NftablesEvent>): Monitor {
   const onMessage = (type: number, reader: Reader): void => {
     if (type !== nftNewGeneration) return;
-    const event: NftablesEvent = { generation: 0 };
+    // nlmsg_pid, the last word of struct nlmsghdr
+    const event: NftablesEvent = { generation: 0, port: reader.buffer.readUInt32LE(reader.position - 4) };
     // struct nfgenmsg, then NFTA_GEN_…; network byte order
     reader.skip(4).eachAttribute((attribute, value) => {
       if (attribute === 1) event.generation = value.be32();

@@ -89,6 +89,16 @@ export class NetlinkSocket implements Disposable {
     return this.#fd.number;
   }
 
+  /**
+   * Its address within the network namespace (nl_pid), by which the kernel names whoever caused an event; 0 until it sent something first. Process numbers
+   * would not do: the kernel tells those of the outermost pid namespace, which a process in a container does not know.
+   */
+  get port(): number {
+    const address = nativeBuffer(12);
+    check('getsockname of a netlink socket', sys.getsockname(this.fd, address, Buffer.from([12, 0, 0, 0])));
+    return address.readUInt32LE(4);
+  }
+
   /** The socket's own batch, emptied. Send it before another is begun. */
   batch(): NetlinkBatch {
     return this.#batch.reset(this.#sequence);

@@ -51,6 +51,11 @@ export class Nft implements Disposable {
     return new Nft(NetlinkSocket.open(netlinkNetfilter, ns, { sendBufferBytes, receiveBufferBytes }));
   }
 
+  /** The netlink port that its transactions come from, as `NftablesEvent.port` tells it. */
+  get port(): number {
+    return this.#socket.port;
+  }
+
   /** Goes up with every transaction of anybody in this namespace, on any table. */
   generation(): number {
     let generation = 0;
