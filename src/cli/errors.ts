@@ -1,8 +1,8 @@
 import { CommanderError } from 'commander';
 import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 
-/** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment. */
-export const exitCodes = { failed: 1, usage: 2, environment: 3 } as const;
+/** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment; 130, as shells have it, when it was interrupted before it was done. */
+export const exitCodes = { failed: 1, usage: 2, environment: 3, interrupted: 130 } as const;
 
 /** One sentence for what a person can mend, a stack for what only we can; sets the exit code. */
 export function report(error: unknown): void {

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { recordedProcesses } from '../lab/processes.ts';
 import { podnetExecutable } from '../lab/supervisor.ts';
 import { Foreground } from '../lab/testkit/foreground.ts';
 import { leftSince, ownLab, stateOf, succeeds } from '../lab/testkit/podnet.ts';
@@ -70,6 +74,48 @@ for (const [moment, wanted] of [
       await down(names.lab);
     }
   });
+
+for (const signal of ['Ctrl-C', 'the death of the control process'] as const)
+  test(`${signal} while pods are waited for ends the wait at once`, needsRoot, async () => {
+    const names = ownLab('waiting');
+    const before = stateOf(names);
+    const folder = mkdtempSync(join(tmpdir(), 'podnet-test-cli-'));
+    const manifest = join(folder, 'never-ready.yaml');
+    writeFileSync(manifest, neverReady);
+    using run = new Foreground(
+      process.execPath,
+      podnetExecutable,
+      'lab',
+      'up',
+      '--once',
+      '--name',
+      names.lab,
+      '--apply',
+      manifest,
+    );
+    try {
+      await run.prints(/apply/);
+      if (signal === 'Ctrl-C') run.signal('SIGINT');
+      else process.kill(recordedProcesses(names.pidsDir).get('control')!.pid, 'SIGKILL');
+      assert.equal(await run.ended(), signal === 'Ctrl-C' ? 130 : 1, run.output);
+      // It would have waited for two minutes; the time that it says it took is not that of this machine's other work.
+      assert.match(run.output, /✗ pods Ready +(\d?\d\.\d+)s/);
+      if (signal !== 'Ctrl-C') assert.match(run.output, /the control process ended \(SIGKILL\)/);
+      assert.deepEqual(await leftSince(before, names), [], run.output);
+    } finally {
+      rmSync(folder, { recursive: true });
+      await down(names.lab);
+    }
+  });
+
+const neverReady = `
+apiVersion: v1
+kind: Pod
+metadata: { name: never-ready }
+spec:
+  containers:
+    - { name: main, image: busybox, command: [sleep, '600'], readinessProbe: { exec: { command: ['false'] } } }
+`;
 
 test('a lab in front whose terminal goes is taken down, though nobody reads what it prints', needsRoot, async () => {
   const names = ownLab('hangup');

@@ -7,11 +7,11 @@ import { UsageError, unreadable } from '../lab/errors.ts';
 import type { Manifest } from '../lab/manifests.ts';
 import { LabNames } from '../lab/names.ts';
 import { checkMachine } from '../lab/preflight.ts';
-import { waitForNodes, waitForPods } from '../lab/ready.ts';
+import { NotReadyError, waitForNodes, waitForPods } from '../lab/ready.ts';
 import { topology } from '../lab/topology.ts';
 import { createUnderlay } from '../lab/underlay.ts';
 import { adminClient, type Control, claim, detach, forkControl } from '../lab/up.ts';
-import { CheckError, report } from './errors.ts';
+import { CheckError, exitCodes, report } from './errors.ts';
 import { commandName, count, Style } from './output.ts';
 import { Progress } from './progress.ts';
 
@@ -73,14 +73,19 @@ async function up(options: UpOptions): Promise<void> {
   claim(names, config);
   const interrupted = untilInterrupt();
   let keep = !staying;
+  let built = false;
   let control: Control | undefined;
   const start = (): Control => (control = forkControl(names));
   try {
     await Promise.race([build(names, config, start, manifests, options, progress), interrupted]);
+    built = true;
     if (options.foreground && !options.once) await Promise.race([interrupted, control!.ended]);
   } catch (error) {
     keep &&= error instanceof CheckError;
-    if (error instanceof Interrupt) return;
+    if (error instanceof Interrupt) {
+      if (!built) process.exitCode = exitCodes.interrupted;
+      return;
+    }
     if (keep) console.log(`\n${hints(names, false)}`);
     if (options.once || !options.foreground || !(error instanceof CheckError)) throw error;
     // What is wrong can be looked at until Ctrl-C.
@@ -123,7 +128,7 @@ async function build(
         client,
         names,
         plan.nodes.map(({ name }) => name),
-        30_000,
+        { timeoutMs: 30_000, ended: control.ended },
       );
     },
     () => `pod network ${config.podCidrs.join(' and ')}, ${config.attach}, ${config.backend}`,
@@ -141,9 +146,11 @@ async function build(
     await progress.step(
       'pods Ready',
       (report) =>
-        waitForPods(client, Number(options.timeout ?? '120') * 1000, report).catch((error: Error) => {
-          throw new CheckError(error.message);
-        }),
+        waitForPods(client, { timeoutMs: Number(options.timeout ?? '120') * 1000, ended: control.ended }, report).catch(
+          (error) => {
+            throw error instanceof NotReadyError ? new CheckError(error.message) : error;
+          },
+        ),
       (pods) => count(pods, 'pod'),
     );
   }
