@@ -62,7 +62,8 @@ export class NodeAgent {
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
-  #servers: { cni: CniServer; status: AsyncDisposable } | undefined;
+  #cniServer: CniServer | undefined;
+  #statusServer: AsyncDisposable | undefined;
 
   /** @throws IpamError when another agent has the leases */
   constructor(settings: Settings, parts: AgentParts) {
@@ -88,12 +89,14 @@ export class NodeAgent {
     });
   }
 
+  /** @throws Error when a socket or a file cannot be had; `close` is to be called then as well */
   async start(): Promise<void> {
     const { cni, statusSocket } = this.#settings;
+    const { socketPath } = cni;
     const arch = architectureOf(process.arch);
-    const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
-    this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
-    writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
+    this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
+    this.#statusServer = await serveStatus(statusSocket, () => this.status());
+    writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath });
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
@@ -138,10 +141,10 @@ export class NodeAgent {
   }
 
   async close(): Promise<void> {
-    await this.#servers?.cni.close();
+    await this.#cniServer?.close();
     this.#runner.stop();
     for (const part of [this.#sources, this.#drift, this.#dns]) part?.[Symbol.dispose]();
-    await this.#servers?.status[Symbol.asyncDispose]();
+    await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
   }
 

@@ -13,7 +13,8 @@ export interface Agent {
 
 /**
  * Starts the agent of the node in whose network namespace this process lives.
- * @throws SyntaxError for a configuration that is wrong, IpamError when another agent has the leases
+ * @throws SyntaxError for a configuration that is wrong, IpamError when another agent has the leases, Error when a socket or file cannot be had;
+ *   nothing is left open then
  */
 export async function startAgent(config: AgentConfig): Promise<Agent> {
   const settings = parseSettings(config);
@@ -23,12 +24,16 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
     : KubeClient.inCluster({ userAgent });
   const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`);
   const agent = new NodeAgent(settings, { ns: NetNs.current(), api, log });
-  await agent.start();
-  return {
-    status: () => agent.status(),
-    async close() {
-      await agent.close();
-      api[Symbol.dispose]();
-    },
+  const close = async (): Promise<void> => {
+    await agent.close();
+    api[Symbol.dispose]();
   };
+  try {
+    await agent.start();
+  } catch (error) {
+    // A socket that is left would keep the process alive, and let the runtime wait for an agent that never begins.
+    await close();
+    throw error;
+  }
+  return { status: () => agent.status(), close };
 }
