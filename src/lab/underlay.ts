@@ -28,6 +28,7 @@ export function createUnderlay(names: LabNames, topology: Topology, mtu: number)
   using outside = NetNs.create(names.outside);
   for (const ns of [underlay, router]) bringUp(ns);
   forward(router);
+  for (const ns of [underlay, router, outside]) withoutDuplicateDetection(ns, 'default');
   bridgesWithoutFirewall(underlay);
 
   using links = RtNetlink.open(underlay);
@@ -77,6 +78,7 @@ function connectNode(names: LabNames, topology: Topology, i: number, underlay: N
     up: true,
     peer: { name: 'eth0', index: eth0, mtu, netNs: ns.fd },
   });
+  withoutDuplicateDetection(ns, 'eth0');
   using inside = RtNetlink.open(ns);
   inside.batch((batch) => {
     addresses(batch, eth0, node.interfaces);
@@ -140,6 +142,13 @@ function forward(ns: NetNs): void {
   writeSysctl(ns, 'net/ipv4/ip_forward', 1);
   writeSysctl(ns, 'net/ipv6/conf/all/forwarding', 1);
 }
+
+/**
+ * Link-local addresses too are usable at once: a router whose own is still tentative asks for no neighbour, and what it should have
+ * forwarded in the first seconds is answered as unreachable.
+ * @param link one that is not up yet, or `default` for those that will be made
+ */
+const withoutDuplicateDetection = (ns: NetNs, link: string): void => writeSysctl(ns, `net/ipv6/conf/${link}/accept_dad`, 0);
 
 /** A new namespace starts with br_netfilter on, where the kernel has it: the underlay is a plain switch. */
 function bridgesWithoutFirewall(ns: NetNs): void {
