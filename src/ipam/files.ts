@@ -35,8 +35,11 @@ export class Store {
     this.directory = directory;
     this.#files = files;
     files.makeDirectory(directory);
-    // What a killed writer left.
-    for (const name of files.list(directory)) if (temporary.test(name)) files.remove(this.path(name));
+  }
+
+  /** Removes what a killed writer left. Only for whoever is alone here: another's temporary file is on its way. */
+  tidy(): void {
+    for (const name of this.#files.list(this.directory)) if (temporary.test(name)) this.#files.remove(this.path(name));
   }
 
   path(name: string): string {
@@ -61,7 +64,7 @@ export class Store {
       this.#files.write(before, text);
       this.#files.rename(before, this.path(name));
     } catch (error) {
-      this.#tidy(before);
+      this.#drop(before);
       throw error;
     }
   }
@@ -70,7 +73,7 @@ export class Store {
     this.#files.remove(this.path(name));
   }
 
-  #tidy(file: string): void {
+  #drop(file: string): void {
     try {
       this.#files.remove(file);
     } catch {

@@ -55,6 +55,28 @@ test('CNI7: a release takes back only the addresses of its own container, and a 
   assert.equal(text(ipam.get(key('new'))), '10.244.1.3 fd00:10:244:1::3');
 });
 
+test('a second agent is refused without a trace, even between the writing of a lease and its rename', () => {
+  using directory = new Directory();
+  let refused = 0;
+  const write: Files['write'] = (file, contents) => {
+    realFiles.write(file, contents);
+    assert.throws(() => directory.open(), fault('locked', /another agent has the leases/));
+    refused++;
+  };
+  using ipam = directory.open(dual, { files: { ...realFiles, write } });
+  assert.equal(text(ipam.allocate(key('a'))), '10.244.1.2 fd00:10:244:1::2');
+  assert.ok(refused > 0);
+});
+
+test('leases that cannot be read lock nobody out', () => {
+  using directory = new Directory();
+  const list: Files['list'] = () => {
+    throw new Error('EIO');
+  };
+  assert.throws(() => directory.open(dual, { files: { ...realFiles, list } }), fault('storage', /cannot be read: EIO/));
+  directory.open()[Symbol.dispose]();
+});
+
 test('leases, notes and the order of reuse survive a restart', () => {
   using directory = new Directory();
   {

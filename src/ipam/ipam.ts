@@ -59,14 +59,22 @@ export class Ipam implements Disposable {
    */
   constructor(directory: string, { files, boot = thisBoot() }: IpamOptions = {}) {
     this.#boot = boot;
+    const unreadable = (cause: unknown): IpamError =>
+      new IpamError('storage', `the leases in ${directory} cannot be read: ${(cause as Error).message}`, { cause });
     try {
       this.#store = new Store(directory, files);
     } catch (cause) {
-      throw new IpamError('storage', `the leases in ${directory} cannot be read: ${(cause as Error).message}`, { cause });
+      throw unreadable(cause);
     }
     this.#lock = lock(directory);
-    this.#cursors = this.#loadCursors();
-    for (const name of this.#store.names()) this.#load(name);
+    try {
+      this.#store.tidy();
+      this.#cursors = this.#loadCursors();
+      for (const name of this.#store.names()) this.#load(name);
+    } catch (cause) {
+      this.#lock.close();
+      throw unreadable(cause);
+    }
   }
 
   /**
