@@ -27,12 +27,7 @@ export interface CniServer {
  */
 export async function startCniServer(options: ServerOptions): Promise<CniServer> {
   const { socketPath } = options;
-  const calls = new Set<net.Socket>();
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    calls.add(socket);
-    socket.on('close', () => calls.delete(socket));
-    serve(socket, options);
-  });
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => serve(socket, options));
   await listenForRoot(server, socketPath);
   return {
     close: () =>
