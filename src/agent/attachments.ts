@@ -56,7 +56,7 @@ export class PodAttachments implements Attachments {
         const items = attacher.attach(link, netns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
-        await this.#live(link);
+        await this.#live(link, netns);
         return resultOf(link, netns, attacher.mode, node);
       } catch (error) {
         // The first ADD's link, addresses and lease are not this one's to take away.
@@ -196,10 +196,11 @@ export class PodAttachments implements Attachments {
   }
 
   /** ADD ends when packets go through, so that a pod's first connection does not fail. */
-  async #live({ hostLink }: PodLink): Promise<void> {
+  async #live(link: PodLink, netns: string): Promise<void> {
+    const { hostLink } = link;
     const { attacher } = this.#options;
     const end = performance.now() + liveMs;
-    for (let waitMs = 1; !attacher.isLive(hostLink); waitMs = Math.min(50, waitMs * 2)) {
+    for (let waitMs = 1; !(attacher.isLive(hostLink) && attacher.hasAddresses(link, netns)); waitMs = Math.min(50, waitMs * 2)) {
       if (performance.now() > end)
         throw new CniError(cniCode.tryAgainLater, `the link ${hostLink} was not in service after ${liveMs / 1000} s`);
       await delay(waitMs);

@@ -146,7 +146,18 @@ test('CNI15: calls for many pods at once are answered, each with addresses of it
   await using node = await TestNode.make();
   await node.startReady();
   const names = Array.from({ length: 20 }, (_, i) => `p${i}`);
-  const pods = await Promise.all(names.map((name) => node.addPod(name)));
+  const pods = await Promise.all(
+    names.map(async (name) => {
+      const pod = await node.addPod(name);
+      // Of IPv6, an address takes packets from when its local route is there.
+      assert.equal(
+        ip(pod.ns.path, '-6', 'route', 'show', 'table', 'local', pod.addresses[1]!).length,
+        1,
+        `${name} is reached when ADD ends`,
+      );
+      return pod;
+    }),
+  );
   assert.equal(new Set(pods.flatMap(({ addresses }) => addresses)).size, 40);
   run(pods[0]!.ns.path, 'ping', '-c1', '-W5', pods[19]!.addresses[0]!);
   await node.settled();

@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
-import { routeProtocol } from '../kernel/rtnetlink/routes.ts';
+import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
+import { Prefix } from '../net/prefix.ts';
 import type { Item } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
@@ -70,6 +71,20 @@ export class Attacher implements Disposable {
     const link = this.#rt.link(hostLink);
     const master = link?.master === undefined ? undefined : this.#rt.link(link.master);
     return link?.operState === 'up' && (link.master === undefined || master?.operState === 'up');
+  }
+
+  /**
+   * Whether the pod's addresses are in service. One of IPv6 is so only when a worker of the kernel has come to it (addrconf_dad_work makes its local route),
+   * also without duplicate detection: what is sent to the pod until then is dropped.
+   * @throws NamespaceError
+   */
+  hasAddresses(pod: PodLink, netns: string): boolean {
+    const wanted = pod.addresses.filter(({ family }) => family === 'ipv6').map(Prefix.host);
+    if (wanted.length === 0) return true;
+    using ns = this.#open(netns);
+    using inside = RtNetlink.open(ns);
+    const local = inside.routes({ family: 'ipv6', table: routeTable.local });
+    return wanted.every((address) => local.some(({ type, destination }) => type === 'local' && destination.equals(address)));
   }
 
   /**
