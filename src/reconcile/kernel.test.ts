@@ -173,6 +173,7 @@ test('F40: a table that another process damaged while nobody owned it is made wh
     'flush chain inet podnet guard',
     'insert rule inet podnet guard accept',
     'add chain inet podnet stray',
+    'add set inet podnet unknown { type ether_addr; }',
     'delete table inet podnet',
     'flush ruleset',
   ]) {

@@ -3,6 +3,7 @@ import {
   type NftFailure,
   type NftTransaction,
   NftTransactionError,
+  type TableContent,
   tableOwner,
   tablePersist,
 } from '../kernel/nftables/index.ts';
@@ -32,11 +33,11 @@ export class NftWriter implements Writer {
   }
 
   observe(): Iterable<Item> {
-    let { content, generation } = this.#nft.read(this.#table);
+    let { content, generation } = this.#read();
     if (content && !this.#owned) {
       this.#owned = this.#nft.own(this.#table, content.table.comment);
       // Taking it over is a transaction as well; and whoever had it may have written until then.
-      ({ content, generation } = this.#nft.read(this.#table));
+      ({ content, generation } = this.#read());
     }
     this.#generation = generation;
     this.#sets = new Map();
@@ -74,6 +75,19 @@ export class NftWriter implements Writer {
     }
     const error = new Error(`table inet ${this.#table}: given up after ${attempts} refused transactions`);
     return [...failures, ...operations.filter(({ key }) => !refused.has(key)).map(({ key }) => ({ key, error }))];
+  }
+
+  /** A table with types that this version does not know is another version's: it counts as one without a version, and so is replaced. */
+  #read(): { content: TableContent | undefined; generation: number } {
+    const generation = this.#nft.generation();
+    try {
+      return this.#nft.read(this.#table);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      const table = this.#nft.tables().find(({ name }) => name === this.#table);
+      const content = table && { table: { ...table, comment: undefined }, chains: [], sets: [], elements: new Map() };
+      return { content, generation };
+    }
   }
 
   /** @returns what was refused, or undefined when all of it happened */

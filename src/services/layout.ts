@@ -37,6 +37,8 @@ const {
   jump,
 } = match;
 
+export const tableName = 'podnet';
+
 /** Another number replaces the whole table in one transaction. */
 export const layoutVersion = 'podnet layout 1';
 
@@ -223,7 +225,7 @@ export function planLayout(node: ServiceNode, maxEndpoints: number): Item[] {
   const counts = Array.from({ length: Math.max(maxEndpoints, smallestBalancers) }, (_, i) => i + 1);
   const chains = [...staticChains(), ...counts.map(balancer), ...postroutingChains(node)];
   return [
-    { kind: 'nft-table', name: 'podnet', comment: layoutVersion },
+    { kind: 'nft-table', name: tableName, comment: layoutVersion },
     ...chains.map((chain): Item => ({ kind: 'nft-chain', ...chain })),
     ...allSets.map((spec): Item => ({ kind: 'nft-set', ...spec })),
     element('balancers', balancerKey(0), 'drop'),

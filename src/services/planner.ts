@@ -1,9 +1,9 @@
 import type { EndpointSlice, Service } from '../kube/types.ts';
-import type { Item, NftElement, NodeNetwork } from '../reconcile/model.ts';
+import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcile/model.ts';
 import { Adopted } from './adopted.ts';
 import { type Backend, backendsOf, chooseBackends } from './endpoints.ts';
 import { Ids } from './ids.ts';
-import { named, planLayout } from './layout.ts';
+import { layoutVersion, named, planLayout, tableName } from './layout.ts';
 import type { ServiceNode } from './node.ts';
 import { PortPlan } from './port-plan.ts';
 import { type ServicePortView, serviceKey, viewOf } from './service.ts';
@@ -54,10 +54,12 @@ export class ServicePlanner {
 
   /**
    * Takes the ids and slots that the kernel holds. Call it before the first `take`, with `reconciler.observe()`, and only once all Services and slices of
-   * the cluster have been given: ids of which nobody is the owner by then are free.
+   * the cluster have been given: ids of which nobody is the owner by then are free. Nothing is taken of a table of another layout, which is replaced.
    */
   adopt(network: NodeNetwork): void {
-    this.#adopted = new Adopted(network, this.#setIds, this.#endpointIds);
+    const table = network.get(keyOf({ kind: 'nft-table', name: tableName }));
+    if (table?.kind === 'nft-table' && table.comment === layoutVersion)
+      this.#adopted = new Adopted(network, this.#setIds, this.#endpointIds);
   }
 
   /** Facts of the node changed: everything is planned anew. */
