@@ -160,6 +160,7 @@ export class NodeAgent {
         if (!before || !sameNode(before, object)) this.#network.setPeer(object);
       }
     }
+    this.#network.planPeers();
   }
 
   /** Looks at the own Node and at the links here, and plans anew what depends on either. */

@@ -23,6 +23,8 @@ export class NodeNetwork {
   readonly #routes: RoutesConfig;
   readonly #peers = new Map<string, RouteNode & { faults: readonly string[] }>();
   readonly #problems = new Map<string, readonly string[]>();
+  /** Names of peers that came, went or changed since they were planned. */
+  readonly #changed = new Set<string>();
   #facts: NodeFacts | undefined;
   #mtu: number | undefined;
 
@@ -65,6 +67,7 @@ export class NodeNetwork {
     this.#planShared();
   }
 
+  /** Call `planPeers` after the last of several. */
   setPeer(view: NodeView): void {
     const { families } = this.#settings;
     const peer = {
@@ -74,30 +77,34 @@ export class NodeNetwork {
       faults: view.faults,
     };
     this.#peers.set(peer.name, peer);
-    if (this.#facts) this.#planShared(peer);
+    this.#changed.add(peer.name);
   }
 
   deletePeer(name: string): void {
     if (!this.#peers.delete(name)) return;
     this.#problems.delete(name);
     this.#reconciler.withdraw(peerOwner(name));
-    if (this.#facts) this.#planShared();
+    this.#changed.add(name);
   }
 
-  /**
-   * What depends on all nodes together.
-   * @param changed the only peer that did; the others are planned anew only when the MTU of pods is another now
-   */
-  #planShared(changed?: RouteNode & { faults: readonly string[] }): void {
+  /** Plans what follows from the peers that were set and deleted: once for all of them, since part of it costs what all nodes together are. */
+  planPeers(): void {
+    if (this.#facts && this.#changed.size > 0) this.#planShared();
+  }
+
+  /** What depends on all nodes together. Peers that are as they were are planned anew only when the MTU of pods is another now. */
+  #planShared(): void {
     const { self, local } = this.#facts!;
     const peers = [...this.#peers.values()];
     const before = this.#mtu;
     this.#mtu = podMtu(self, peers, local, this.#routes);
-    for (const peer of this.#mtu === before ? (changed ? [changed] : []) : peers) {
+    for (const peer of peers) {
+      if (this.#mtu === before && !this.#changed.has(peer.name)) continue;
       const { items, problems } = planPeer(peer, self, local, this.#routes, this.#mtu);
       this.#reconciler.contribute(peerOwner(peer.name), items);
       this.#problems.set(peer.name, [...peer.faults, ...problems]);
     }
+    this.#changed.clear();
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
     const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
     const all = [self, ...peers];

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import { Reconciler } from '../reconcile/index.ts';
+import type { NodeFacts } from './node-facts.ts';
+import { NodeNetwork } from './node-network.ts';
+import { parseSettings } from './settings.ts';
+import { agentConfig } from './testkit/config.ts';
+import type { NodeView } from './views.ts';
+
+const facts: NodeFacts = {
+  self: {
+    name: 'me',
+    addresses: ['192.0.2.1', '2001:db8::1'].map(IpAddr.parse),
+    podCidrs: ['10.1.0.0/24', 'fd01::/64'].map(Prefix.parse),
+  },
+  local: { uplink: 'eth0', onLink: ['192.0.2.0/24', '2001:db8::/64'].map(Prefix.parse), uplinkMtu: 1500 },
+  zone: undefined,
+  problems: [],
+};
+
+const peer = (n: number, addresses = [`192.0.2.${n}`, `2001:db8::${n}`]): NodeView => ({
+  name: `node-${n}`,
+  zone: undefined,
+  addresses: addresses.map(IpAddr.parse),
+  podCidrs: [`10.1.${n}.0/24`, `fd01:0:0:${n}::/64`].map(Prefix.parse),
+  faults: [],
+});
+
+/** A network whose contributions are written down by owner. */
+function network(): { network: NodeNetwork; planned: () => string[]; reconciler: Reconciler } {
+  const reconciler = new Reconciler([]);
+  const contribute = reconciler.contribute.bind(reconciler);
+  let owners: string[] = [];
+  reconciler.contribute = (owner, items, options) => {
+    owners.push(owner);
+    contribute(owner, items, options);
+  };
+  const planned = (): string[] => {
+    const all = owners;
+    owners = [];
+    return all;
+  };
+  return { network: new NodeNetwork(reconciler, parseSettings({ ...agentConfig(), kubeconfig: '/k' })), planned, reconciler };
+}
+
+test('many nodes that come at once are planned once each, and what depends on all of them once', () => {
+  const { network: nodes, planned } = network();
+  nodes.setSelf(facts);
+  planned();
+  for (let n = 2; n < 52; n++) nodes.setPeer(peer(n));
+  nodes.planPeers();
+  const owners = planned();
+  assert.equal(owners.filter((owner) => owner === 'egress').length, 1);
+  assert.equal(owners.filter((owner) => owner.startsWith('node ')).length, 50);
+  nodes.setPeer(peer(7));
+  nodes.planPeers();
+  assert.deepEqual(
+    planned().filter((owner) => owner.startsWith('node ')),
+    ['node node-7'],
+  );
+  nodes.planPeers();
+  assert.deepEqual(planned(), []);
+});
+
+test('the first node behind a tunnel lowers the MTU of pods, and with it every route to others', () => {
+  const { network: nodes, planned, reconciler } = network();
+  for (const n of [2, 3]) nodes.setPeer(peer(n));
+  nodes.planPeers();
+  assert.deepEqual(planned(), [], 'nothing is planned before the node itself is known');
+  nodes.setSelf(facts);
+  assert.equal(nodes.linkNode?.podMtu, 1500);
+  planned();
+  nodes.setPeer(peer(4, ['198.51.100.4', '2001:db8:1::4']));
+  nodes.planPeers();
+  assert.equal(nodes.linkNode?.podMtu, 1450);
+  assert.equal(planned().filter((owner) => owner.startsWith('node ')).length, 3);
+  nodes.deletePeer('node-4');
+  nodes.planPeers();
+  assert.equal(nodes.linkNode?.podMtu, 1500);
+  assert.ok(!reconciler.network().has('route 254 10.1.4.0/24'));
+  assert.ok(reconciler.network().has('route 254 fd01:0:0:3::/64'));
+});
