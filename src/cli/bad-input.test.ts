@@ -38,6 +38,10 @@ const mistakes: readonly (readonly [args: string[], sentence: string])[] = [
     ['--apply', file('group.yaml', '\n\napiVersion: v1\nkind: Deployment\nmetadata: {name: a}\n')],
     'FOLDER/group.yaml:3: no kind "Deployment" in v1: did you mean apiVersion apps/v1?',
   ],
+  [
+    ['--apply', file('escape.yaml', 'apiVersion: v1\nkind: "\\e]0;owned\\a"\nmetadata: {name: a}\n')],
+    'FOLDER/escape.yaml:1: no kind "\\x1b]0;owned\\x07" in v1: install the API that it belongs to, or leave it out',
+  ],
   [['--apply', file('empty.yaml', '# nothing\n')], 'FOLDER/empty.yaml holds no object; leave it out'],
   [['--apply', '/nowhere.yaml'], 'cannot read /nowhere.yaml: there is no such file'],
   [['-f', '/nowhere.yaml'], 'cannot read /nowhere.yaml: there is no such file'],

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
+import { printable } from './output.ts';
 
 /** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment; 130, as shells have it, when it was interrupted before it was done. */
 export const exitCodes = { failed: 1, usage: 2, environment: 3, interrupted: 130 } as const;
@@ -24,7 +25,8 @@ const isFull = (error: unknown): boolean => {
 };
 
 function fail(code: number, message: string): void {
-  console.error(`podnet: ${message}`);
+  // It may quote manifests and what the API says of them (T40).
+  console.error(`podnet: ${message.split('\n').map(printable).join('\n')}`);
   process.exitCode = code;
 }
 
