@@ -1,14 +1,24 @@
 import { Command, Option } from 'commander';
+import type { AgentStatus } from '../agent/status.ts';
 import { UsageError } from '../lab/errors.ts';
 import { faultOfLabName, LabNames } from '../lab/names.ts';
-import { recordedProcesses } from '../lab/processes.ts';
 import { agentStatusOf, podsOf } from '../lab/node-client.ts';
+import { recordedProcesses } from '../lab/processes.ts';
 import { readState } from '../lab/state.ts';
 import { topology } from '../lab/topology.ts';
-import type { AgentStatus } from '../agent/status.ts';
+import { adminClient } from '../lab/up.ts';
 import type { RunnerPod } from '../runner/config.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { printable, Style, table } from './output.ts';
+
+interface LabStatus {
+  lab: string;
+  /** The control process: the API and its controllers. */
+  control: number | undefined;
+  nodes: NodeStatus[];
+  /** Of the lab as a whole. */
+  problems: string[];
+}
 
 interface NodeStatus {
   name: string;
@@ -27,14 +37,14 @@ export function statusCommand(): Command {
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--no-color', 'plain text')
     .action(async ({ name, output, color }: { name: string; output: string; color: boolean }) => {
-      const nodes = await statusOf(name);
-      if (output === 'json') console.log(JSON.stringify({ lab: name, nodes }, undefined, 2));
-      else print(nodes, Style.of(process.stdout, !color));
-      if (nodes.some(({ problems }) => problems.length > 0)) process.exitCode = exitCodes.failed;
+      const status = await statusOf(name);
+      if (output === 'json') console.log(JSON.stringify(status, undefined, 2));
+      else print(status, Style.of(process.stdout, !color));
+      if ([status, ...status.nodes].some(({ problems }) => problems.length > 0)) process.exitCode = exitCodes.failed;
     });
 }
 
-async function statusOf(lab: string): Promise<NodeStatus[]> {
+async function statusOf(lab: string): Promise<LabStatus> {
   const fault = faultOfLabName(lab);
   if (fault) throw new UsageError(fault);
   requireRoot();
@@ -42,7 +52,9 @@ async function statusOf(lab: string): Promise<NodeStatus[]> {
   const state = readState(names);
   if (!state) throw new UsageError(`no lab "${lab}" is there; make it with: podnet lab up --name ${lab}`);
   const recorded = recordedProcesses(names.pidsDir);
-  return Promise.all(
+  const control = recorded.get('control')?.pid;
+  const problems = control === undefined ? Promise.resolve([controlGone(lab)]) : problemsOfApi(names);
+  const nodes = await Promise.all(
     topology(state.config).nodes.map(async ({ name, interfaces }) => {
       const processes = Object.fromEntries(
         ['agent', 'dns', 'lab-runner'].map((process) => [process, recorded.get(`${name}-${process}`)?.pid]),
@@ -57,14 +69,30 @@ async function statusOf(lab: string): Promise<NodeStatus[]> {
       return { name, addresses: interfaces.map(({ address }) => String(address)), processes, pods, problems };
     }),
   );
+  return { lab, control, nodes, problems: await problems };
 }
 
-function problemsOf({ ready, why, reconciler, problems }: AgentStatus): string[] {
+const controlGone = (lab: string): string =>
+  `the control process is not running, and the API is gone with it; pods and their network go on as they are. End the lab with: podnet lab down --name ${lab}`;
+
+async function problemsOfApi(names: LabNames): Promise<string[]> {
+  try {
+    using client = adminClient(names, 5000);
+    await client.request('GET', '/version');
+    return [];
+  } catch (error) {
+    return [`the API does not answer: ${(error as Error).message}`];
+  }
+}
+
+function problemsOf({ ready, why, reconciler, dnsAnswered, problems }: AgentStatus): string[] {
   const errors = reconciler.errors.map((error) => `${error.owner}: ${error.why}`);
-  return [...(ready ? [] : [`pods cannot be attached: ${why}`]), ...errors, ...problems];
+  const dns = dnsAnswered === false ? ['its DNS does not answer'] : [];
+  return [...(ready ? [] : [`pods cannot be attached: ${why}`]), ...dns, ...errors, ...problems];
 }
 
-function print(nodes: readonly NodeStatus[], style: Style): void {
+function print({ nodes, problems }: LabStatus, style: Style): void {
+  for (const problem of problems) console.log(`${style.paint('red', printable(problem))}\n`);
   const nodeRows = nodes.map(({ name, addresses, pods, problems }) => [
     name,
     addresses.join(','),
@@ -89,5 +117,7 @@ function print(nodes: readonly NodeStatus[], style: Style): void {
   if (podRows.length === 0) return console.log('no pods');
   console.log(table(['NAMESPACE', 'POD', 'NODE', 'IP', 'CONTAINER', 'RUNS AS', 'STATE', 'IMAGE'], podRows));
   if (podRows.some((row) => row[5]!.includes('stand-in')))
-    console.log('\nA stand-in listens on the ports that its container declares; nothing was pulled. Map the image to something local to run it for real.');
+    console.log(
+      '\nA stand-in listens on the ports that its container declares; nothing was pulled. Map the image to something local to run it for real.',
+    );
 }

@@ -29,7 +29,7 @@ export function verifyCommand(): Command {
       const names = new LabNames(name);
       const state = readState(names);
       if (!state) throw new UsageError(`no lab "${name}" is there; make it with: podnet lab up --name ${name}`);
-      using client = adminClient(names);
+      using client = adminClient(names, 10_000);
       const report = await verifyLab(names, state.config, client, all);
       if (output === 'json') console.log(JSON.stringify(report, undefined, 2));
       else printReport(report, Style.of(process.stdout, !color));
@@ -46,7 +46,15 @@ export function printReport(report: Report, style: Style): void {
     const right = report.checks[i]!.failed === 0;
     return [style.paint(right ? 'green' : 'red', right ? '✓' : '✗'), ...row];
   });
-  console.log(`\n${indent(table(['', ...header], marked, numbers.map((column) => column + 1)))}\n`);
+  console.log(
+    `\n${indent(
+      table(
+        ['', ...header],
+        marked,
+        numbers.map((column) => column + 1),
+      ),
+    )}\n`,
+  );
   for (const line of failureLines(report)) console.log(indent(printable(line)));
   console.log(indent(style.paint(report.ok ? 'green' : 'red', conclusionOf(report))));
 }

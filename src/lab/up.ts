@@ -105,7 +105,9 @@ export function detach({ process: child }: Control): void {
   child.unref();
 }
 
-export const adminClient = (names: LabNames): KubeClient => KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet' });
+/** @param timeoutMs for one answer */
+export const adminClient = (names: LabNames, timeoutMs = 60_000): KubeClient =>
+  KubeClient.fromKubeconfig(names.kubeconfig, { userAgent: 'podnet', timeoutMs });
 
 /** For messages: what a process said last. */
 export function lastLine(file: string): string {

@@ -2,6 +2,7 @@ import type { Api } from '../kube/api.ts';
 import { IpAddr } from '../net/ip.ts';
 import { type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
+import { LabError } from './errors.ts';
 import type { LabNames } from './names.ts';
 import { podsOf } from './node-client.ts';
 import { settledServices } from './settled.ts';
@@ -47,8 +48,12 @@ const everything = {
   connections: Number.POSITIVE_INFINITY,
 };
 
-/** Proves the network model of a running lab. */
+/** Proves the network model of a running lab. @throws LabError when its API or a node's runner does not answer */
 export async function verifyLab(names: LabNames, config: LabConfig, api: Api, all = false): Promise<Report> {
-  const input = await gatherLab(names, config, api);
+  const input = await gatherLab(names, config, api).catch((error: Error) => {
+    throw new LabError(`cannot learn what there is to be proven: ${error.message}\n  See: podnet status --name ${names.lab}`, {
+      cause: error,
+    });
+  });
   return verify(input, all ? { limits: everything } : {});
 }

@@ -21,8 +21,9 @@ const question = 'podnet-verify?';
 const answer = 'podnet-verify!';
 
 /**
- * One address of one namespace: a TCP listener and a UDP socket on ports of the kernel's choice. Whoever asks is told the address it was seen from.
- * One UDP socket asks and answers, so that a pod costs two sockets for each family however many others there are.
+ * One address of one namespace: a TCP listener and two UDP sockets on ports of the kernel's choice. Whoever asks is told the address it was seen from.
+ * A pod costs three sockets for each family however many others there are. What asks over UDP is another socket than what answers: were it one, the second
+ * question of each pair would be the reply of the first one's connection, and pass through whatever lets replies through (NAT, stateful filters).
  */
 export class Station implements Disposable {
   readonly address: IpAddr;
@@ -30,7 +31,8 @@ export class Station implements Disposable {
   readonly udpPort: number;
   readonly #ns: NetNs;
   readonly #server: net.Server;
-  readonly #socket: dgram.Socket;
+  readonly #answering: dgram.Socket;
+  readonly #asking: dgram.Socket;
 
   constructor(ns: NetNs, address: IpAddr) {
     this.#ns = ns;
@@ -42,13 +44,10 @@ export class Station implements Disposable {
       socket.end(socket.remoteAddress ?? '');
     });
     this.#server.listen({ fd: tcp });
-    const udp = bindUdp(ns, address, 0, { receiveBufferBytes: 4 << 20 });
-    this.udpPort = localEndpoint(udp).port;
-    this.#socket = dgram.createSocket(address.family === 'ipv4' ? 'udp4' : 'udp6');
-    this.#socket.on('message', (data, from) => this.#received(data, from));
-    this.#socket.on('error', () => undefined); // of a datagram sent before; its asker times out
-    // A descriptor is taken over at once: both can be used from here on.
-    this.#socket.bind({ fd: udp, exclusive: true });
+    const answering = this.#udp();
+    this.udpPort = answering.port;
+    this.#answering = answering.socket;
+    this.#asking = this.#udp().socket;
   }
 
   async askTcp(to: Station, timeoutMs: number): Promise<Answer> {
@@ -75,10 +74,21 @@ export class Station implements Disposable {
       };
       const timer = setTimeout(late, timeoutMs);
       inFlight.set(token, waiting);
-      this.#socket.send(data, to.udpPort, String(to.address), (error) => {
+      this.#asking.send(data, to.udpPort, String(to.address), (error) => {
         if (error) finish({ failed: `cannot be sent: ${error.message}` });
       });
     });
+  }
+
+  #udp(): { socket: dgram.Socket; port: number } {
+    const fd = bindUdp(this.#ns, this.address, 0, { receiveBufferBytes: 4 << 20 });
+    const { port } = localEndpoint(fd);
+    const socket = dgram.createSocket(this.address.family === 'ipv4' ? 'udp4' : 'udp6');
+    socket.on('message', (data, from) => this.#received(data, from));
+    socket.on('error', () => undefined); // of a datagram sent before; its asker times out
+    // A descriptor is taken over at once: both can be used from here on.
+    socket.bind({ fd, exclusive: true });
+    return { socket, port };
   }
 
   #received(data: Buffer, from: dgram.RemoteInfo): void {
@@ -87,7 +97,7 @@ export class Station implements Disposable {
     if (!waiting) return;
     if (kind === question) {
       waiting.arrived = IpAddr.tryParse(from.address);
-      this.#socket.send(`${answer} ${token} ${from.address}`, from.port, from.address, () => undefined);
+      this.#answering.send(`${answer} ${token} ${from.address}`, from.port, from.address, () => undefined);
     } else if (kind === answer) {
       const address = IpAddr.tryParse(seen);
       waiting.resolve(address ? { seen: address } : { failed: `a garbled answer: ${seen}` });
@@ -96,7 +106,8 @@ export class Station implements Disposable {
 
   [Symbol.dispose](): void {
     this.#server.close();
-    this.#socket.close();
+    this.#answering.close();
+    this.#asking.close();
   }
 }
 

@@ -91,6 +91,19 @@ test('UDP that is dropped is found, and nothing else', needsRoot, async () => {
   assert.match(whys, /the datagram arrived \(from 10\.244\.2\.2\), its answer was lost/);
 });
 
+test('a pod that may answer but not ask is found over every protocol', needsRoot, async () => {
+  using world = new SmallCluster();
+  nft(
+    world.n2,
+    'add table inet t; add chain inet t f { type filter hook forward priority 0; }',
+    'add rule inet t f ip saddr 10.244.2.2 ct state new drop',
+  );
+  const report = await check(world, { ...short, families: ['ipv4'] });
+  for (const protocol of ['tcp', 'udp', 'icmp'])
+    for (const [id, failed] of Object.entries({ 'pod-pod': 2, 'node-pod': 0, 'pod-node': 1 }))
+      assert.equal(report.checks.find((c) => c.id === id && c.protocol === protocol)!.failed, failed, `${id} ${protocol}`);
+});
+
 test('fragments that are dropped are found by the large datagrams alone', needsRoot, async () => {
   using world = new SmallCluster();
   // Before connection tracking puts them together.
