@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { Nft } from '../kernel/nftables/nft.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { Reconciler, RtWriter, SysctlWriter } from '../reconcile/index.ts';
+import { NftWriter, Reconciler, RtWriter, SysctlWriter } from '../reconcile/index.ts';
 import { ip, run } from '../testing/judge.ts';
 import { type TestNs, TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
@@ -37,13 +38,17 @@ class Node implements Disposable {
   readonly home: TestNs;
   readonly attacher: Attacher;
   readonly reconciler: Reconciler;
+  readonly #nft: Nft;
 
   constructor(mode: keyof typeof attachModes) {
     this.home = this.world.namespace('node');
     const addresses = node.addresses.map((address) => `${address}/${address.family === 'ipv4' ? 24 : 64}`);
     this.world.join(this.home, addresses, this.world.namespace('wire'), [], ['eth0', 'eth0']);
-    this.reconciler = new Reconciler([new RtWriter(this.home.rt), new SysctlWriter(this.home.ns)]);
+    this.#nft = Nft.open(this.home.ns);
+    const writers = [new RtWriter(this.home.rt), new SysctlWriter(this.home.ns), new NftWriter(this.#nft)];
+    this.reconciler = new Reconciler(writers);
     this.reconciler.contribute('mode', [
+      { kind: 'nft-table', name: 'podnet' },
       ...attachModes[mode].planNode(node),
       { kind: 'sysctl', name: 'net/ipv4/ip_forward', value: '1' },
       { kind: 'sysctl', name: 'net/ipv6/conf/all/forwarding', value: '1' },
@@ -64,6 +69,7 @@ class Node implements Disposable {
 
   [Symbol.dispose](): void {
     this.attacher[Symbol.dispose]();
+    this.#nft[Symbol.dispose]();
     this.world[Symbol.dispose]();
   }
 }

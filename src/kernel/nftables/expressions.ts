@@ -143,8 +143,11 @@ export interface ForeignExpression {
   bytes: string;
 }
 
+/** NFTA_FIB_F_… */
 export const fibSource = 1;
 export const fibDestination = 2;
+export const fibIncoming = 8;
+export const fibPresent = 32;
 
 type AnyField = Field<unknown>;
 const fieldsOf = (name: string): Record<string, AnyField> | undefined =>

@@ -1,6 +1,6 @@
 import type { Family, IpAddr } from '../../net/ip.ts';
 import { formatClassid, protocolNumber } from './datatypes.ts';
-import { type Expression, fibDestination, fibSource, natFullyRandom } from './expressions.ts';
+import { type Expression, fibDestination, fibIncoming, fibPresent, fibSource, natFullyRandom } from './expressions.ts';
 import type { Rule } from './types.ts';
 
 /** A piece of a rule: the words that nft prints, and the expressions that the kernel runs. */
@@ -206,6 +206,27 @@ export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({
     { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(2) }, // RTN_LOCAL
   ],
 });
+
+/** Packets of one family. */
+export const isFamily = (family: Family): Part => ({ text: `meta nfproto ${family}`, needs: family, expressions: [] });
+
+/** `iifname "pod*"`: the name of the link that it came in by begins so; or does not. */
+export const iifnameBegins = (text: string, { not = false } = {}): Part => ({
+  text: `iifname ${not ? '!= ' : ''}"${text}*"`,
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'iifname' },
+    { name: 'cmp', sreg: 0, op: not ? 'neq' : 'eq', data: `0x${Buffer.from(text).toString('hex')}` },
+  ],
+});
+
+/** `fib saddr . iif oif missing`: the way back to the source does not lead out by the link that the packet came in by. */
+export const sourceIsElsewhere: Part = {
+  text: 'fib saddr . iif oif missing',
+  expressions: [
+    { name: 'fib', dreg: 0, result: 'oif', flags: fibSource | fibIncoming | fibPresent },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(0) },
+  ],
+};
 
 export const rejectWithTcpReset: Part = { text: 'reject with tcp reset', expressions: [{ name: 'reject', type: 'tcp reset' }] };
 /** ICMP or ICMPv6 port unreachable. */
