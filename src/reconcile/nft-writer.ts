@@ -33,12 +33,10 @@ export class NftWriter implements Writer {
   }
 
   observe(): Iterable<Item> {
-    let { content, generation } = this.#read();
-    if (content && !this.#owned) {
-      this.#owned = this.#nft.own(this.#table, content.table.comment);
-      // Taking it over is a transaction as well; and whoever had it may have written until then.
-      ({ content, generation } = this.#read());
-    }
+    const present = this.#nft.tables().find(({ name }) => name === this.#table);
+    // Before it is read: from then on nobody else writes to it.
+    if (present && !this.#owned) this.#owned = this.#nft.own(this.#table, present.comment);
+    const { content, generation } = this.#read();
     this.#generation = generation;
     this.#sets = new Map();
     if (!content) {
@@ -81,7 +79,7 @@ export class NftWriter implements Writer {
   #read(): { content: TableContent | undefined; generation: number } {
     const generation = this.#nft.generation();
     try {
-      return this.#nft.read(this.#table);
+      return this.#nft.read(this.#table, { owned: this.#owned });
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       const table = this.#nft.tables().find(({ name }) => name === this.#table);

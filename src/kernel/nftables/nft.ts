@@ -1,4 +1,5 @@
 import type { Reader } from '../../wire/reader.ts';
+import { KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
@@ -25,6 +26,8 @@ const inet = 1;
 /** A load of 50,000 Services is about 30 MB; the whole batch must go out in one sendmsg. */
 const sendBufferBytes = 128 << 20;
 const receiveBufferBytes = 8 << 20;
+/** How often a table is read again when the ruleset changed meanwhile: whoever changes it all the time must not stop this process. */
+const readAttempts = 20;
 
 /** Everything in one table. Rules that were read have no text. */
 export interface TableContent {
@@ -124,13 +127,23 @@ export class Nft implements Disposable {
     return this.#dump(nftMessage.getTable, nftMessage.newTable, 'list tables', () => {}, readTable);
   }
 
-  /** Everything in a table, read at one generation; undefined when there is no such table. */
-  read(table: string): { content: TableContent; generation: number } | { content: undefined; generation: number } {
-    for (;;) {
+  /**
+   * Everything in a table, read at one generation; undefined when there is no such table.
+   * @param owned by this socket: changes of other tables, which raise the generation too, are then no reason to read again
+   * @throws KernelError EINTR when something changed during each of many tries
+   */
+  read(
+    table: string,
+    { owned = false } = {},
+  ): { content: TableContent; generation: number } | { content: undefined; generation: number } {
+    for (let attempt = 0; attempt < readAttempts; attempt++) {
       const generation = this.generation();
       const content = this.#readOnce(table);
-      if (this.generation() === generation) return { content, generation } as ReturnType<Nft['read']>;
+      if (owned || this.generation() === generation) return { content, generation } as ReturnType<Nft['read']>;
     }
+    throw new KernelError(`read table inet ${table}`, 'EINTR', {
+      extack: `nftables changed during each of ${readAttempts} tries`,
+    });
   }
 
   /** Elements of one set. */
