@@ -116,6 +116,22 @@ test('a file system without room is told with the fix, exit code 3, and leaves n
   }
 });
 
+test('a read-only /run is told with the fix, exit code 3', needsRoot, () => {
+  for (const command of ['up', 'down']) {
+    const lab = [process.execPath, podnetExecutable, 'lab', command, '--name', `ro${process.pid}`];
+    const { status, stderr } = run('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      'mount -t tmpfs tmpfs /run && mkdir /run/netns /run/podnet && mount -o remount,ro /run && exec "$@"',
+      'sh',
+      ...lab,
+    ]);
+    assert.match(stderr, /^podnet: a file system is read-only: [^\n]+\n {2}Fix: [^\n]+\n$/, command);
+    assert.equal(status, 3);
+  }
+});
+
 test('what the API refuses is told with file and line; the rest is applied, and the lab goes on', needsRoot, async () => {
   const names = ownLab('refused');
   const before = stateOf(names);

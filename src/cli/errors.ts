@@ -11,7 +11,12 @@ export function report(error: unknown): void {
   else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
   else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
   else if (error instanceof CheckError || error instanceof LabError) fail(exitCodes.failed, error.message);
-  else if (isFull(error))
+  else if (hasCode(error, 'EROFS'))
+    fail(
+      exitCodes.environment,
+      `a file system is read-only: ${(error as Error).message}\n  Fix: labs live in /run/podnet and /run/netns; mount -o remount,rw /run makes it writable`,
+    );
+  else if (hasCode(error, 'ENOSPC', 'EDQUOT'))
     fail(
       exitCodes.environment,
       `a file system is full: ${(error as Error).message}\n  Fix: free some on /run; df -h /run and df -i /run tell how much there is`,
@@ -19,9 +24,10 @@ export function report(error: unknown): void {
   else throw error;
 }
 
-const isFull = (error: unknown): boolean => {
+/** Of Node's own errors or the kernel's. */
+const hasCode = (error: unknown, ...names: string[]): boolean => {
   const { code, errno } = error as { code?: string; errno?: unknown };
-  return [code, errno].some((name) => name === 'ENOSPC' || name === 'EDQUOT');
+  return [code, errno].some((name) => names.includes(name as string));
 };
 
 function fail(code: number, message: string): void {
