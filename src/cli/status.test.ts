@@ -1,8 +1,31 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { recordedProcesses } from '../lab/processes.ts';
 import { ownLab, podnet, succeeds } from '../lab/testkit/podnet.ts';
 import { needsRoot } from '../testing/root.ts';
+
+test('a pod that has ended is no fault of the network', needsRoot, async () => {
+  const names = ownLab('ended');
+  const folder = mkdtempSync(join(tmpdir(), 'podnet-test-cli-'));
+  const manifest = join(folder, 'ends.yaml');
+  writeFileSync(manifest, ends);
+  try {
+    await succeeds('lab', 'up', '--nodes', '1', '--verify', '--name', names.lab, '--apply', manifest);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await succeeds('lab', 'down', '--name', names.lab);
+  }
+});
+
+const ends = `
+apiVersion: v1
+kind: Pod
+metadata: { name: ends }
+spec: { restartPolicy: Never, containers: [{ name: main, image: busybox, command: ['true'] }] }
+`;
 
 test('what of a lab is dead or hangs is told by status and verify, in one sentence each', needsRoot, async () => {
   const names = ownLab('status');

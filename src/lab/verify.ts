@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
 import type { Api } from '../kube/api.ts';
+import { Pods } from '../kube/resources.ts';
+import type { Pod } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
+import type { RunnerPod } from '../runner/config.ts';
 import { type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
 import { LabError } from './errors.ts';
@@ -12,6 +16,7 @@ import { clusterDnsIps, topology } from './topology.ts';
 export async function gatherLab(names: LabNames, config: LabConfig, api: Api): Promise<VerifyInput> {
   const plan = topology(config);
   const { services, slices } = await settledServices(api);
+  const ended = new Set((await api.list(Pods)).items.filter(hasEnded).map(({ metadata }) => metadata.uid));
   const nodes = plan.nodes.map(({ name, interfaces }) => ({
     name,
     addresses: interfaces.map(({ address }) => address),
@@ -20,7 +25,7 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
   const pods = await Promise.all(
     nodes.map(async ({ name: node }) =>
       (await podsOf(names.node(node).runnerSocket))
-        .filter(({ podIPs }) => podIPs.length > 0)
+        .filter((pod) => pod.podIPs.length > 0 && !ended.has(pod.uid) && !isTakenDown(pod))
         .map((pod): VerifyPod => {
           const { namespace, name, netns, hostNetwork } = pod;
           return {
@@ -41,6 +46,13 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
     ...{ clusterDns: clusterDnsIps(config), clusterDomain: config.clusterDomain },
   };
 }
+
+/** Completed or failed for good: its sandbox goes, though the API goes on to tell its addresses. */
+const hasEnded = ({ status }: Pod): boolean => status?.phase === 'Succeeded' || status?.phase === 'Failed';
+
+/** The same as its runner sees it, who knows first. A pod that should run and has lost its namespace is none of these. */
+const isTakenDown = ({ containers, netns }: RunnerPod): boolean =>
+  containers.every(({ state }) => state === 'terminated') && !existsSync(netns);
 
 const everything = {
   allPairsUpTo: Number.POSITIVE_INFINITY,
