@@ -185,8 +185,21 @@ function kindOfNamespace(fd: Fd, statfs: Buffer): number {
  * Makes the directory. /run/netns is prepared as `ip netns` does it, a shared mount of its own: otherwise the first `ip netns add` on the machine
  * would bind it onto itself, and every namespace in it would have a second mount that nobody can reach.
  */
+/** Not `recursive` at once: on a read-only file system that fails with a misleading ENOENT. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw new KernelError(`create ${path}`, code, { cause: error });
+    makeDirectory(dirname(path));
+    makeDirectory(path);
+  }
+}
+
 function prepareDirectory(path: string): void {
-  mkdirSync(path, { recursive: true });
+  makeDirectory(path);
   if (path !== namedNamespaces) return;
   using lock = Fd.open(path);
   check(`lock ${path}`, sys.flock(lock.number, lockExclusive));

@@ -29,6 +29,7 @@ export function nodeProcesses(
   const paths = names.node(node.name);
   const { kubeconfig } = paths;
   const clusterDns = clusterDnsIps(config).map(String);
+  const addresses = node.interfaces.map(({ address }) => String(address));
   const { podCidrs, serviceCidrs, clusterDomain, nonMasqueradeCidrs, attach, backend } = config;
   const resolvers = config.upstreamDns.length > 0 ? { servers: config.upstreamDns } : { resolvConf: '/etc/resolv.conf' };
   return {
@@ -41,14 +42,15 @@ export function nodeProcesses(
       dnsHealthSocket: paths.dnsHealthSocket,
     },
     dns: {
-      ...{ kubeconfig, listen: clusterDns, zone: clusterDomain, podCidrs, serviceCidrs },
+      // Also where the endpoints of kube-dns are: a node whose own DNS is not ready asks the others'.
+      ...{ kubeconfig, listen: [...clusterDns, ...addresses], zone: clusterDomain, podCidrs, serviceCidrs },
       upstream: { ...resolvers, netns: hostNetns },
       healthSocket: paths.dnsHealthSocket,
       reusePort: true,
     },
     'lab-runner': {
       ...{ nodeName: node.name, kubeconfig, labels: node.labels, clusterDns, clusterDomain },
-      addresses: node.interfaces.map(({ address }) => String(address)),
+      addresses,
       netnsPrefix: `${paths.netns}-`,
       stateDir: paths.path('pods'),
       cni: { binDir: paths.cniBin, confDir: paths.cniConf },

@@ -66,9 +66,10 @@ export function conclusionOf(report: Report): string {
   const failed = report.checks.reduce((sum, check) => sum + check.failed, 0);
   const time = `${(report.durationMs / 1000).toFixed(2)} s`;
   if (attempted === 0) return 'Nothing was proven: there is no running pod to send from.';
+  const untried = report.checks.some(({ id }) => id.startsWith('pod')) ? '' : ' No pod runs: no way of a pod was tried.';
   return failed === 0
-    ? `The network keeps its word: ${attempted} of ${attempted} attempts as they must be, in ${time}.`
-    : `The network does not keep its word: ${failed} of ${attempted} attempts failed, in ${time}.`;
+    ? `The network keeps its word: ${attempted} of ${attempted} attempts as they must be, in ${time}.${untried}`
+    : `The network does not keep its word: ${failed} of ${attempted} attempts failed, in ${time}.${untried}`;
 }
 
 /** The whole report as text without colour. */

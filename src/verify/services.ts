@@ -101,7 +101,7 @@ function connectionsOf({ expected, mayStay }: Line): number {
   return mayStay ? 1 : connectionsFor(expected.endpoints.length);
 }
 
-/** Endpoints on which nothing listens, by Service. */
+/** Endpoints that do not answer although the network did its part, by Service and in words. */
 type Deaf = Map<string, Set<string>>;
 
 function note(deaf: Deaf, service: string, endpoint: string): void {
@@ -111,7 +111,7 @@ function note(deaf: Deaf, service: string, endpoint: string): void {
 }
 
 const textOf = (deaf: Deaf): string => {
-  const parts = [...deaf].map(([service, { size }]) => `${size} endpoint${size === 1 ? '' : 's'} of ${service}`);
+  const parts = [...deaf].map(([whose, { size }]) => `${size} endpoint${size === 1 ? '' : 's'} ${whose}`);
   return `nothing listens at ${parts.slice(0, 2).join(', ')}${parts.length > 2 ? `, and of ${parts.length - 2} more Services` : ''}`;
 };
 
@@ -163,11 +163,11 @@ class Builder {
     return {
       from: from.text(this.#family),
       to: target,
-      run: async () => this.#run(line, count, (endpoint) => note(deaf, port.service, endpoint)),
+      run: async () => this.#run(line, count, (endpoint, whose) => note(deaf, `${whose} ${port.service}`, endpoint)),
     };
   }
 
-  async #run(line: Line, count: number, onDeaf: (endpoint: string) => void): Promise<Finding> {
+  async #run(line: Line, count: number, onDeaf: (endpoint: string, whose: string) => void): Promise<Finding> {
     const { from, to, node, expected, mayStay, keepsSource } = line;
     const world = this.#world;
     const hint = `look at: nsenter --net=${node.netns} nft list table inet podnet`;
@@ -177,7 +177,8 @@ class Builder {
       ...{ ledger: world.ledgerOf(node), node: node.label, endpoints: expected.endpoints, all: expected.all },
       whose: (address: IpAddr) => world.whose(address),
       placeOf: (address: IpAddr) => world.placeOf(address),
-      onDeaf: ({ address, port }) => onDeaf(socketText(address, port)),
+      onDeaf: ({ address, port }, place) =>
+        onDeaf(socketText(address, port), place === 'cluster' ? 'of' : 'outside of the cluster of'),
     });
   }
 

@@ -27,8 +27,8 @@ export interface SpreadOptions {
   /** The place that has the address. */
   placeOf(address: IpAddr): Place | undefined;
   hint: string;
-  /** Told of an endpoint on which nothing listens: the network did its part. */
-  onDeaf(endpoint: ServiceEndpoint): void;
+  /** Told of an endpoint on which nothing listens, or which is outside of the cluster and does not answer: the network did its part. */
+  onDeaf(endpoint: ServiceEndpoint, place: 'cluster' | 'outside'): void;
 }
 
 /** Makes many connections to a Service and reads in the node's connection tracking where each was sent. Whether and what the endpoint answers is its own business. */
@@ -92,15 +92,13 @@ function judge(
   const endpoint = endpoints.find((one) => endpointKey(one) === key);
   if (!endpoint) return { seen: key, why: `${options.whose(sent.address)}, and no endpoint that ${node} may choose` };
   if (failed === undefined) return undefined;
-  if (failed === 'ECONNREFUSED') {
-    const place = options.placeOf(sent.address);
-    if (place && !isTaken(place.ns, { ...to, ...sent })) {
-      options.onDeaf(endpoint);
-      return undefined;
-    }
+  const place = options.placeOf(sent.address);
+  if (!place || (failed === 'ECONNREFUSED' && !isTaken(place.ns, { ...to, ...sent }))) {
+    options.onDeaf(endpoint, place ? 'cluster' : 'outside');
+    return undefined;
   }
   const sentTo = `sent to ${key} (${options.whose(sent.address)})`;
-  const why = failed === 'ECONNREFUSED' ? 'refused although a socket listens there, or it is no place of the cluster' : reason;
+  const why = failed === 'ECONNREFUSED' ? 'refused although a socket listens there' : reason;
   return { seen: failed, why: `${sentTo}: ${why}` };
 }
 

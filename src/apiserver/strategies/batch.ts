@@ -28,8 +28,11 @@ function validateJob(spec: JobSpec | undefined, path: string, errors: FieldError
 /** A Job's pods are found by its UID, which users cannot know: the selector is made for them. */
 const generated = ['batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name', 'controller-uid', 'job-name'] as const;
 
+const notRun = (): string[] => ['podnet does not run Jobs and CronJobs yet: this one is stored, and no pod is made for it'];
+
 export const jobs = strategy<Job>({
   generation: true,
+  warnings: notRun,
   initialStatus: {},
   defaults({ spec }) {
     if (spec) defaultJob(spec);
@@ -65,6 +68,7 @@ const schedule = new RegExp(
 );
 
 export const cronJobs = strategy<CronJob>({
+  warnings: notRun,
   generation: true,
   initialStatus: {},
   defaults({ spec }) {

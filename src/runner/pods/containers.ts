@@ -74,10 +74,17 @@ export class PodContainers {
     return this.slots.map((slot) => ({
       name: slot.container.name,
       image: slot.container.image ?? '',
-      kind: slot.kind,
+      kind: slot.told ? slot.kind : this.#kindOf(slot),
       state: slot.running ? 'running' : slot.state.terminated ? 'terminated' : 'waiting',
       ...(slot.running?.pid === undefined ? {} : { pid: slot.running.pid }),
     }));
+  }
+
+  /** What will run, before it has been tried. */
+  #kindOf({ container }: Slot): Slot['kind'] {
+    const { runtimes, config } = this.#context;
+    const { kind } = chooseImage(container.image ?? '', config.images);
+    return (runtimes[kind] ?? runtimes['stand-in']).kind;
   }
 
   /** Starts what should run and may. @returns after how many milliseconds there is something to do again */
