@@ -73,6 +73,12 @@ test(
       assert.deepEqual(status?.containerStatuses?.[0]?.state?.waiting, { reason: 'PodInitializing' });
       assert.equal(conditionOf(status?.conditions, 'Initialized')?.message, 'containers with incomplete status: [two]');
       assert.equal(status?.initContainerStatuses?.[0]?.restartCount, 1);
+      const described = world.runner!.pods().find(({ name }) => name === 'a');
+      assert.deepEqual(
+        described?.containers.map(({ name, kind }) => `${name} ${kind}`),
+        ['one process', 'two process', 'main process'],
+        'what will run is told before it runs',
+      );
       const dir = join(world.config.stateDir, 'pods', metadata.uid!);
       writeFileSync(join(dir, 'volumes/shared/go'), '');
       await world.ready('a');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { needsRoot } from '../testing/root.ts';
 import { type CheckResult, failureLines, type Report, type VerifyLimits, verify } from './index.ts';
-import { nft } from './testkit/cluster.ts';
+import { nft, route } from './testkit/cluster.ts';
 import { dnsAddress, ServiceCluster } from './testkit/services.ts';
 
 const web4 = 'ip daddr 10.96.0.7 tcp dport 80';
@@ -145,6 +145,20 @@ test('an endpoint on which nothing listens is no fault of the network, but told'
   const report = await check(world);
   assert.deepEqual(failedIds(report), []);
   assert.match(find(report, 'service-spread').note!, /nothing listens at 1 endpoint of default\/web$/);
+});
+
+test('an endpoint outside of the cluster that does not answer is no fault of the network, but told', needsRoot, async () => {
+  using world = new ServiceCluster();
+  world.declare('far', ['10.96.0.7'], { ports: http }, ['a']);
+  world.slices[0]!.endpoints![0]!.addresses = ['203.0.113.7'];
+  const { n1, n2 } = world.cluster;
+  route(n1, '203.0.113.7/32', '172.17.1.254');
+  route(n2, '203.0.113.7/32', '172.17.2.254');
+  for (const node of [n1, n2])
+    for (const chain of ['pre', 'output']) nft(node, `add rule inet svc ${chain} ${web4} dnat ip to 203.0.113.7`);
+  const report = await check(world);
+  assert.deepEqual(failedIds(report), []);
+  assert.match(find(report, 'service-spread').note!, /nothing listens at 1 endpoint outside of the cluster of default\/far$/);
 });
 
 test('SD6: a Service without endpoints that leaves clients waiting is found, and one that answers', needsRoot, async () => {
