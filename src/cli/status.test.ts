@@ -7,7 +7,7 @@ import { recordedProcesses } from '../lab/processes.ts';
 import { ownLab, podnet, succeeds } from '../lab/testkit/podnet.ts';
 import { needsRoot } from '../testing/root.ts';
 
-test('a pod that has ended is no fault of the network', needsRoot, async () => {
+test('a pod that has ended is no fault of the network, nor is one that ends during the proof', needsRoot, async () => {
   const names = ownLab('ended');
   const folder = mkdtempSync(join(tmpdir(), 'podnet-test-cli-'));
   const manifest = join(folder, 'ends.yaml');
@@ -25,6 +25,11 @@ apiVersion: v1
 kind: Pod
 metadata: { name: ends }
 spec: { restartPolicy: Never, containers: [{ name: main, image: busybox, command: ['true'] }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: ends-soon }
+spec: { restartPolicy: Never, containers: [{ name: main, image: busybox, command: [sleep, '0.4'] }] }
 `;
 
 test('what of a lab is dead or hangs is told by status and verify, in one sentence each', needsRoot, async () => {

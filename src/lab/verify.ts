@@ -60,12 +60,34 @@ const everything = {
   connections: Number.POSITIVE_INFINITY,
 };
 
-/** Proves the network model of a running lab. @throws LabError when its API or a node's runner does not answer */
+/** How often a proof that failed is made anew because pods or Services changed meanwhile. */
+const repeats = 3;
+
+/**
+ * Proves the network model of a running lab. A failure counts only when the pods and Services were the same before and after: one that ends while it is
+ * asked is no fault of the network.
+ * @throws LabError when its API or a node's runner does not answer
+ */
 export async function verifyLab(names: LabNames, config: LabConfig, api: Api, all = false): Promise<Report> {
-  const input = await gatherLab(names, config, api).catch((error: Error) => {
-    throw new LabError(`cannot learn what there is to be proven: ${error.message}\n  See: podnet status --name ${names.lab}`, {
-      cause: error,
+  const gather = (): Promise<VerifyInput> =>
+    gatherLab(names, config, api).catch((error: Error) => {
+      throw new LabError(`cannot learn what there is to be proven: ${error.message}\n  See: podnet status --name ${names.lab}`, {
+        cause: error,
+      });
     });
-  });
-  return verify(input, all ? { limits: everything } : {});
+  let input = await gather();
+  for (let attempt = 1; ; attempt++) {
+    const report = await verify(input, all ? { limits: everything } : {});
+    if (report.ok || attempt > repeats) return report;
+    const now = await gather();
+    if (identityOf(now) === identityOf(input)) return report;
+    input = now;
+  }
 }
+
+/** What changes when pods or Services do. */
+const identityOf = ({ pods, services, endpointSlices }: VerifyInput): string =>
+  JSON.stringify([
+    pods.map(({ netns, namespace, name, ips }) => [netns, namespace, name, ips.map(String)].join(' ')).toSorted(),
+    [...services, ...endpointSlices].map(({ metadata }) => `${metadata.uid} ${metadata.resourceVersion}`).toSorted(),
+  ]);
