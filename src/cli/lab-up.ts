@@ -65,22 +65,29 @@ async function up(options: UpOptions): Promise<void> {
   const names = new LabNames(config.name);
   const progress = new Progress(process.stdout, !options.color);
   const staying = Boolean(options.foreground || options.once);
+  // Before there is anything: a signal that comes while the first folder is made must not end this process there and then.
+  const interrupted = untilInterrupt();
   await progress.step(
     'machine',
     async () => checkMachine(usesVxlan(config)),
     ({ kernel, node }) => `Linux ${kernel}, Node ${node}`,
   );
   claim(names, config);
-  const interrupted = untilInterrupt();
   let keep = !staying;
   let built = false;
   let control: Control | undefined;
-  const start = (): Control => (control = forkControl(names));
+  let over = false;
+  const start = (): Control => {
+    // The lab is being taken down already.
+    if (over) throw new Interrupt();
+    return (control = forkControl(names));
+  };
   try {
     await Promise.race([build(names, config, start, manifests, options, progress), interrupted]);
     built = true;
     if (options.foreground && !options.once) await Promise.race([interrupted, control!.ended]);
   } catch (error) {
+    over = true;
     keep &&= error instanceof CheckError;
     if (error instanceof Interrupt) {
       if (!built) process.exitCode = exitCodes.interrupted;
