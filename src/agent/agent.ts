@@ -81,6 +81,7 @@ export class NodeAgent {
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
       node: () => this.#network.linkNode,
+      waitForDeletion: settings.cni.waitForDeletion ?? false,
     });
     this.#sources = new Sources(api, (kind, error) => {
       log(`${kind}: ${error.message}`);

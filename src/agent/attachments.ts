@@ -21,6 +21,8 @@ export interface AttachmentsOptions {
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
   waitMs?: number;
+  /** DEL ends when the link is deleted. */
+  waitForDeletion?: boolean;
 }
 
 /** How long the kernel may take to put a new link into service. */
@@ -70,6 +72,7 @@ export class PodAttachments implements Attachments {
     return this.#inTurn(key, async () => {
       const lease = this.#options.ipam.get(key);
       if (lease) this.#undo(lease, linkOf(lease));
+      if (this.#options.waitForDeletion) await this.#options.attacher.drain();
     });
   }
 

@@ -28,6 +28,8 @@ export interface AgentConfig {
     binDir: string;
     /** The conflist is put here once ADD can be served (CNI14). */
     confDir: string;
+    /** DEL is answered when the link is deleted, not when it is out of service (which takes the kernel a tenth of the time). Default false. */
+    waitForDeletion?: boolean;
   };
   /** Unix socket of `GET /status` (JSON) and `GET /readyz` (200 or 503). */
   statusSocket: string;
