@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { writeConfList } from '../cni/conflist.ts';
 import { architectureOf, writeExecutable } from '../cni/executable/emit.ts';
+import { addName } from '../cni/executable/names.ts';
+import { loopbackType } from '../cni/loopback.ts';
 import { type CniServer, startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import { Ipam } from '../ipam/index.ts';
@@ -95,6 +97,7 @@ export class NodeAgent {
     const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
     this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
     writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
+    addName(cni.binDir, loopbackType);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links() };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),

@@ -7,6 +7,8 @@ import { atLeast, type CniVersion, isSupported, supportedVersions } from './vers
 export interface NetworkConfig {
   cniVersion: CniVersion;
   name: string;
+  /** Which of the executable's names was called; undefined where the runtime does not say. */
+  type: string | undefined;
   dns: Dns | undefined;
   prevResult: Result | undefined;
   /** GC only: what shall stay. */
@@ -43,6 +45,7 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
   return {
     cniVersion,
     name,
+    type: typeof json.type === 'string' ? json.type : undefined,
     dns: object(json.dns, 'dns') as Dns | undefined,
     prevResult: json.prevResult === undefined || json.prevResult === null ? undefined : parseResult(json.prevResult),
     validAttachments: command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [],

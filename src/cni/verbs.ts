@@ -1,6 +1,7 @@
 import { requestedVersion } from './config.ts';
 import { type Envelope, parseEnvelope, type Reply } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
+import { loopbackType, performLoopback } from './loopback.ts';
 import { type AttachmentKey, commandOf, type PodIdentity, parseRequest, type Request } from './request.ts';
 import { formatResult, mergeResults, type Result } from './result.ts';
 import { isSupported, supportedVersions } from './version.ts';
@@ -40,6 +41,10 @@ export async function answer(bytes: Buffer, attachments: Attachments): Promise<R
 
 async function perform(request: Request, attachments: Attachments): Promise<unknown> {
   const { config } = request;
+  if (config.type === loopbackType) {
+    const result = performLoopback(request);
+    return result && formatResult(result, config.cniVersion);
+  }
   switch (request.command) {
     case 'ADD': {
       const own = await attachments.add(request.key, request.netns, request.pod);
