@@ -1,12 +1,10 @@
-import fs from 'node:fs';
-import os from 'node:os';
-import { check, KernelError } from '../kernel/errors.ts';
-import { Fd } from '../kernel/fd.ts';
-import { sys } from '../kernel/sys.ts';
+import type { Fd } from '../kernel/fd.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
+import { type Boot, lock, thisBoot } from './boot.ts';
 import { IpamError } from './errors.ts';
 import { type Files, Store } from './files.ts';
+import { type Hold, Holds } from './holds.ts';
 import {
   addressesOfFile,
   decodeLease,
@@ -22,7 +20,12 @@ import { Pool } from './pool.ts';
 export interface IpamOptions {
   files?: Files;
   /** Default: that of this machine. */
-  boot?: { id: string; startedMs: number };
+  boot?: Boot;
+  /**
+   * Makes the node forget former users of the addresses (conntrack). Called with those that were given back, before any of them is given again; those that
+   * another process gave back are the caller's to clean at start, by `isFree`.
+   */
+  forget?: (addresses: readonly IpAddr[]) => void;
 }
 
 /** A lease that cannot be read. Its addresses are held back. */
@@ -47,26 +50,40 @@ const cursorFile = 'cursor';
 export class Ipam implements Disposable {
   readonly #store: Store;
   readonly #lock: Fd;
-  readonly #boot: { id: string; startedMs: number };
+  readonly #boot: Boot;
+  readonly #forget: (addresses: readonly IpAddr[]) => void;
   readonly #leases = new Map<string, Lease>();
   readonly #damaged = new Map<string, DamagedLease>();
   /** By range, also of former ones. */
   readonly #cursors: Map<string, number>;
+  readonly #holds = new Holds();
+  /** Given back, and not forgotten yet. */
+  #dirty = new Map<string, IpAddr>();
+  /** Why the last lease could not be written. */
+  #fault: string | undefined;
   #pools: Pool[] = [];
 
   /**
-   * @throws IpamError 'locked' when another agent has the directory, 'storage' when it cannot be read
+   * @throws IpamError 'locked' when another agent has the directory, 'storage' when it cannot be read or others may write there
    */
-  constructor(directory: string, { files, boot = thisBoot() }: IpamOptions = {}) {
+  constructor(directory: string, { files, boot = thisBoot(), forget = () => {} }: IpamOptions = {}) {
     this.#boot = boot;
+    this.#forget = forget;
+    const unreadable = (cause: unknown): IpamError =>
+      new IpamError('storage', `the leases in ${directory} cannot be read: ${(cause as Error).message}`, { cause });
     try {
       this.#store = new Store(directory, files);
     } catch (cause) {
-      throw new IpamError('storage', `the leases in ${directory} cannot be read: ${(cause as Error).message}`, { cause });
+      throw unreadable(cause);
     }
     this.#lock = lock(directory);
-    this.#cursors = this.#loadCursors();
-    for (const name of this.#store.names()) this.#load(name);
+    try {
+      this.#cursors = this.#loadCursors();
+      for (const name of this.#store.names()) this.#load(name);
+    } catch (cause) {
+      this.#lock.close();
+      throw unreadable(cause);
+    }
   }
 
   /**
@@ -118,6 +135,75 @@ export class Ipam implements Disposable {
     }
   }
 
+  /**
+   * Gives a lease another key or other notes; its addresses stay.
+   * @throws IpamError 'exists' when the key has another lease, 'storage'
+   */
+  replace(lease: Lease, key: LeaseKey, notes: LeaseNotes): Lease {
+    const other = this.#leases.get(keyText(key));
+    if (other && other !== lease) throw new IpamError('exists', `container ${key.containerId} has a lease for ${key.ifname} already`);
+    const next = { ...lease, key, notes };
+    this.#put(fileName(next), encodeLease(next));
+    this.#leases.delete(keyText(lease.key));
+    this.#leases.set(keyText(key), next);
+    return next;
+  }
+
+  /**
+   * Writes a lease for addresses that are seen in use, though none of their leases can be read (F23).
+   * @throws IpamError 'exists' when the key or an address has a lease, 'storage'
+   */
+  restore(key: LeaseKey, addresses: readonly IpAddr[], notes: LeaseNotes): Lease {
+    const lease = { key, addresses, notes, boot: this.#boot.id };
+    const other = this.leases().find((one) => keyText(one.key) === keyText(key) || shareAddress(one, lease));
+    if (other) throw new IpamError('exists', `container ${other.key.containerId} has ${other.addresses.join(' and ')} already`);
+    this.#put(fileName(lease), encodeLease(lease));
+    this.#leases.set(keyText(key), lease);
+    for (const { file } of this.damaged().filter((damaged) => shareAddress(damaged, lease)))
+      if (file === fileName(lease)) this.#damaged.delete(file);
+      else this.discardDamaged(file);
+    for (const address of addresses) for (const pool of this.#pools) pool.hold(address);
+    return lease;
+  }
+
+  /**
+   * Keeps addresses back that are in use without a lease here. @param finder whose word it is; replaces what it said before
+   */
+  hold(finder: string, holds: readonly Hold[]): void {
+    for (const address of this.#holds.set(finder, holds)) if (!this.#isLeased(address)) this.#give(address);
+    for (const { address } of holds) for (const pool of this.#pools) pool.hold(address);
+  }
+
+  /** What is held without a lease. */
+  held(): Hold[] {
+    return this.#holds.all().filter(({ address }) => !this.#isLeased(address));
+  }
+
+  /** Whether the next container could get it. */
+  isFree(address: IpAddr): boolean {
+    return this.#pools.some((pool) => pool.isFree(address));
+  }
+
+  /** Has the node forget the users of what was given back. To be called soon after a release, once for many. */
+  cleanse(): void {
+    if (this.#dirty.size === 0) return;
+    const dirty = this.#dirty;
+    this.#dirty = new Map();
+    try {
+      this.#forget([...dirty.values()]);
+    } catch (error) {
+      for (const [text, address] of this.#dirty) dirty.set(text, address);
+      this.#dirty = dirty;
+      throw error;
+    }
+  }
+
+  /** Why no lease can be written, after it was tried again; undefined when all is well (F23). */
+  storageFault(): string | undefined {
+    if (this.#fault !== undefined && this.#saveCursors()) this.#fault = undefined;
+    return this.#fault;
+  }
+
   get(key: LeaseKey): Lease | undefined {
     return this.#leases.get(keyText(key));
   }
@@ -140,7 +226,10 @@ export class Ipam implements Disposable {
       );
     }
     this.#leases.delete(keyText(key));
-    for (const address of lease.addresses) this.#give(address);
+    for (const address of lease.addresses) {
+      this.#dirty.set(String(address), address);
+      this.#give(address);
+    }
     return lease;
   }
 
@@ -167,7 +256,10 @@ export class Ipam implements Disposable {
     if (!damaged) return;
     this.#store.remove(file);
     this.#damaged.delete(file);
-    for (const address of damaged.addresses) this.#give(address);
+    for (const address of damaged.addresses) {
+      this.#dirty.set(String(address), address);
+      this.#give(address);
+    }
   }
 
   use(): PoolUse[] {
@@ -185,31 +277,59 @@ export class Ipam implements Disposable {
     try {
       lease = decodeLease(this.#store.read(name));
       if (fileName(lease) !== name) throw new SyntaxError('its name and its contents tell different addresses');
+      // After a reboot no pod is left, and the runtime asks for new addresses (CRI7).
+      if (lease.boot !== this.#boot.id) return this.#drop(name);
       const twice = this.leases().find((other) => keyText(other.key) === keyText(lease.key) || shareAddress(other, lease));
       if (twice) throw new SyntaxError(`it contradicts the lease in ${fileName(twice)}`);
     } catch (error) {
       this.#quarantine({ file: name, addresses, why: (error as Error).message });
       return;
     }
-    // After a reboot no pod is left, and the runtime asks for new addresses (CRI7).
-    if (lease.boot === this.#boot.id) this.#leases.set(keyText(lease.key), lease);
-    else this.#store.remove(name);
+    this.#leases.set(keyText(lease.key), lease);
   }
 
   /** A file from before this boot needs no quarantine: its pod is gone whoever it was. */
   #quarantine(damaged: DamagedLease): void {
-    if (this.#store.modified(damaged.file) < this.#boot.startedMs - 60_000) this.#store.remove(damaged.file);
+    let isOld = false;
+    try {
+      isOld = this.#store.modified(damaged.file) < this.#boot.startedMs - 60_000;
+    } catch {
+      // Then it is kept back.
+    }
+    if (isOld) this.#drop(damaged.file);
     else this.#damaged.set(damaged.file, damaged);
+  }
+
+  /** One that cannot be removed is written over by the next lease of its addresses, or found again by the next start. */
+  #drop(name: string): void {
+    try {
+      this.#store.remove(name);
+    } catch (error) {
+      this.#fault = (error as Error).message;
+    }
   }
 
   *#held(): Iterable<IpAddr> {
     for (const { addresses } of this.#leases.values()) yield* addresses;
     for (const { addresses } of this.#damaged.values()) yield* addresses;
+    for (const { address } of this.#holds.all()) yield address;
+  }
+
+  #isLeased(address: IpAddr): boolean {
+    return this.leases().some(({ addresses }) => addresses.some((one) => one.equals(address)));
   }
 
   #take(pool: Pool): IpAddr {
     const address = pool.take();
-    if (address) return address;
+    if (address) {
+      try {
+        if (this.#dirty.has(String(address))) this.cleanse();
+      } catch (error) {
+        pool.give(address);
+        throw error;
+      }
+      return address;
+    }
     const held = this.damaged().filter((d) => d.addresses.some((a) => pool.prefix.contains(a))).length;
     throw new IpamError(
       'exhausted',
@@ -229,13 +349,16 @@ export class Ipam implements Disposable {
   }
 
   #give(address: IpAddr): void {
+    if (this.#holds.has(address)) return;
     for (const pool of this.#pools) pool.give(address);
   }
 
   #put(name: string, text: string): void {
     try {
       this.#store.put(name, text);
+      this.#fault = undefined;
     } catch (cause) {
+      this.#fault = (cause as Error).message;
       throw new IpamError('storage', `a lease cannot be written to ${this.#store.directory}: ${(cause as Error).message}`, {
         cause,
       });
@@ -251,36 +374,17 @@ export class Ipam implements Disposable {
     }
   }
 
-  #saveCursors(): void {
+  /** @returns whether they could be written; a full disk shows at the next lease besides */
+  #saveCursors(): boolean {
     for (const { prefix, cursor } of this.#pools) this.#cursors.set(`${prefix}`, cursor);
     try {
       this.#store.put(cursorFile, JSON.stringify(Object.fromEntries(this.#cursors)));
+      return true;
     } catch {
-      // As above; a full disk shows at the next lease.
+      return false;
     }
   }
 }
 
-const shareAddress = (a: Lease, b: Lease): boolean => a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));
-
-function thisBoot(): { id: string; startedMs: number } {
-  const id = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return { id, startedMs: Date.now() - os.uptime() * 1000 };
-}
-
-/** flock(2) LOCK_EX | LOCK_NB; the kernel lets go of it when the process dies. */
-function lock(directory: string): Fd {
-  const fd = Fd.open(directory);
-  try {
-    check(`lock ${directory}`, sys.flock(fd.number, 2 | 4));
-    return fd;
-  } catch (cause) {
-    fd.close();
-    const taken = cause instanceof KernelError && cause.errno === 'EAGAIN';
-    throw new IpamError(
-      'locked',
-      taken ? `another agent has the leases in ${directory}; stop it first` : (cause as Error).message,
-      { cause },
-    );
-  }
-}
+type Addresses = Pick<Lease, 'addresses'>;
+const shareAddress = (a: Addresses, b: Addresses): boolean => a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));

@@ -67,6 +67,12 @@ export class Pool {
     return true;
   }
 
+  /** Whether it could be given. */
+  isFree(address: IpAddr): boolean {
+    const offset = this.#offset(address);
+    return offset !== undefined && offset >= this.#first && offset < this.#end && !this.#taken.has(offset);
+  }
+
   give(address: IpAddr): void {
     const offset = this.#offset(address);
     if (offset === undefined || !this.#taken.delete(offset)) return;
