@@ -37,7 +37,8 @@ export class ShortProgram {
   /** @throws KernelError, RangeError for an input that does not fit into a pipe */
   static start({ path, env, input }: ShortProgramOptions): ShortProgram {
     const bytes = typeof input === 'string' ? Buffer.from(input) : input;
-    if (bytes.length > 65536) throw new RangeError(`${path}: ${bytes.length} bytes for standard input are more than a pipe holds`);
+    if (bytes.length > 65536)
+      throw new RangeError(`${path}: ${bytes.length} bytes for standard input are more than a pipe holds`);
     const stdin = pipe();
     const stdout = pipe();
     const actions = nativeBuffer(512);
