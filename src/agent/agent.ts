@@ -132,6 +132,9 @@ export class NodeAgent {
       leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
+      door: Object.fromEntries(
+        Array.from(this.#nft.counters('podnet'), ([name, { packets }]) => [name.replace(/^door-/, ''), packets]),
+      ),
       problems: [
         ...problems,
         ...this.#attachments.lost(),

@@ -9,6 +9,7 @@ import type { Item } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
+import { guestItems, guestOwner } from './door.ts';
 import type { Gate } from './gate.ts';
 import { KeyQueue } from './key-queue.ts';
 
@@ -55,6 +56,8 @@ export class PodAttachments implements Attachments {
       if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
       try {
         const { attacher, reconciler } = this.#options;
+        // Before the link is there: its first packet meets them.
+        reconciler.contributeNow(guestOwner(key), guestItems(attacher.mode, link));
         const items = attacher.attach(link, netns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
@@ -134,11 +137,13 @@ export class PodAttachments implements Attachments {
       if (!link || !linkNames.has(link.hostLink)) {
         this.#items.delete(text);
         reconciler.withdraw(attachmentOwner(lease.key));
+        reconciler.withdraw(guestOwner(lease.key));
         continue;
       }
       const items = attacher.mode.planPod(link, known);
       this.#items.set(text, items);
       reconciler.contribute(attachmentOwner(lease.key), items);
+      reconciler.contribute(guestOwner(lease.key), guestItems(attacher.mode, link));
     }
   }
 
@@ -194,6 +199,7 @@ export class PodAttachments implements Attachments {
     if (link) attacher.detach(link.hostLink, items);
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
+    reconciler.contributeNow(guestOwner(key), []);
     this.#items.delete(text);
     ipam.release(key);
   }

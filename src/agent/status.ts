@@ -34,6 +34,8 @@ export interface AgentStatus {
   /** Whether this node's own DNS answers; absent when it is not watched. */
   dnsAnswered?: boolean;
   staleUdpDeleted: number;
+  /** Packets that were dropped at the pods' door, by reason (see the room door). */
+  door: Record<string, number>;
   problems: string[];
   memoryMb: number;
 }

@@ -7,7 +7,7 @@ import { writeSysctl } from '../kernel/sysctl.ts';
 import type { Item } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
-import { deletionGroup, hostMac, type PodLink, podMac } from './pod-link.ts';
+import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
 import { checkPod, configurePod, securePod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
 
@@ -113,12 +113,15 @@ export class Attacher implements Disposable {
     const found = { addresses: this.#rt.addresses(), fdb: this.#rt.fdb() };
     const lost = pods.flatMap((pod) => {
       const link = links.get(pod.hostLink);
-      return link?.up && !this.mode.isFinished(link, pod, found) ? [{ pod, index: link.index }] : [];
+      return link?.up && !(link.group === podGroup && this.mode.isFinished(link, pod, found)) ? [{ pod, index: link.index }] : [];
     });
     // A part of it may be there still: EEXIST.
     if (lost.length > 0)
       this.#rt.tryBatch((batch) => {
-        for (const { pod, index } of lost) this.mode.finish(batch, index, pod);
+        for (const { pod, index } of lost) {
+          batch.setLink(index, { group: podGroup });
+          this.mode.finish(batch, index, pod);
+        }
       });
     return lost.map(({ pod }) => pod.hostLink);
   }
@@ -175,7 +178,7 @@ export class Attacher implements Disposable {
     const hostEnd = this.mode.hostEnd(masters);
     const errors = this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(addresses), netNs: ns.fd };
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, ...hostEnd, peer });
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
       batch.setLink(index, { addrGenMode: 'none', up: true });
       this.mode.finish(batch, index, pod);
       for (const item of items) {

@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import type { IpAddr } from '../net/ip.ts';
 import { Mac } from '../net/mac.ts';
 
+/** Group of the host ends of pods' veths, from their birth: what comes by them is looked at (room `door`). "pn" in ASCII. */
+export const podGroup = 0x706e;
+
 /** Group of veths that wait for their deletion; one message then deletes them all. "po" in ASCII. */
 export const deletionGroup = 0x706f;
 

@@ -1,7 +1,7 @@
 import { addressBits, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
-import { type AttachMode, sourceFor } from './mode.ts';
+import { type AttachMode, fromNoRouter, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
 
 const gateways = { ipv4: IpAddr.parse('169.254.1.1'), ipv6: IpAddr.parse('fe80::1') };
@@ -29,20 +29,24 @@ export const routed: AttachMode = {
         ...sourceFor(node, address.family),
       },
     ]);
-    const settings = pod.addresses.some(({ family }) => family === 'ipv4')
+    const ipv4 = pod.addresses.some(({ family }) => family === 'ipv4')
       ? [
           // Answers ARP for the gateway, for a pod that asks although it has been told.
           sysctl(`net/ipv4/conf/${pod.hostLink}/proxy_arp`, '1'),
           sysctl(`net/ipv4/conf/${pod.hostLink}/send_redirects`, '0'),
           // What comes in must have an address that the way back leads to: the pod's own.
           sysctl(`net/ipv4/conf/${pod.hostLink}/rp_filter`, '1'),
+          sysctl(`net/ipv4/conf/${pod.hostLink}/accept_redirects`, '0'),
         ]
       : [];
-    return [link, ...settings, ...perAddress];
+    // Whatever the node's defaults are, no pod is its router.
+    const ipv6 = pod.addresses.some(({ family }) => family === 'ipv6') ? fromNoRouter(pod.hostLink) : [];
+    return [link, ...ipv4, ...ipv6, ...perAddress];
   },
   gateway: ({ family }) => gateways[family],
   prefixLength: ({ family }) => addressBits(family),
   hostEnd: () => ({}),
+  entrance: ({ hostLink }) => hostLink,
   finish(batch, link, pod) {
     // Neighbour discovery for the gateway is answered for an address of the link only; link-local ones may be on every link.
     if (pod.addresses.some(({ family }) => family === 'ipv6'))

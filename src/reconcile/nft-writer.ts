@@ -18,7 +18,7 @@ const attempts = 20;
  * A change that nf_tables has no way for (a set's type, a chain's hook, the layout's version) replaces the whole table in one transaction.
  */
 export class NftWriter implements Writer {
-  readonly kinds: ReadonlySet<Item['kind']> = new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element']);
+  readonly kinds: ReadonlySet<Item['kind']> = new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element', 'nft-counter']);
   readonly #nft: Nft;
   readonly #table: string;
   #sets = new Map<string, NftSet>();
@@ -46,6 +46,7 @@ export class NftWriter implements Writer {
     }
     const items: Item[] = [tableItem(content.table)];
     for (const chain of content.chains) items.push({ kind: 'nft-chain', ...chain });
+    for (const name of content.counters) items.push({ kind: 'nft-counter', name });
     for (const set of content.sets) {
       const item: NftSet = { kind: 'nft-set', ...set };
       this.#sets.set(set.name, item);
@@ -173,11 +174,12 @@ function bySet(entries: Iterable<[NftElement, string]>): Map<string, Tagged[]> {
 }
 
 /**
- * New chains and sets come first, since rules and elements name them; then elements (deleted, then added: an element's data cannot be changed in
+ * New chains, sets and counters come first, since rules and elements name them; then elements (deleted, then added: an element's data cannot be changed in
  * place), then the rules of changed chains, and last what goes away, in the opposite order.
  */
 function buildChanges(t: NftTransaction, operations: readonly Operation[], sets: ReadonlyMap<string, NftSet>): void {
   const doomedSets = new Set<string>();
+  const doomedCounters: string[] = [];
   const doomedChains: [NftChain, string][] = [];
   const changedChains: [NftChain, string, fresh: boolean][] = [];
   const gone: [NftElement, string][] = [];
@@ -190,6 +192,8 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
       if (!before) t.addChain(after, key);
       changedChains.push([after, key, !before]);
     } else if (after?.kind === 'nft-set') t.addSet(after, key);
+    else if (after?.kind === 'nft-counter') t.addCounter(after.name, key);
+    else if (!after && before?.kind === 'nft-counter') doomedCounters.push(before.name);
     else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, key]);
     else if (!after && before?.kind === 'nft-set') doomedSets.add(before.name);
     if (before?.kind === 'nft-element') gone.push([before, key]);
@@ -204,6 +208,7 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
   for (const [chain, key] of doomedChains) t.flushChain(chain.name, key);
   for (const set of doomedSets) t.deleteSet(set, `nft-set ${set}`);
   for (const [chain, key] of doomedChains) t.deleteChain(chain.name, key);
+  for (const name of doomedCounters) t.deleteCounter(name, `nft-counter ${name}`);
 }
 
 /** @throws NftTransactionError about all of the set's elements when there is no such set */

@@ -61,6 +61,8 @@ export const bridgePortAttrs = attrs({
   broadcastFlood: [30, bool8],
   neighbourSuppress: [32, bool8],
   isolated: [33, bool8],
+  /** Frames come in only with a MAC that has a forwarding entry at this port. */
+  locked: [39, bool8],
 });
 
 /** IFLA_INFO_…; the data's table depends on the kind */
