@@ -13,17 +13,21 @@ import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes } from '../links/index.ts';
+import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { watchDrift } from './drift.ts';
+import { Forgetter } from './forgetter.ts';
 import { Gate } from './gate.ts';
+import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { essentialOwners, NodeNetwork } from './node-network.ts';
+import { recoverLeases } from './recover.ts';
 import { ServicePath } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
-import { type AgentStatus, serveStatus, summarize } from './status.ts';
+import { type AgentStatus, scarce, serveStatus, summarize } from './status.ts';
 import { type NodeView, sameNode } from './views.ts';
 
 export interface AgentParts {
@@ -49,6 +53,7 @@ export class NodeAgent {
   readonly #nft: Nft;
   readonly #conntrack: Conntrack;
   readonly #ipam: Ipam;
+  readonly #forgetter: Forgetter;
   readonly #attacher: Attacher;
   readonly #reconciler: Reconciler;
   readonly #runner: Runner;
@@ -71,7 +76,8 @@ export class NodeAgent {
     const { ns, api, log } = parts;
     this.#settings = settings;
     this.#parts = parts;
-    this.#ipam = new Ipam(settings.stateDir);
+    this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
+    this.#forgetter = new Forgetter(this.#ipam, (error) => log(`connections of deleted pods: ${error.message}`));
     this.#rt = RtNetlink.open(ns);
     this.#nft = Nft.open(ns);
     this.#conntrack = Conntrack.open(ns);
@@ -82,6 +88,7 @@ export class NodeAgent {
     this.#network = new NodeNetwork(this.#reconciler, settings);
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
+      forgetter: this.#forgetter,
       node: () => this.#network.linkNode,
       waitForDeletion: settings.cni.waitForDeletion ?? false,
     });
@@ -138,6 +145,7 @@ export class NodeAgent {
       problems: [
         ...problems,
         ...this.#attachments.lost(),
+        ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
       memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
@@ -147,7 +155,7 @@ export class NodeAgent {
   async close(): Promise<void> {
     await this.#servers?.cni.close();
     this.#runner.stop();
-    for (const part of [this.#sources, this.#drift, this.#dns]) part?.[Symbol.dispose]();
+    for (const part of [this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();
     await this.#servers?.status[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
   }
@@ -178,7 +186,7 @@ export class NodeAgent {
     else {
       this.#unknown = undefined;
       if (!sameFacts(this.#network.facts, facts)) {
-        this.#ipam.setRanges(facts.self.podCidrs);
+        this.#setRanges(facts.self.podCidrs);
         this.#network.setSelf(facts);
         this.#services?.setNode(this.#network.serviceNode!);
       }
@@ -186,6 +194,25 @@ export class NodeAgent {
       if (!this.#services) this.#begin();
     }
     this.#judge();
+  }
+
+  /** Takes over the node's pod CIDRs: what is in use there is known before any address is given, and what was in use is forgotten. */
+  #setRanges(podCidrs: readonly Prefix[]): void {
+    this.#ipam.setRanges(podCidrs);
+    for (const line of recoverLeases(this.#ipam, this.#rt, this.#settings.families)) this.#parts.log(line);
+    this.#lookForUse();
+    const deleted = this.#conntrack.deleteWhere((address) => this.#ipam.isFree(address));
+    if (deleted > 0) this.#parts.log(`forgot ${deleted} connections of pods that are gone`);
+  }
+
+  #lookForUse(): void {
+    try {
+      this.#ipam.hold('this node', addressesInUse(this.#rt));
+      this.#ipam.hold('host-local', leasesOfHostLocal(this.#settings.cni.hostLocalDir));
+    } catch (error) {
+      // What was found before stays held back.
+      this.#parts.log(`addresses in use: ${(error as Error).message}`);
+    }
   }
 
   /** Everything is known for the first time: from here on the kernel is written to. */
@@ -212,6 +239,7 @@ export class NodeAgent {
     if (result.full) {
       this.#counts.fullChecks++;
       this.#attachments.mend();
+      this.#lookForUse();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#services?.clean();
@@ -243,7 +271,8 @@ export class NodeAgent {
       return `the API server has not told of nodes and Services yet${error === undefined ? '' : `: ${error}`}`;
     }
     if (this.#unknown !== undefined) return this.#unknown;
-    if (this.#ipam.ranges.length === 0) return 'the node has no pod CIDR yet (node.spec.podCIDRs is empty)';
+    const noCidr = this.#whyNoCidr();
+    if (noCidr !== undefined) return noCidr;
     if (this.#counts.syncs === 0) return "nothing of the node's network is in the kernel yet";
     for (const owner of essentialOwners) {
       // An owner without a status wants nothing, like the routed mode of an IPv6 node.
@@ -253,5 +282,17 @@ export class NodeAgent {
       if (!this.#gate.wasOpen && status?.state === 'pending') return `${owner} is not in the kernel yet`;
     }
     return undefined;
+  }
+
+  /** F28. The secondary family may be missing; pods without their podIP's family are worth nothing. */
+  #whyNoCidr(): string | undefined {
+    const [primary] = this.#settings.families;
+    const { faults } = this.#sources.nodes.get(this.#settings.nodeName) ?? { faults: [] };
+    const also = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
+    const pools = this.#ipam.use();
+    if (pools.length === 0) return `the node has no pod CIDR yet (node.spec.podCIDRs is empty${faults.length === 0 ? '' : ' or wrong'})${also}`;
+    if (!pools.some(({ prefix }) => prefix.family === primary)) return `the node has no ${primary} pod CIDR in node.spec.podCIDRs${also}`;
+    const small = pools.find(({ capacity }) => capacity === 0);
+    return small && `the pod CIDR ${small.prefix} has room for no pod`;
   }
 }

@@ -9,6 +9,10 @@ export interface AttachmentNotes extends Record<string, string> {
   link: string;
   mtu: string;
   netns: string;
+  /** Of the namespace: whether the one at that path now is another. '' when it could not be told. */
+  inode: string;
+  /** When the attachment was made, RFC 3339; '' when it is not known. */
+  since: string;
   /** `namespace/name` of the pod, or '' */
   pod: string;
 }

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CniError, cniCode } from '../cni/errors.ts';
 import type { AttachmentKey, PodIdentity } from '../cni/request.ts';
@@ -10,14 +11,17 @@ import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
 import { guestItems, guestOwner } from './door.ts';
+import type { Forgetter } from './forgetter.ts';
 import type { Gate } from './gate.ts';
 import { KeyQueue } from './key-queue.ts';
+import { recoveredLease, unknownNetwork } from './recover.ts';
 
 export interface AttachmentsOptions {
   ipam: Ipam;
   attacher: Attacher;
   reconciler: Reconciler;
   gate: Gate;
+  forgetter: Forgetter;
   /** What is known of the node; undefined until it is. */
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
@@ -49,8 +53,8 @@ export class PodAttachments implements Attachments {
     return this.#inTurn(key, async () => {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
-      const before = this.#options.ipam.get(key);
-      const lease = before ?? this.#lease(key, netns, pod, node);
+      const before = this.#leaseOf(key);
+      const lease = before ? this.#moved(before, netns) : this.#lease(key, netns, pod, node);
       // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
       const link = linkOf(lease);
       if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
@@ -73,7 +77,7 @@ export class PodAttachments implements Attachments {
 
   delete(key: AttachmentKey): Promise<void> {
     return this.#inTurn(key, async () => {
-      const lease = this.#options.ipam.get(key);
+      const lease = this.#leaseOf(key);
       if (lease) this.#undo(lease, linkOf(lease));
       if (this.#options.waitForDeletion) await this.#options.attacher.drain();
     });
@@ -81,7 +85,7 @@ export class PodAttachments implements Attachments {
 
   check(key: AttachmentKey, netns: string, expected: Result): Promise<void> {
     return this.#inTurn(key, async () => {
-      const lease = this.#options.ipam.get(key);
+      const lease = this.#leaseOf(key);
       const link = lease && linkOf(lease);
       if (!link) throw damaged([`container ${key.containerId} has no lease for ${key.ifname} here`]);
       const { attacher, reconciler } = this.#options;
@@ -97,6 +101,9 @@ export class PodAttachments implements Attachments {
   status(): void {
     const { gate, ipam } = this.#options;
     if (gate.why !== undefined) throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
+    const fault = ipam.storageFault();
+    if (fault !== undefined)
+      throw new CniError(cniCode.notAvailable, `leases cannot be written: ${fault}`, 'pods that run are not affected');
     const full = ipam.use().find(({ used, capacity }) => used >= capacity);
     if (full)
       throw new CniError(
@@ -109,15 +116,25 @@ export class PodAttachments implements Attachments {
   async collect(network: string, valid: readonly AttachmentKey[]): Promise<void> {
     const { ipam } = this.#options;
     const problems: string[] = [];
-    for (const { key } of ipam.stale(network, valid)) {
-      try {
-        await this.delete(key);
-      } catch (error) {
-        problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
+    const deleteAll = async (leases: readonly Lease[]): Promise<void> => {
+      for (const { key } of leases) {
+        try {
+          await this.delete(key);
+        } catch (error) {
+          problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
+        }
       }
+    };
+    const known = valid.map((key) => this.#leaseOf(key));
+    await deleteAll(ipam.stale(network, valid));
+    // When every attachment that shall stay has a lease that can be read, and there is no other network, nobody is behind those that cannot, and
+    // behind those that were made anew from links.
+    const isOnly = ipam.leases().every(({ key }) => key.network === network || key.network === unknownNetwork);
+    if (isOnly && known.every((lease) => lease !== undefined)) {
+      for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
+      await deleteAll(ipam.stale(unknownNetwork, []));
+      this.#options.forgetter.schedule();
     }
-    // When every attachment that shall stay has a lease that can be read, nobody is behind those that cannot.
-    if (valid.every((key) => ipam.get(key))) for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
     if (problems.length > 0)
       throw new CniError(cniCode.internal, `${problems.length} attachments could not be deleted`, problems.join('; '));
   }
@@ -181,13 +198,47 @@ export class PodAttachments implements Attachments {
     throw new CniError(cniCode.tryAgainLater, 'this node is not known yet: the API server has not told of it');
   }
 
+  /** Of a key, perhaps one that was made anew from the link of an attachment and knows its key only now. */
+  #leaseOf(key: AttachmentKey): Lease | undefined {
+    const { ipam, reconciler } = this.#options;
+    const lease = ipam.get(key);
+    const recovered = lease ? undefined : recoveredLease(ipam, key);
+    if (!recovered) return lease;
+    const items = this.#items.get(keyText(recovered.key));
+    const named = ipam.replace(recovered, key, recovered.notes);
+    if (items) {
+      this.#items.set(keyText(key), items);
+      reconciler.contribute(attachmentOwner(key), items, { applied: true });
+      const link = linkOf(named);
+      if (link) reconciler.contribute(guestOwner(key), guestItems(this.#options.attacher.mode, link));
+    }
+    this.#items.delete(keyText(recovered.key));
+    reconciler.withdraw(attachmentOwner(recovered.key), { applied: true });
+    reconciler.withdraw(guestOwner(recovered.key));
+    return named;
+  }
+
+  /** A container that came back in another namespace, as after a restart of it without DEL. */
+  #moved(lease: Lease, netns: string): Lease {
+    const inode = inodeOf(netns);
+    if (lease.notes.netns === netns && lease.notes.inode === inode) return lease;
+    return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
+  }
+
   #lease(key: AttachmentKey, netns: string, pod: PodIdentity, node: LinkNode): Lease {
     const { ipam } = this.#options;
     const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
     let link = '';
     for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
     const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
-    const notes: AttachmentNotes = { link, mtu: String(node.podMtu), netns, pod: name };
+    const notes: AttachmentNotes = {
+      link,
+      mtu: String(node.podMtu),
+      netns,
+      inode: inodeOf(netns),
+      pod: name,
+      since: new Date().toISOString(),
+    };
     return ipam.allocate(key, notes);
   }
 
@@ -202,6 +253,7 @@ export class PodAttachments implements Attachments {
     reconciler.contributeNow(guestOwner(key), []);
     this.#items.delete(text);
     ipam.release(key);
+    this.#options.forgetter.schedule();
   }
 
   /** ADD ends when packets go through, so that a pod's first connection does not fail. */
@@ -215,6 +267,9 @@ export class PodAttachments implements Attachments {
     }
   }
 }
+
+/** Whether it is one, `Attacher` tells. */
+const inodeOf = (netns: string): string => String(statSync(netns, { throwIfNoEntry: false })?.ino ?? '');
 
 const damaged = (wrong: readonly string[]): CniError =>
   new CniError(cniCode.damaged, wrong.join('; '), "pods are mended by deleting them; what is the node's is mended by itself");

@@ -30,6 +30,8 @@ export interface AgentConfig {
     confDir: string;
     /** DEL is answered when the link is deleted, not when it is out of service (which takes the kernel a tenth of the time). Default false. */
     waitForDeletion?: boolean;
+    /** Where the plugin host-local keeps its leases, which are respected. Default /var/lib/cni/networks. */
+    hostLocalDir?: string;
   };
   /** Unix socket of `GET /status` (JSON) and `GET /readyz` (200 or 503). */
   statusSocket: string;

@@ -1,3 +1,4 @@
+import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { serveHttp } from '../unix/http.ts';
 
@@ -51,6 +52,12 @@ export function summarize(
   }
   return counts;
 }
+
+/** Told before ADD fails and before STATUS does, which takes the node out of service: it is full only when nothing is left. */
+export const scarce = (pools: readonly PoolUse[]): string[] =>
+  pools
+    .filter(({ used, capacity }) => capacity - used < Math.max(3, capacity / 20))
+    .map(({ prefix, used, capacity }) => `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`);
 
 /** `/status` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
 export const serveStatus = (file: string, status: () => AgentStatus): Promise<AsyncDisposable> =>

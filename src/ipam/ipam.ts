@@ -167,16 +167,19 @@ export class Ipam implements Disposable {
   }
 
   /**
-   * Keeps addresses back that are in use without a lease here. @param finder whose word it is; replaces what it said before
+   * Keeps addresses back that are in use without a lease here; those that have one are left out.
+   * @param finder whose word it is; replaces what it said before
    */
-  hold(finder: string, holds: readonly Hold[]): void {
-    for (const address of this.#holds.set(finder, holds)) if (!this.#isLeased(address)) this.#give(address);
+  hold(finder: string, found: readonly Hold[]): void {
+    const leased = new Set(this.leases().flatMap(({ addresses }) => addresses.map(String)));
+    const holds = found.filter(({ address }) => !leased.has(String(address)));
+    for (const address of this.#holds.set(finder, holds)) if (!leased.has(String(address))) this.#give(address);
     for (const { address } of holds) for (const pool of this.#pools) pool.hold(address);
   }
 
-  /** What is held without a lease. */
+  /** What is held without a lease, in the pod CIDRs. */
   held(): Hold[] {
-    return this.#holds.all().filter(({ address }) => !this.#isLeased(address));
+    return this.#holds.all().filter(({ address }) => this.#pools.some(({ prefix }) => prefix.contains(address)));
   }
 
   /** Whether the next container could get it. */
@@ -313,10 +316,6 @@ export class Ipam implements Disposable {
     for (const { addresses } of this.#leases.values()) yield* addresses;
     for (const { addresses } of this.#damaged.values()) yield* addresses;
     for (const { address } of this.#holds.all()) yield address;
-  }
-
-  #isLeased(address: IpAddr): boolean {
-    return this.leases().some(({ addresses }) => addresses.some((one) => one.equals(address)));
   }
 
   #take(pool: Pool): IpAddr {

@@ -44,3 +44,14 @@ test('an IPv6 /64 is used from its beginning and knows when an address is held',
   assert.equal(`${pool.take()}`, 'fd00:10:244:1::3');
   assert.equal(pool.used, 2);
 });
+
+test('an address that is never given is neither free nor counted as used, whoever has it', () => {
+  const pool = new Pool(Prefix.parse('10.244.1.0/29'));
+  for (const last of [0, 1, 7]) {
+    assert.equal(pool.isFree(pool.prefix.at(last)), false);
+    pool.hold(pool.prefix.at(last));
+  }
+  assert.equal(pool.used, 0);
+  assert.equal(pool.isFree(pool.prefix.at(6)), true);
+  assert.equal(drain(pool).length, 5);
+});

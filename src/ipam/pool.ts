@@ -70,7 +70,7 @@ export class Pool {
   /** Whether it could be given. */
   isFree(address: IpAddr): boolean {
     const offset = this.#offset(address);
-    return offset !== undefined && offset >= this.#first && offset < this.#end && !this.#taken.has(offset);
+    return offset !== undefined && !this.#taken.has(offset);
   }
 
   give(address: IpAddr): void {
@@ -85,7 +85,8 @@ export class Pool {
   #offset(address: IpAddr): number | undefined {
     if (!this.prefix.contains(address)) return undefined;
     const offset = address.toBigInt() - this.prefix.address.toBigInt();
-    return offset < largest ? Number(offset) : undefined;
+    // An address that is never given, e.g. the bridge's, is none of this pool's.
+    return offset >= this.#first && offset < this.#end ? Number(offset) : undefined;
   }
 
   #neverGiven(): number | undefined {

@@ -1,0 +1,49 @@
+import type { Ipam, Lease, LeaseKey } from '../ipam/index.ts';
+import type { Link } from '../kernel/rtnetlink/links.ts';
+import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import { deletionGroup, hostLinkName, isPodLink } from '../links/index.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
+import { keyText } from '../ipam/index.ts';
+import type { AttachmentNotes } from './attachment.ts';
+
+/** Network of the leases that were made anew from links: whose they are is known when the runtime asks for one of them. No network can be named so (CNI4). */
+export const unknownNetwork = '?';
+
+/**
+ * Makes leases anew for pods' links that have none (F23): their addresses are those that the node was told the pod's MAC for. A link's name is made of its
+ * attachment's key, so that the key is found again when a runtime names it (`adopt`).
+ * @returns what was done, a sentence each
+ */
+export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Family[]): string[] {
+  const known = new Set(ipam.leases().map(({ notes }) => notes.link));
+  const lost = rt.links().filter(({ name, group }) => isPodLink(name) && group !== deletionGroup && !known.has(name));
+  if (lost.length === 0) return [];
+  return lost.map((link) => {
+    const addresses = addressesBehind(link, rt).sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family));
+    if (addresses.length === 0) return `the link ${link.name} has no lease, and nothing tells its addresses`;
+    const notes: AttachmentNotes = { link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '' };
+    try {
+      ipam.restore({ network: unknownNetwork, containerId: link.name, ifname: '?' }, addresses, notes);
+      return `the lease of ${addresses.join(' and ')} was made anew from the link ${link.name}`;
+    } catch (error) {
+      return `the link ${link.name} has no lease: ${(error as Error).message}`;
+    }
+  });
+}
+
+/** Routed: neighbour entries of the link itself. On a bridge: those of the bridge with the MAC that is behind the port. */
+function addressesBehind({ index, master }: Link, rt: RtNetlink): IpAddr[] {
+  const isFixed = (state: readonly string[] | undefined): boolean => state?.includes('permanent') === true;
+  const on = rt.neighbours({ link: master ?? index }).filter(({ state }) => isFixed(state));
+  if (master === undefined) return on.map(({ address }) => address);
+  const macs = rt.fdb().filter((entry) => entry.link === index && entry.state?.includes('noarp'));
+  return on.filter(({ mac }) => mac && macs.some((entry) => entry.mac.equals(mac))).map(({ address }) => address);
+}
+
+/** The lease that was made anew from the link which an attachment of this key has. */
+export function recoveredLease(ipam: Ipam, key: LeaseKey): Lease | undefined {
+  const unknown = ipam.leases().filter((lease) => lease.key.network === unknownNetwork);
+  if (unknown.length === 0) return undefined;
+  const names = [0, 1, 2, 3].map((attempt) => hostLinkName(keyText(key), attempt));
+  return unknown.find(({ notes }) => names.includes(notes.link ?? ''));
+}
