@@ -91,6 +91,7 @@ export class Ipam implements Disposable {
    */
   setRanges(prefixes: readonly Prefix[]): void {
     const before = this.#pools;
+    for (const { prefix, cursor } of before) this.#cursors.set(`${prefix}`, cursor);
     this.#pools = prefixes.map((prefix) => {
       const same = before.find((pool) => pool.prefix.equals(prefix));
       if (same) return same;
@@ -127,7 +128,8 @@ export class Ipam implements Disposable {
       const lease = { key, addresses, notes, boot: this.#boot.id };
       this.#put(fileName(lease), encodeLease(lease));
       this.#leases.set(keyText(key), lease);
-      this.#saveCursors();
+      // A file that is written for each lease costs as much as the lease itself: ext4 looks long for an inode where some were given back just now.
+      if (!this.#pools.every((pool) => pool.isAhead(this.#cursors.get(`${pool.prefix}`), this.#ahead))) this.#saveCursors();
       return lease;
     } catch (error) {
       if (!this.#leases.has(keyText(key))) for (const address of addresses) this.#give(address);
@@ -364,6 +366,11 @@ export class Ipam implements Disposable {
     }
   }
 
+  /** So many addresses a restart may pass, alike in all ranges; few enough that it is no noticeable part of any. */
+  get #ahead(): number {
+    return Math.min(32, ...this.#pools.map(({ capacity }) => Math.floor(capacity / 16)));
+  }
+
   #loadCursors(): Map<string, number> {
     try {
       return new Map(Object.entries(JSON.parse(this.#store.read(cursorFile)) as Record<string, number>));
@@ -375,7 +382,7 @@ export class Ipam implements Disposable {
 
   /** @returns whether they could be written; a full disk shows at the next lease besides */
   #saveCursors(): boolean {
-    for (const { prefix, cursor } of this.#pools) this.#cursors.set(`${prefix}`, cursor);
+    for (const pool of this.#pools) this.#cursors.set(`${pool.prefix}`, pool.milestone(this.#ahead));
     try {
       this.#store.put(cursorFile, JSON.stringify(Object.fromEntries(this.#cursors)));
       return true;

@@ -47,6 +47,20 @@ export class Pool {
     if (Number.isSafeInteger(offset) && offset >= this.#first && offset < this.#end) this.#cursor = offset;
   }
 
+  /**
+   * The cursor as it is to be kept: some addresses further, so that not every address that is given changes what is kept. Whoever begins there has passed
+   * all that were given.
+   */
+  milestone(ahead: number): number {
+    return this.capacity === 0 ? this.#first : this.#first + ((this.#cursor - this.#first + ahead) % this.capacity);
+  }
+
+  /** Whether a milestone has not been passed yet. */
+  isAhead(milestone: number | undefined, ahead: number): boolean {
+    if (milestone === undefined || this.capacity === 0) return false;
+    return (milestone - this.#cursor + this.capacity) % this.capacity <= ahead;
+  }
+
   /** Takes a free address; undefined when there is none. */
   take(): IpAddr | undefined {
     const offset = this.#neverGiven() ?? this.#returnedFirst();
