@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from '../node.ts';
+import { removeGroups } from './cgroups.ts';
 import { CriClient, type PodConfig } from './cri.ts';
 import { writeImage } from './image.ts';
 import { runtimeEnv, runtimeProgram } from './packages.ts';
@@ -106,9 +107,7 @@ export class Containerd implements AsyncDisposable {
       await this.cri.removePod(pod).catch(() => {});
     }
     await this.#end();
-    const hierarchies = readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name));
-    // A group is busy until its last process is gone.
-    for (const hierarchy of ['/sys/fs/cgroup', ...hierarchies]) await eventually(() => removeGroups(join(hierarchy, this.#cgroup)));
+    await removeGroups(this.#cgroup);
   }
 
   async #launch(): Promise<void> {
@@ -143,11 +142,4 @@ export class Containerd implements AsyncDisposable {
     const own = ['--address', join(this.#options.directory, 'sock'), '--namespace', 'k8s.io'];
     return promisify(execFile)(runtimeProgram('ctr'), [...own, ...args], { env: { ...process.env, ...runtimeEnv } });
   }
-}
-
-/** Control groups are removed by rmdir alone, from below. */
-function removeGroups(path: string): void {
-  if (!existsSync(path)) return;
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeGroups(join(path, entry.name));
-  rmdirSync(path);
 }
