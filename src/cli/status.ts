@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander';
+import type { AgentStatus } from '../agent/status.ts';
 import { UsageError } from '../lab/errors.ts';
 import { faultOfLabName, LabNames } from '../lab/names.ts';
-import { recordedProcesses } from '../lab/processes.ts';
 import { agentStatusOf, podsOf } from '../lab/node-client.ts';
+import { recordedProcesses } from '../lab/processes.ts';
 import { readState } from '../lab/state.ts';
 import { topology } from '../lab/topology.ts';
-import type { AgentStatus } from '../agent/status.ts';
 import type { RunnerPod } from '../runner/config.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { printable, Style, table } from './output.ts';
@@ -16,6 +16,8 @@ interface NodeStatus {
   /** Which of the node's processes live. */
   processes: Record<string, number | undefined>;
   pods: RunnerPod[];
+  /** Packets of pods that were dropped at their door, by reason. */
+  dropped?: Record<string, number>;
   problems: string[];
 }
 
@@ -54,7 +56,14 @@ async function statusOf(lab: string): Promise<NodeStatus[]> {
       const pods = (await podsOf(runnerSocket).catch(say)) ?? [];
       const agent = await agentStatusOf(agentStatusSocket).catch(say);
       if (agent) problems.push(...problemsOf(agent));
-      return { name, addresses: interfaces.map(({ address }) => String(address)), processes, pods, problems };
+      return {
+        name,
+        addresses: interfaces.map(({ address }) => String(address)),
+        processes,
+        pods,
+        ...(agent ? { dropped: agent.door } : {}),
+        problems,
+      };
     }),
   );
 }
@@ -89,5 +98,7 @@ function print(nodes: readonly NodeStatus[], style: Style): void {
   if (podRows.length === 0) return console.log('no pods');
   console.log(table(['NAMESPACE', 'POD', 'NODE', 'IP', 'CONTAINER', 'RUNS AS', 'STATE', 'IMAGE'], podRows));
   if (podRows.some((row) => row[5]!.includes('stand-in')))
-    console.log('\nA stand-in listens on the ports that its container declares; nothing was pulled. Map the image to something local to run it for real.');
+    console.log(
+      '\nA stand-in listens on the ports that its container declares; nothing was pulled. Map the image to something local to run it for real.',
+    );
 }

@@ -88,11 +88,14 @@ export class Reconciler {
     this.#contributions.set(owner, items, (key) => void changed.push(key));
     for (const key of changed) this.#dirty.add(key);
     this.#noteOwner(owner);
+    // Who wants the same may win or lose by this.
+    const affected = new Set(changed.flatMap((key) => this.#contributions.ownersOf(key)));
+    if (this.#contributions.has(owner)) affected.add(owner);
     if (this.#writeNow(changed)) {
-      const affected = new Set([owner, ...changed.flatMap((key) => this.#contributions.ownersOf(key))]);
-      for (const one of affected) if (this.#contributions.has(one)) this.#settle(one);
+      for (const one of affected) this.#settle(one);
       return;
     }
+    for (const one of affected) this.#unsettled.add(one);
     // What was refused may be there already: the kernel is read, and everything compared.
     this.#readNeeded = true;
     const failed = new Map(this.sync().failures.map(({ key, error }) => [key, error]));
