@@ -4,8 +4,10 @@ import { CniError, cniCode } from '../cni/errors.ts';
 import type { AttachmentKey, PodIdentity } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import type { Attachments } from '../cni/verbs.ts';
+import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
-import { type Attacher, hostLinkName, type LinkNode, type PodLink } from '../links/index.ts';
+import { type Attacher, hostLinkName, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
+import type { Mac } from '../net/mac.ts';
 import type { Item } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
@@ -49,12 +51,12 @@ export class PodAttachments implements Attachments {
     this.#options = options;
   }
 
-  add(key: AttachmentKey, netns: string, pod: PodIdentity): Promise<Result> {
+  add(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes): Promise<Result> {
     return this.#inTurn(key, async () => {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
       const before = this.#leaseOf(key);
-      const lease = before ? this.#moved(before, netns) : this.#lease(key, netns, pod, node);
+      const lease = before ? this.#moved(before, netns) : this.#lease(key, netns, pod, wishes, node);
       // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
       const link = linkOf(lease);
       if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
@@ -225,8 +227,9 @@ export class PodAttachments implements Attachments {
     return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
   }
 
-  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, node: LinkNode): Lease {
+  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, { ips, mac }: Wishes, node: LinkNode): Lease {
     const { ipam } = this.#options;
+    if (mac) this.#requireFree(mac);
     const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
     let link = '';
     for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
@@ -237,9 +240,21 @@ export class PodAttachments implements Attachments {
       netns,
       inode: inodeOf(netns),
       pod: name,
+      mac: mac ? String(mac) : '',
       since: new Date().toISOString(),
     };
-    return ipam.allocate(key, notes);
+    return ipam.allocate(key, notes, ips);
+  }
+
+  /** Two stations with one MAC on a bridge would take each other's frames. */
+  #requireFree(mac: Mac): void {
+    const other = this.#options.ipam.leases().find((lease) => {
+      const link = linkOf(lease);
+      return link && podMac(link).equals(mac);
+    });
+    if (!other && !mac.equals(hostMac)) return;
+    const by = other ? other.notes.pod || `container ${other.key.containerId}` : 'the node';
+    throw new CniError(cniCode.invalidConfig, `runtimeConfig.mac is "${mac}", which ${by} has already`, 'ask for another, or for none');
   }
 
   #undo({ key }: Lease, link: PodLink | undefined): void {

@@ -16,4 +16,4 @@ export const doorItems = (mode: AttachMode): Item[] => {
 };
 
 export const guestItems = (mode: AttachMode, pod: PodLink): Item[] =>
-  planGuest({ link: mode.entrance(pod), mac: podMac(pod.addresses), addresses: pod.addresses });
+  planGuest({ link: mode.entrance(pod), mac: podMac(pod), addresses: pod.addresses });

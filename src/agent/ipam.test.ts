@@ -196,3 +196,49 @@ test('F21, F22: many at once get distinct addresses until none is left; STATUS t
   const again = await node.cni({ command: 'ADD', containerId: 'more', netns: more.path });
   assert.equal((again.json.ips as { address: string }[])[0]!.address, `${pods[4]!.addresses[0]}/32`);
 });
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(`CNI13: capabilities ips, mac and dns are served, what cannot be had is refused with the reason (${attach})`, needsRoot, async () => {
+    await using node = await TestNode.make({ attach });
+    await node.startReady();
+    const first = await node.addPod('first');
+    const { path } = node.world.namespace('asked');
+    const add = (runtimeConfig: Record<string, unknown>, containerId = 'asked') =>
+      node.cni({ command: 'ADD', containerId, netns: path, config: { runtimeConfig } });
+    for (const [runtimeConfig, code, message] of [
+      [{ ips: ['10.1.0.2/24'] }, 7, /the address 10\.1\.0\.2 that was asked for cannot be had: container first has it/],
+      [{ ips: ['10.9.0.2'] }, 7, /10\.9\.0\.2 .* is none that pods get from 10\.1\.0\.0\/24 and fd01::\/64/],
+      [{ ips: ['10.1.0.1'] }, 7, /10\.1\.0\.1 .*cannot be had/],
+      [{ ips: ['10.1.0.7', '10.1.0.8'] }, 7, /runtimeConfig\.ips .* at most one address of each family/],
+      [{ ips: '10.1.0.7' }, 7, /runtimeConfig\.ips is "10\.1\.0\.7"/],
+      [{ mac: 'hello' }, 7, /runtimeConfig\.mac is "hello"/],
+      [{ mac: '01:00:5e:00:00:01' }, 7, /MAC address of one station/],
+      [{ mac: '0a:58:0a:01:00:02' }, 7, /which container first has already/],
+      [{ dns: { servers: '10.96.0.10' } }, 7, /runtimeConfig\.dns\.servers is "10\.96\.0\.10"/],
+    ] as const) {
+      const { code: exit, json } = await add(runtimeConfig);
+      assert.deepEqual([exit, json.code], [1, code], JSON.stringify(runtimeConfig));
+      assert.match(String(json.msg), message);
+    }
+    const dns = { servers: ['10.96.0.10'], searches: ['default.svc.cluster.local'], options: ['ndots:5'] };
+    const asked = { ips: ['fd01::77/64', '10.1.0.77'], mac: '02:11:22:33:44:55', dns, 'io.kubernetes.cri.pod-annotations': { a: 'b' } };
+    const { code, json } = await add(asked);
+    assert.equal(code, 0, JSON.stringify(json));
+    assert.deepEqual(
+      (json.ips as { address: string }[]).map(({ address }) => address.slice(0, address.indexOf('/'))),
+      ['10.1.0.77', 'fd01::77'],
+    );
+    assert.equal((json.interfaces as { mac: string }[])[1]!.mac, '02:11:22:33:44:55');
+    assert.deepEqual(json.dns, { nameservers: dns.servers, search: dns.searches, options: dns.options });
+    assert.equal(ip(path, 'link', 'show', 'eth0')[0]!.address, '02:11:22:33:44:55');
+    for (const address of ['10.1.0.77', 'fd01::77']) run(first.ns.path, 'ping', '-c1', '-W5', address);
+    // The MAC outlives a restart, and the loss of the lease.
+    await node.stop();
+    for (const name of readdirSync(node.config.stateDir)) if (name.includes('10.1.0.77')) rmSync(`${node.config.stateDir}/${name}`);
+    await node.startReady();
+    for (const address of ['10.1.0.77', 'fd01::77']) run(first.ns.path, 'ping', '-c1', '-W5', address);
+    const check = { command: 'CHECK', containerId: 'asked', netns: path, config: { prevResult: json, runtimeConfig: asked } };
+    assert.deepEqual(await node.cni(check), { code: 0, json: {} });
+    assert.equal((await node.cni({ command: 'DEL', containerId: 'asked' })).code, 0);
+    assert.notEqual((await node.addPod('next')).addresses[0], '10.1.0.77', 'it comes again as late as any other');
+  });

@@ -1,8 +1,9 @@
 import type { Ipam, Lease, LeaseKey } from '../ipam/index.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
+import type { Neighbour } from '../kernel/rtnetlink/neighbours.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { deletionGroup, hostLinkName, isPodLink } from '../links/index.ts';
-import type { Family, IpAddr } from '../net/ip.ts';
+import { deletionGroup, hostLinkName, isPodLink, podMac } from '../links/index.ts';
+import type { Family } from '../net/ip.ts';
 import { keyText } from '../ipam/index.ts';
 import type { AttachmentNotes } from './attachment.ts';
 
@@ -19,9 +20,16 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
   const lost = rt.links().filter(({ name, group }) => isPodLink(name) && group !== deletionGroup && !known.has(name));
   if (lost.length === 0) return [];
   return lost.map((link) => {
-    const addresses = addressesBehind(link, rt).sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family));
-    if (addresses.length === 0) return `the link ${link.name} has no lease, and nothing tells its addresses`;
-    const notes: AttachmentNotes = { link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '' };
+    const behind = neighboursBehind(link, rt);
+    const addresses = behind
+      .map(({ address }) => address)
+      .sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family));
+    const mac = behind[0]?.mac;
+    if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
+    const notes: AttachmentNotes = {
+      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '' },
+      mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
+    };
     try {
       ipam.restore({ network: unknownNetwork, containerId: link.name, ifname: '?' }, addresses, notes);
       return `the lease of ${addresses.join(' and ')} was made anew from the link ${link.name}`;
@@ -32,12 +40,12 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
 }
 
 /** Routed: neighbour entries of the link itself. On a bridge: those of the bridge with the MAC that is behind the port. */
-function addressesBehind({ index, master }: Link, rt: RtNetlink): IpAddr[] {
+function neighboursBehind({ index, master }: Link, rt: RtNetlink): Neighbour[] {
   const isFixed = (state: readonly string[] | undefined): boolean => state?.includes('permanent') === true;
   const on = rt.neighbours({ link: master ?? index }).filter(({ state }) => isFixed(state));
-  if (master === undefined) return on.map(({ address }) => address);
+  if (master === undefined) return on;
   const macs = rt.fdb().filter((entry) => entry.link === index && entry.state?.includes('noarp'));
-  return on.filter(({ mac }) => mac && macs.some((entry) => entry.mac.equals(mac))).map(({ address }) => address);
+  return on.filter(({ mac }) => mac && macs.some((entry) => entry.mac.equals(mac)));
 }
 
 /** The lease that was made anew from the link which an attachment of this key has. */

@@ -2,6 +2,7 @@ import { CniError, cniCode } from './errors.ts';
 import type { AttachmentKey, Command } from './request.ts';
 import { type Dns, parseResult, type Result } from './result.ts';
 import { atLeast, type CniVersion, isSupported, supportedVersions } from './version.ts';
+import { parseWishes, type Wishes } from './wishes.ts';
 
 /** What a runtime hands over on stdin: the network's configuration with what it adds for one call. */
 export interface NetworkConfig {
@@ -11,6 +12,7 @@ export interface NetworkConfig {
   type: string | undefined;
   dns: Dns | undefined;
   prevResult: Result | undefined;
+  wishes: Wishes;
   /** GC only: what shall stay. */
   validAttachments: readonly Omit<AttachmentKey, 'network'>[];
 }
@@ -19,7 +21,7 @@ export interface NetworkConfig {
 const since: Partial<Record<Command, CniVersion>> = { CHECK: '0.4.0', STATUS: '1.1.0', GC: '1.1.0' };
 
 /** Whoever passes one of these wants something done that podnet does not do; silence would be a lie (CNI2 code 2). */
-const unsupportedRuntimeConfig = ['portMappings', 'bandwidth', 'ips', 'mac', 'ipRanges', 'infinibandGUID', 'deviceID'];
+const unsupportedRuntimeConfig = ['portMappings', 'bandwidth', 'ipRanges', 'infinibandGUID', 'deviceID'];
 
 /** @throws CniError 1, 2, 6 or 7 */
 export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
@@ -46,8 +48,9 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
     cniVersion,
     name,
     type: typeof json.type === 'string' ? json.type : undefined,
-    dns: object(json.dns, 'dns') as Dns | undefined,
+    dns: dnsOf(json),
     prevResult: json.prevResult === undefined || json.prevResult === null ? undefined : parseResult(json.prevResult),
+    wishes: parseWishes(runtimeConfig),
     validAttachments: command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [],
   };
 }
@@ -85,6 +88,12 @@ function parseJsonObject(stdin: Buffer): Record<string, unknown> {
   if (!parsed) throw new CniError(cniCode.decode, 'the configuration on stdin is null: expected a JSON object');
   return parsed;
 }
+
+/** The network's own, which may be empty: what it does not say is not said. */
+const dnsOf = (json: Record<string, unknown>): Dns | undefined => {
+  const dns = object(json.dns, 'dns');
+  return dns && Object.keys(dns).length > 0 ? dns : undefined;
+};
 
 function object(value: unknown, what: string): Record<string, unknown> | undefined {
   if (value === undefined || value === null) return undefined;

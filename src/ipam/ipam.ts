@@ -108,9 +108,11 @@ export class Ipam implements Disposable {
 
   /**
    * One address of each family for the container.
-   * @param notes kept with the lease; @throws IpamError 'exists' when the key has a lease, 'exhausted', 'no-range', 'storage'
+   * @param notes kept with the lease
+   * @param wanted instead of the next free ones, at most one of each family
+   * @throws IpamError 'exists' when the key has a lease, 'exhausted', 'no-range', 'refused' when a wanted one cannot be had, 'storage'
    */
-  allocate(key: LeaseKey, notes: LeaseNotes = {}): Lease {
+  allocate(key: LeaseKey, notes: LeaseNotes = {}, wanted: readonly IpAddr[] = []): Lease {
     const holder = this.#leases.get(keyText(key));
     if (holder)
       throw new IpamError(
@@ -124,7 +126,11 @@ export class Ipam implements Disposable {
       );
     const addresses: IpAddr[] = [];
     try {
-      for (const pool of this.#pools) addresses.push(this.#take(pool));
+      this.#requireFree(wanted);
+      for (const pool of this.#pools) {
+        const one = wanted.find(({ family }) => family === pool.prefix.family);
+        addresses.push(one ? this.#claim(pool, one) : this.#take(pool));
+      }
       const lease = { key, addresses, notes, boot: this.#boot.id };
       this.#put(fileName(lease), encodeLease(lease));
       this.#leases.set(keyText(key), lease);
@@ -320,6 +326,22 @@ export class Ipam implements Disposable {
     for (const { address } of this.#holds.all()) yield address;
   }
 
+  #requireFree(wanted: readonly IpAddr[]): void {
+    for (const address of wanted) {
+      if (this.isFree(address)) continue;
+      const holder = this.leases().find(({ addresses }) => addresses.some((one) => one.equals(address)));
+      const hold = this.#holds.all().find((one) => one.address.equals(address));
+      const why = holder ? `${holderText(holder)} has it` : (hold?.why ?? `it is none that pods get from ${this.ranges.join(' and ')}`);
+      throw new IpamError('refused', `the address ${address} that was asked for cannot be had: ${why}`);
+    }
+  }
+
+  #claim(pool: Pool, address: IpAddr): IpAddr {
+    if (this.#dirty.has(String(address))) this.cleanse();
+    pool.hold(address);
+    return address;
+  }
+
   #take(pool: Pool): IpAddr {
     const address = pool.take();
     if (address) {
@@ -344,7 +366,7 @@ export class Ipam implements Disposable {
       .slice(0, 3)
       .map(
         ({ key, notes, addresses }) =>
-          `${addresses.find((a) => prefix.contains(a))} by ${notes.pod ?? `container ${key.containerId.slice(0, 13)}`}`,
+          `${addresses.find((a) => prefix.contains(a))} by ${holderText({ key, notes })}`,
       );
     return shown.join(', ') || 'none that is known';
   }
@@ -391,6 +413,9 @@ export class Ipam implements Disposable {
     }
   }
 }
+
+const holderText = ({ key, notes }: Pick<Lease, 'key' | 'notes'>): string =>
+  notes.pod || `container ${key.containerId.slice(0, 13)}`;
 
 type Addresses = Pick<Lease, 'addresses'>;
 const shareAddress = (a: Addresses, b: Addresses): boolean => a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));

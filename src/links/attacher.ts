@@ -173,11 +173,11 @@ export class Attacher implements Disposable {
 
   #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): KernelError | undefined {
     const index = this.#nextIndex++;
-    const { mtu, hostLink, ifname, addresses } = pod;
+    const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
     const errors = this.#rt.tryBatch((batch) => {
-      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(addresses), netNs: ns.fd };
+      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
       batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
       batch.setLink(index, { addrGenMode: 'none', up: true });
       this.mode.finish(batch, index, pod);

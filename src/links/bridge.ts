@@ -39,7 +39,7 @@ export const bridge: AttachMode = {
       up: true,
       master: bridgeLink,
     };
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const perAddress = pod.addresses.flatMap((address): (Route | Neighbour)[] => [
       { kind: 'neighbour', link: bridgeLink, address, mac },
       { kind: 'route', destination: Prefix.host(address), type: 'unicast', link: bridgeLink, ...sourceFor(node, address.family) },
@@ -57,11 +57,11 @@ export const bridge: AttachMode = {
   finish(batch, link, pod) {
     // Nothing is learned or flooded: the pod's MAC is known, and frames with another one are dropped (locked: Linux 5.18).
     batch.setLink(link, { port: { isolated: true, learning: false, unicastFlood: false, locked: true } });
-    batch.addFdb({ link, mac: podMac(pod.addresses), flags: ['master'], state: ['noarp'] });
+    batch.addFdb({ link, mac: podMac(pod), flags: ['master'], state: ['noarp'] });
   },
   // A link that is taken off its bridge loses both.
   isFinished({ index, port }, pod, { fdb }) {
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const isKnown = fdb.some((entry) => entry.link === index && entry.mac.equals(mac) && entry.state?.includes('noarp'));
     return isKnown && port?.isolated === true && port.learning === false && port.unicastFlood === false && port.locked !== false;
   },

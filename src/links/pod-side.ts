@@ -54,7 +54,7 @@ export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: Li
   if (!link) return [`the container has no interface ${pod.ifname}`];
   const wrong: string[] = [];
   if (!link.up) wrong.push(`${pod.ifname} is down`);
-  const mac = podMac(pod.addresses);
+  const mac = podMac(pod);
   if (!link.mac?.equals(mac)) wrong.push(`${pod.ifname} has the MAC ${link.mac}, not ${mac}`);
   if (link.mtu > pod.mtu)
     wrong.push(`${pod.ifname} has the MTU ${link.mtu}, more than the ${pod.mtu} that the pod network carries`);

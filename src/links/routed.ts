@@ -18,7 +18,7 @@ export const routed: AttachMode = {
   planNode: ({ families }) => (families.includes('ipv4') ? [sysctl('net/ipv4/conf/all/send_redirects', '0')] : []),
   planPod(pod, node) {
     const link: Item = { kind: 'link', name: pod.hostLink, type: 'veth', mtu: pod.mtu, mac: hostMac, up: true };
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const perAddress = pod.addresses.flatMap((address): (Route | Neighbour)[] => [
       { kind: 'neighbour', link: pod.hostLink, address, mac },
       {
