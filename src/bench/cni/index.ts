@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { killStorm, type StormReport } from '../../agent/testkit/kill-storm.ts';
 import { ProcessNode, type ProcessNodeOptions } from '../../agent/testkit/process-node.ts';
+import { mount, mountFlags, unmount } from '../../kernel/mounts.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { thisMachine } from '../machine.ts';
@@ -32,6 +33,8 @@ export async function benchCni({ rounds, pods, many, kills, output }: CniBenchOp
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop);
   const directory = mkdtempSync(`${tmpdir()}/podnet-bench-`);
   try {
+    // As /run is on a machine with systemd. On a disk, others' files would be measured along.
+    mount('podnet-bench', directory, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
     const { titles, samples } = await calls({ rounds, pods, directory, signal });
     const manySample = many === 0 ? undefined : await manyPods(many, directory, signal);
     const storm = kills === 0 ? undefined : await kill(kills, directory, signal);
@@ -39,6 +42,7 @@ export async function benchCni({ rounds, pods, many, kills, output }: CniBenchOp
     console.log(output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
   } finally {
+    unmount(directory);
     rmSync(directory, { recursive: true, force: true });
   }
 }

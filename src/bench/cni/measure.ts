@@ -45,7 +45,7 @@ const restMs = 300;
 export async function measure(options: MeasureOptions): Promise<Sample[]> {
   const { sites, rounds, signal } = options;
   const samples: Sample[] = [];
-  for (const site of sites) await one({ ...options, pods: 10 }, site, 0, 1); // to be warm
+  for (const site of sites) await one(options, site, 0, 1); // to be warm
   for (let round = 1; round <= rounds; round++)
     for (let i = 0; i < sites.length; i++)
       for (const atOnce of ways) {
