@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { writeConfList } from '../cni/conflist.ts';
+import type { Reply } from '../cni/envelope.ts';
 import { architectureOf, writeExecutable } from '../cni/executable/emit.ts';
 import { addName } from '../cni/executable/names.ts';
 import { loopbackType } from '../cni/loopback.ts';
@@ -21,6 +22,7 @@ import { watchDrift } from './drift.ts';
 import { Forgetter } from './forgetter.ts';
 import { Gate } from './gate.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
+import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { essentialOwners, NodeNetwork } from './node-network.ts';
 import { recoverLeases } from './recover.ts';
@@ -101,8 +103,15 @@ export class NodeAgent {
   async start(): Promise<void> {
     const { cni, statusSocket } = this.#settings;
     const arch = architectureOf(process.arch);
-    const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
-    this.#servers = { cni: server, status: await serveStatus(statusSocket, () => this.status()) };
+    const server = await startCniServer({ socketPath: cni.socketPath, answer: (bytes) => this.call(bytes) });
+    this.#servers = {
+      cni: server,
+      status: await serveStatus(
+        statusSocket,
+        () => this.status(),
+        () => this.ipam(),
+      ),
+    };
     writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath: cni.socketPath });
     addName(cni.binDir, loopbackType);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links() };
@@ -118,6 +127,15 @@ export class NodeAgent {
       this.#sources.nodes.onChange((changes) => this.#onNodes(changes));
       this.#look();
     });
+  }
+
+  /** One call of the CNI executable, from the bytes it sent. */
+  call(request: Buffer): Promise<Reply> {
+    return answer(request, this.#attachments);
+  }
+
+  ipam(): IpamReport {
+    return ipamReport(this.#settings.nodeName, this.#ipam, ({ key }) => this.#attachments.has(key));
   }
 
   status(): AgentStatus {
@@ -290,8 +308,10 @@ export class NodeAgent {
     const { faults } = this.#sources.nodes.get(this.#settings.nodeName) ?? { faults: [] };
     const also = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
     const pools = this.#ipam.use();
-    if (pools.length === 0) return `the node has no pod CIDR yet (node.spec.podCIDRs is empty${faults.length === 0 ? '' : ' or wrong'})${also}`;
-    if (!pools.some(({ prefix }) => prefix.family === primary)) return `the node has no ${primary} pod CIDR in node.spec.podCIDRs${also}`;
+    if (pools.length === 0)
+      return `the node has no pod CIDR yet (node.spec.podCIDRs is empty${faults.length === 0 ? '' : ' or wrong'})${also}`;
+    if (!pools.some(({ prefix }) => prefix.family === primary))
+      return `the node has no ${primary} pod CIDR in node.spec.podCIDRs${also}`;
     const small = pools.find(({ capacity }) => capacity === 0);
     return small && `the pod CIDR ${small.prefix} has room for no pod`;
   }

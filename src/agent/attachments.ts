@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CniError, cniCode } from '../cni/errors.ts';
 import type { AttachmentKey, PodIdentity } from '../cni/request.ts';
@@ -6,9 +5,20 @@ import type { Result } from '../cni/result.ts';
 import type { Attachments } from '../cni/verbs.ts';
 import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
-import { type Attacher, hostLinkName, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
+import {
+  type Attacher,
+  hostLinkName,
+  hostMac,
+  InterfaceExistsError,
+  type LinkNode,
+  type PodLink,
+  podMac,
+  type ToldOfPod,
+} from '../links/index.ts';
+import { IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
-import type { Item } from '../reconcile/model.ts';
+import { Prefix } from '../net/prefix.ts';
+import { type Item, keyOf } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
@@ -32,6 +42,9 @@ export interface AttachmentsOptions {
   waitForDeletion?: boolean;
 }
 
+/** How often CHECKs have the kernel read at most; what others change between is told by its events. */
+const readAgainMs = 500;
+
 /** How long the kernel may take to put a new link into service. */
 const liveMs = 2000;
 
@@ -44,6 +57,8 @@ export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(ke
 export class PodAttachments implements Attachments {
   readonly #options: AttachmentsOptions;
   readonly #queue = new KeyQueue();
+  /** When CHECK had the kernel read, by performance.now(). */
+  #readAt = Number.NEGATIVE_INFINITY;
   /** What the node holds for each attachment whose link is there, by `keyText`. */
   readonly #items = new Map<string, readonly Item[]>();
 
@@ -55,8 +70,10 @@ export class PodAttachments implements Attachments {
     return this.#inTurn(key, async () => {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
+      // Before anything is spent on it.
+      const inode = String(this.#options.attacher.namespace(netns));
       const before = this.#leaseOf(key);
-      const lease = before ? this.#moved(before, netns) : this.#lease(key, netns, pod, wishes, node);
+      const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
       // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
       const link = linkOf(lease);
       if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
@@ -64,7 +81,7 @@ export class PodAttachments implements Attachments {
         const { attacher, reconciler } = this.#options;
         // Before the link is there: its first packet meets them.
         reconciler.contributeNow(guestOwner(key), guestItems(attacher.mode, link));
-        const items = attacher.attach(link, netns, node);
+        const items = await this.#attach(link, netns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
         await this.#live(link);
@@ -90,13 +107,24 @@ export class PodAttachments implements Attachments {
       const lease = this.#leaseOf(key);
       const link = lease && linkOf(lease);
       if (!link) throw damaged([`container ${key.containerId} has no lease for ${key.ifname} here`]);
-      const { attacher, reconciler } = this.#options;
+      const { attacher } = this.#options;
       const wrong = contradictions(expected, link);
-      wrong.push(...attacher.check(link, netns, this.#node()));
-      const status = reconciler.status(attachmentOwner(key));
-      if (status?.state === 'error') wrong.push(status.why);
+      wrong.push(...attacher.check(link, netns, this.#node(), toldOf(expected, link)));
+      wrong.push(...this.#notInKernel(link, this.#node()));
       if (wrong.length > 0) throw damaged(wrong);
     });
+  }
+
+  /** What the node must hold for a pod, and the kernel does not (CNI8); it is mended soon. All is read for it, so that is done now and then only. */
+  #notInKernel(link: PodLink, node: LinkNode): string[] {
+    const { attacher, reconciler } = this.#options;
+    const keys = new Set([...attacher.mode.planPod(link, node), ...guestItems(attacher.mode, link)].map(keyOf));
+    const read = performance.now() - this.#readAt > readAgainMs;
+    if (read) this.#readAt = performance.now();
+    const gone = reconciler.plan({ read }).filter(({ key, verb }) => verb !== 'delete' && keys.has(key));
+    // What was read is settled by a sync, and what is gone mended.
+    if (read || gone.length > 0) reconciler.markAll();
+    return gone.map(({ key }) => `the node does not hold ${key}`);
   }
 
   /** CNI9. */
@@ -182,8 +210,25 @@ export class PodAttachments implements Attachments {
       );
   }
 
+  /** Whether its link is on the node. */
+  has(key: AttachmentKey): boolean {
+    return this.#items.has(keyText(key));
+  }
+
   get size(): number {
     return this.#items.size;
+  }
+
+  /** After DEL its link is there for a while, also in the pod: the same namespace may be added again at once. */
+  async #attach(link: PodLink, netns: string, node: LinkNode): Promise<Item[]> {
+    const { attacher } = this.#options;
+    try {
+      return attacher.attach(link, netns, node);
+    } catch (error) {
+      if (!(error instanceof InterfaceExistsError)) throw error;
+      await attacher.drain();
+      return attacher.attach(link, netns, node);
+    }
   }
 
   #inTurn<T>(key: AttachmentKey, work: () => Promise<T>): Promise<T> {
@@ -221,13 +266,12 @@ export class PodAttachments implements Attachments {
   }
 
   /** A container that came back in another namespace, as after a restart of it without DEL. */
-  #moved(lease: Lease, netns: string): Lease {
-    const inode = inodeOf(netns);
+  #moved(lease: Lease, netns: string, inode: string): Lease {
     if (lease.notes.netns === netns && lease.notes.inode === inode) return lease;
     return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
   }
 
-  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, { ips, mac }: Wishes, node: LinkNode): Lease {
+  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, { ips, mac }: Wishes, node: LinkNode, inode: string): Lease {
     const { ipam } = this.#options;
     if (mac) this.#requireFree(mac);
     const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
@@ -238,7 +282,7 @@ export class PodAttachments implements Attachments {
       link,
       mtu: String(node.podMtu),
       netns,
-      inode: inodeOf(netns),
+      inode,
       pod: name,
       mac: mac ? String(mac) : '',
       since: new Date().toISOString(),
@@ -254,7 +298,11 @@ export class PodAttachments implements Attachments {
     });
     if (!other && !mac.equals(hostMac)) return;
     const by = other ? other.notes.pod || `container ${other.key.containerId}` : 'the node';
-    throw new CniError(cniCode.invalidConfig, `runtimeConfig.mac is "${mac}", which ${by} has already`, 'ask for another, or for none');
+    throw new CniError(
+      cniCode.invalidConfig,
+      `runtimeConfig.mac is "${mac}", which ${by} has already`,
+      'ask for another, or for none',
+    );
   }
 
   #undo({ key }: Lease, link: PodLink | undefined): void {
@@ -283,11 +331,25 @@ export class PodAttachments implements Attachments {
   }
 }
 
-/** Whether it is one, `Attacher` tells. */
-const inodeOf = (netns: string): string => String(statSync(netns, { throwIfNoEntry: false })?.ino ?? '');
-
 const damaged = (wrong: readonly string[]): CniError =>
   new CniError(cniCode.damaged, wrong.join('; '), "pods are mended by deleting them; what is the node's is mended by itself");
+
+/** What a result says of the pod's end; podnet's own is compared by itself. */
+function toldOf(expected: Result, { ifname }: PodLink): ToldOfPod {
+  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+  const addresses = expected.ips
+    .filter((ip) => ip.interface === own)
+    .flatMap(({ address }) => IpAddr.tryParse(address.split('/')[0]!) ?? []);
+  return { addresses, destinations: expected.routes.flatMap(({ dst }) => tryPrefix(dst) ?? []) };
+}
+
+function tryPrefix(text: string): Prefix | undefined {
+  try {
+    return Prefix.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** What ADD answered then and what is leased now. */
 function contradictions(expected: Result, { addresses, ifname }: PodLink): string[] {

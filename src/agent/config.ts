@@ -33,7 +33,7 @@ export interface AgentConfig {
     /** Where the plugin host-local keeps its leases, which are respected. Default /var/lib/cni/networks. */
     hostLocalDir?: string;
   };
-  /** Unix socket of `GET /status` (JSON) and `GET /readyz` (200 or 503). */
+  /** Unix socket of `GET /status` and `GET /ipam` (JSON) and `GET /readyz` (200 or 503). */
   statusSocket: string;
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;

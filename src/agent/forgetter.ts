@@ -1,9 +1,9 @@
 import type { Ipam } from '../ipam/index.ts';
 
 /** A burst of deletions is one pass. */
-const firstMs = 20;
-/** What the passes take of this process at most. */
-const share = 0.1;
+const firstMs = 100;
+/** What the passes take of this process at most: the kernel walks its whole table for one, some milliseconds even when there is little in it. */
+const share = 0.05;
 
 /**
  * Has the node forget the users of addresses that were given back (T19, F54), off DEL's way and at once for all that came together: a pass over a large

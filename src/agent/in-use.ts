@@ -1,7 +1,7 @@
 import { type Hold, hostLocalLeases, thisBoot } from '../ipam/index.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { addressBits } from '../net/ip.ts';
 import { deletionGroup } from '../links/index.ts';
+import { addressBits } from '../net/ip.ts';
 
 /** Other than of this table, a route to one address says nothing about who lives there. RT_TABLE_MAIN */
 const mainTable = 254;

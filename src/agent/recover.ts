@@ -1,10 +1,10 @@
 import type { Ipam, Lease, LeaseKey } from '../ipam/index.ts';
+import { keyText } from '../ipam/index.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import type { Neighbour } from '../kernel/rtnetlink/neighbours.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { deletionGroup, hostLinkName, isPodLink, podMac } from '../links/index.ts';
 import type { Family } from '../net/ip.ts';
-import { keyText } from '../ipam/index.ts';
 import type { AttachmentNotes } from './attachment.ts';
 
 /** Network of the leases that were made anew from links: whose they are is known when the runtime asks for one of them. No network can be named so (CNI4). */

@@ -1,6 +1,7 @@
 import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { serveHttp } from '../unix/http.ts';
+import type { IpamReport } from './ipam-report.ts';
 
 /** What `GET /status` answers. */
 export interface AgentStatus {
@@ -57,12 +58,16 @@ export function summarize(
 export const scarce = (pools: readonly PoolUse[]): string[] =>
   pools
     .filter(({ used, capacity }) => capacity - used < Math.max(3, capacity / 20))
-    .map(({ prefix, used, capacity }) => `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`);
+    .map(
+      ({ prefix, used, capacity }) =>
+        `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`,
+    );
 
-/** `/status` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
-export const serveStatus = (file: string, status: () => AgentStatus): Promise<AsyncDisposable> =>
+/** `/status` and `/ipam` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
+export const serveStatus = (file: string, status: () => AgentStatus, ipam: () => IpamReport): Promise<AsyncDisposable> =>
   serveHttp(file, {
     '/status': () => ({ body: status() }),
+    '/ipam': () => ({ body: ipam() }),
     '/readyz': () => {
       const { ready, why } = status();
       return ready ? { body: 'ok' } : { code: 503, body: why ?? 'not ready' };

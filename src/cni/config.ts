@@ -33,6 +33,12 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
       cniCode.invalidConfig,
       `the network's name is ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
     );
+  const common = { cniVersion, name, type: typeof json.type === 'string' ? json.type : undefined };
+  // DEL must work with whatever is left (CNI6): what ADD was refused for must not keep its DEL from succeeding.
+  if (command !== 'ADD' && command !== 'CHECK') {
+    const valid = command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [];
+    return { ...common, dns: undefined, prevResult: undefined, wishes: parseWishes(undefined), validAttachments: valid };
+  }
   const runtimeConfig = object(json.runtimeConfig, 'runtimeConfig');
   for (const key of unsupportedRuntimeConfig) {
     const value = runtimeConfig?.[key];
@@ -45,13 +51,11 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
       );
   }
   return {
-    cniVersion,
-    name,
-    type: typeof json.type === 'string' ? json.type : undefined,
+    ...common,
     dns: dnsOf(json),
     prevResult: json.prevResult === undefined || json.prevResult === null ? undefined : parseResult(json.prevResult),
     wishes: parseWishes(runtimeConfig),
-    validAttachments: command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [],
+    validAttachments: [],
   };
 }
 

@@ -18,7 +18,9 @@ export function parseWishes(runtimeConfig: Readonly<Record<string, unknown>> | u
 }
 
 const fault = (key: string, value: unknown, expected: string, cause?: unknown): CniError =>
-  new CniError(cniCode.invalidConfig, `runtimeConfig.${key} is ${JSON.stringify(value)}: expected ${expected}`, undefined, { cause });
+  new CniError(cniCode.invalidConfig, `runtimeConfig.${key} is ${JSON.stringify(value)}: expected ${expected}`, undefined, {
+    cause,
+  });
 
 /** Addresses, with a prefix length or without: which one a pod's address has is not the runtime's choice. */
 function parseIps(value: unknown): IpAddr[] {
@@ -50,7 +52,8 @@ function parseMac(value: unknown): Mac | undefined {
 /** The capability has other names than the result: servers and searches. */
 function parseDns(value: unknown): Dns | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'object' || Array.isArray(value)) throw fault('dns', value, 'an object with servers, searches and options');
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw fault('dns', value, 'an object with servers, searches and options');
   const { servers, searches, options } = value as Record<string, unknown>;
   const dns: Dns = {};
   if (servers !== undefined) dns.nameservers = texts('dns.servers', servers);

@@ -428,7 +428,7 @@ test('F23, F24: whichever file operation fails, once or for good, nothing is giv
   assert.ok(injected > 300, `only ${injected} faults were injected`);
 });
 
-test('F23: leases in a directory that others may write to are refused, and a file that is not podnet\'s is held back', () => {
+test("F23: leases in a directory that others may write to are refused, and a file that is not podnet's is held back", () => {
   using directory = new Directory();
   {
     using ipam = directory.open();
@@ -437,7 +437,10 @@ test('F23: leases in a directory that others may write to are refused, and a fil
   fs.chmodSync(directory.path, 0o777);
   assert.throws(() => directory.open(), fault('storage', /has the mode 0777.*chmod 0700/));
   fs.chmodSync(directory.path, 0o700);
-  const foreign: Files = { ...realFiles, facts: (file) => ({ ...realFiles.facts(file), ...(file.endsWith('.json') ? { uid: 4711 } : {}) }) };
+  const foreign: Files = {
+    ...realFiles,
+    facts: (file) => ({ ...realFiles.facts(file), ...(file.endsWith('.json') ? { uid: 4711 } : {}) }),
+  };
   {
     using ipam = directory.open(dual, { files: foreign });
     assert.match(ipam.damaged()[0]!.why, /it belongs to user 4711/);
@@ -503,7 +506,7 @@ test('an address that is in use without a lease is given to nobody, until it is 
   assert.deepEqual(
     ipam.held().map(({ address }) => String(address)),
     ['10.244.1.3', '10.244.1.3'],
-    'a has a lease, and 192.0.2.1 is none of the pods\' addresses',
+    "a has a lease, and 192.0.2.1 is none of the pods' addresses",
   );
   ipam.hold('routes', []);
   assert.equal(ipam.isFree(IpAddr.parse('10.244.1.3')), false, 'the other still sees it');
@@ -535,7 +538,10 @@ test("leases of host-local's that it made since the boot hold their addresses, w
   fs.writeFileSync(path.join(directory.path, 'stray'), '');
   assert.deepEqual(
     hostLocalLeases(directory.path, Date.now() - 1000).map(({ address, why }) => `${address}: ${why}`),
-    [`10.244.1.7: host-local's lease ${network}/10.244.1.7 of container 0123456789abc`, `fd00::7: host-local's lease ${network}/fd00::7`],
+    [
+      `10.244.1.7: host-local's lease ${network}/10.244.1.7 of container 0123456789abc`,
+      `fd00::7: host-local's lease ${network}/fd00::7`,
+    ],
   );
 });
 

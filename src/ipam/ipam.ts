@@ -149,7 +149,8 @@ export class Ipam implements Disposable {
    */
   replace(lease: Lease, key: LeaseKey, notes: LeaseNotes): Lease {
     const other = this.#leases.get(keyText(key));
-    if (other && other !== lease) throw new IpamError('exists', `container ${key.containerId} has a lease for ${key.ifname} already`);
+    if (other && other !== lease)
+      throw new IpamError('exists', `container ${key.containerId} has a lease for ${key.ifname} already`);
     const next = { ...lease, key, notes };
     this.#put(fileName(next), encodeLease(next));
     this.#leases.delete(keyText(lease.key));
@@ -331,7 +332,9 @@ export class Ipam implements Disposable {
       if (this.isFree(address)) continue;
       const holder = this.leases().find(({ addresses }) => addresses.some((one) => one.equals(address)));
       const hold = this.#holds.all().find((one) => one.address.equals(address));
-      const why = holder ? `${holderText(holder)} has it` : (hold?.why ?? `it is none that pods get from ${this.ranges.join(' and ')}`);
+      const why = holder
+        ? `${holderText(holder)} has it`
+        : (hold?.why ?? `it is none that pods get from ${this.ranges.join(' and ')}`);
       throw new IpamError('refused', `the address ${address} that was asked for cannot be had: ${why}`);
     }
   }
@@ -364,10 +367,7 @@ export class Ipam implements Disposable {
     const holders = this.leases().filter((lease) => lease.addresses.some((address) => prefix.contains(address)));
     const shown = holders
       .slice(0, 3)
-      .map(
-        ({ key, notes, addresses }) =>
-          `${addresses.find((a) => prefix.contains(a))} by ${holderText({ key, notes })}`,
-      );
+      .map(({ key, notes, addresses }) => `${addresses.find((a) => prefix.contains(a))} by ${holderText({ key, notes })}`);
     return shown.join(', ') || 'none that is known';
   }
 
@@ -418,4 +418,5 @@ const holderText = ({ key, notes }: Pick<Lease, 'key' | 'notes'>): string =>
   notes.pod || `container ${key.containerId.slice(0, 13)}`;
 
 type Addresses = Pick<Lease, 'addresses'>;
-const shareAddress = (a: Addresses, b: Addresses): boolean => a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));
+const shareAddress = (a: Addresses, b: Addresses): boolean =>
+  a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));

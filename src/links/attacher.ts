@@ -9,7 +9,7 @@ import type { Item, Sysctl } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
-import { checkPod, configurePod, securePod } from './pod-side.ts';
+import { checkPod, configurePod, securePod, type ToldOfPod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
 
 /**
@@ -63,6 +63,12 @@ export class Attacher implements Disposable {
     }
   }
 
+  /** Looks whether the path leads to the network namespace of a pod. @returns its inode; @throws NamespaceError */
+  namespace(netns: string): bigint {
+    using ns = this.#open(netns);
+    return ns.inode;
+  }
+
   /**
    * Whether packets go through: the kernel takes a link into service some time after both of its ends are up, and drops what is sent until then.
    * Since Linux 6.8 reading the link is enough to have that done (rtnl_getlink calls linkwatch_sync_dev); before, wait until it is.
@@ -98,10 +104,10 @@ export class Attacher implements Disposable {
   }
 
   /** What is wrong with an attachment, in words. @throws NamespaceError */
-  check(pod: PodLink, netns: string, node: LinkNode): string[] {
+  check(pod: PodLink, netns: string, node: LinkNode, told?: ToldOfPod): string[] {
     using ns = this.#open(netns);
     using inside = RtNetlink.open(ns);
-    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node)];
+    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node, told)];
   }
 
   /**

@@ -3,6 +3,7 @@ import type { NetNs } from '../kernel/netns.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctl, writeSysctls } from '../kernel/sysctl.ts';
+import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { hostMac, type PodLink, podMac } from './pod-link.ts';
@@ -43,8 +44,14 @@ export function securePod(ns: NetNs, { ifname, addresses }: PodLink): void {
   });
 }
 
+/** What the runtime was told of a pod by the whole chain of plugins: it must be there, whoever made it. */
+export interface ToldOfPod {
+  addresses?: readonly IpAddr[];
+  destinations?: readonly Prefix[];
+}
+
 /** What is wrong inside the pod, in words; nothing when all is well (CNI8). Additional addresses and routes are nobody's business. */
-export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode): string[] {
+export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode, told: ToldOfPod = {}): string[] {
   const link = rt.link(pod.ifname);
   if (!link) return [`the container has no interface ${pod.ifname}`];
   const wrong: string[] = [];
@@ -64,5 +71,14 @@ export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: Li
     if (!neighbours.some((found) => found.address.equals(gateway) && found.mac?.equals(hostMac)))
       wrong.push(`the neighbour entry of the gateway ${gateway} is gone`);
   }
+  const isOwn = (address: IpAddr): boolean => pod.addresses.some((one) => one.equals(address));
+  for (const address of told.addresses ?? [])
+    if (!isOwn(address) && !addresses.some((found) => found.address.equals(address)))
+      wrong.push(`${pod.ifname} does not have ${address}, which prevResult has`);
+  const destinations = (told.destinations ?? []).filter(({ length }) => length > 0);
+  const all = destinations.length === 0 ? [] : rt.routes();
+  for (const destination of destinations)
+    if (!all.some((route) => route.destination.equals(destination)))
+      wrong.push(`the container has no route to ${destination}, which prevResult has`);
   return wrong;
 }
