@@ -42,19 +42,26 @@ apt_for() {
     -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o APT::Sandbox::User="$(id -un)" -o Acquire::Check-Valid-Until=false "$@"
 }
 
+download() {
+  (cd "$work/$suite/debs" && apt_for "$suite" download "$@")
+}
+
 # fetch SUITE DIRECTORY PACKAGE...: unpacks the packages into the directory.
 fetch() {
   suite=$1
-  into=$2
+  unpacked=$2
   shift 2
   [ -n "$mirror" ] || fail "no Debian archive in /etc/apt/sources.list*: set PODNET_DEBIAN_MIRROR to one"
   [ -f "$keyring" ] || fail "$keyring is missing: install debian-archive-keyring"
-  [ -d "$work/$suite/lists/partial" ] || apt_for "$suite" update || fail "cannot read the package list of $suite from $mirror"
-  mkdir -p "$work/$suite/debs" "$into"
+  mkdir -p "$work/$suite/debs" "$unpacked"
   rm -f "$work/$suite/debs"/*.deb
-  (cd "$work/$suite/debs" && apt_for "$suite" download "$@") || fail "cannot fetch $* of $suite from $mirror"
+  # What an old list names may be gone from the archive.
+  download "$@" 2>/dev/null || {
+    apt_for "$suite" update || fail "cannot read the package list of $suite from $mirror"
+    download "$@" || fail "cannot fetch $* of $suite from $mirror"
+  }
   for deb in "$work/$suite/debs"/*.deb; do
-    dpkg-deb -x "$deb" "$into"
+    dpkg-deb -x "$deb" "$unpacked"
     echo "$name: unpacked $(basename "$deb")"
   done
 }

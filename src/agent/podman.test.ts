@@ -65,7 +65,7 @@ test('CRI2: while the agent is down podman fails and says why; then it goes on',
     await nothingLeft();
   }));
 
-test('F4: fifty containers at once get addresses of their own, answer, and go at once without a trace', needed, () =>
+test('CNI15, F22: fifty containers at once get addresses of their own, answer, and go at once without a trace', needed, () =>
   inWorld(async (node, podman) => {
     const nothingLeft = leftovers(node);
     const names = Array.from({ length: 50 }, (_, i) => `p${i}`);

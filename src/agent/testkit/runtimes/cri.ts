@@ -22,6 +22,8 @@ export interface PodConfig {
   uid: string;
   cgroupParent: string;
   logDirectory: string;
+  /** It lives in the node's own network. */
+  hostNetwork?: boolean;
   portMappings?: readonly { protocol: 'TCP' | 'UDP' | 'SCTP'; containerPort: number; hostPort: number; hostIp?: string }[];
 }
 
@@ -29,8 +31,10 @@ export interface PodStatus {
   ready: boolean;
   /** The primary address first. */
   ips: string[];
-  /** Path of the network namespace. */
+  /** Path of the network namespace; '' for the node's. */
   netns: string;
+  /** Of the sandbox's own process. */
+  pid: number;
 }
 
 type Fields = Map<number, Buffer[]>;
@@ -57,16 +61,20 @@ function fieldsOf(bytes: Buffer | undefined): Fields {
 const textOf = (fields: Fields, field: number): string => fields.get(field)?.[0]?.toString() ?? '';
 
 /** runtime.v1.PodSandboxConfig of k8s.io/cri-api */
-function podMessage({ name, namespace, uid, cgroupParent, logDirectory, portMappings = [] }: PodConfig): MessageWriter {
+function podMessage({ name, namespace, uid, cgroupParent, logDirectory, hostNetwork, portMappings = [] }: PodConfig): MessageWriter {
   const pod = message()
     .bytes(1, message().bytes(1, name).bytes(2, uid).bytes(3, namespace))
-    .bytes(2, name)
+    // The node's network comes with the node's name.
+    .bytes(2, hostNetwork ? '' : name)
     .bytes(3, logDirectory);
   for (const { protocol, containerPort, hostPort, hostIp = '' } of portMappings) {
     const number = { TCP: 0, UDP: 1, SCTP: 2 }[protocol];
     pod.bytes(5, message().varint(1, number).varint(2, containerPort).varint(3, hostPort).bytes(4, hostIp));
   }
-  return pod.bytes(8, message().bytes(1, cgroupParent));
+  const linux = message().bytes(1, cgroupParent);
+  // NamespaceMode NODE is 2.
+  if (hostNetwork) linux.bytes(2, message().bytes(1, message().varint(1, 2)));
+  return pod.bytes(8, linux);
 }
 
 /** What kubelet asks of a runtime, by runtime.v1.RuntimeService on a unix socket. */
@@ -89,12 +97,13 @@ export class CriClient implements Disposable {
     const network = fieldsOf(status.get(5)?.[0]);
     const more = (network.get(2) ?? []).map((ip) => textOf(fieldsOf(ip), 1));
     const info = (answer.get(2) ?? []).map(fieldsOf).find((entry) => textOf(entry, 1) === 'info');
-    const spec = JSON.parse(info ? textOf(info, 2) : '{}') as {
+    const { pid = 0, runtimeSpec } = JSON.parse(info ? textOf(info, 2) : '{}') as {
+      pid?: number;
       runtimeSpec?: { linux?: { namespaces?: { type: string; path?: string }[] } };
     };
-    const netns = spec.runtimeSpec?.linux?.namespaces?.find(({ type }) => type === 'network')?.path ?? '';
+    const netns = runtimeSpec?.linux?.namespaces?.find(({ type }) => type === 'network')?.path ?? '';
     // SANDBOX_READY is 0, which protobuf leaves out.
-    return { ready: textOf(status, 3) === '', ips: [textOf(network, 1), ...more].filter((ip) => ip !== ''), netns };
+    return { ready: textOf(status, 3) === '', ips: [textOf(network, 1), ...more].filter((ip) => ip !== ''), netns, pid };
   }
 
   async stopPod(id: string): Promise<void> {

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { needsRoot } from '../../../testing/root.ts';
+import { ownNamespaces } from './own-machine.ts';
 
 const root = fileURLToPath(new URL('../../../../.cache/runtimes', import.meta.url));
 
