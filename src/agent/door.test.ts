@@ -310,18 +310,17 @@ for (const attach of ['routed', 'bridge'] as const)
       await node.startReady();
       const target = await node.addPod('target');
       using b = new Wire(target.ns, target.addresses);
-      let sent = 0;
       for (let i = 0; i < 8; i++) {
         const { path } = node.world.namespace(`p${i}`);
         const mac = Mac.parse(`0a:58:0a:01:00:${(i + 3).toString(16).padStart(2, '0')}`);
         const forged = { source: at('198.51.100.7'), destination: b.addresses[0]!, protocol: 'udp', body: udp(1, 2) } as const;
         const sender = await sendFromTheStart(path, frame(mac, forged));
         const { code } = await node.cni({ command: 'ADD', containerId: `p${i}`, netns: path });
-        await sender.stop().then((count) => (sent += count));
         assert.equal(code, 0);
+        // On a busy machine its turn comes later.
+        await eventually(() => assert.ok(sender.sent() > 0)).finally(() => sender.stop());
         await node.cni({ command: 'DEL', containerId: `p${i}` });
       }
-      assert.ok(sent > 0, 'some were sent');
       assert.deepEqual(
         b.sources().filter((source) => source === '198.51.100.7'),
         [],

@@ -28,8 +28,9 @@ if (parentPort && workerData && 'frame' in workerData) {
 }
 
 export interface Sender {
-  /** @returns how many frames were sent */
-  stop(): Promise<number>;
+  /** How many frames went out. */
+  sent(): number;
+  stop(): Promise<void>;
 }
 
 /** Fulfilled when the thread is at it. */
@@ -42,10 +43,10 @@ export async function sendFromTheStart(path: string, frame: Uint8Array): Promise
     worker.once('error', reject);
   });
   return {
-    stop: async () => {
+    sent: () => Atomics.load(shared, 1),
+    stop: () => {
       Atomics.store(shared, 0, 1);
-      await ended;
-      return Atomics.load(shared, 1);
+      return ended;
     },
   };
 }
