@@ -1,6 +1,9 @@
 import path from 'node:path';
 import { writeConfList } from '../cni/conflist.ts';
+import type { Reply } from '../cni/envelope.ts';
 import { architectureOf, writeExecutable } from '../cni/executable/emit.ts';
+import { addName } from '../cni/executable/names.ts';
+import { loopbackType } from '../cni/loopback.ts';
 import { type CniServer, startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import { Ipam } from '../ipam/index.ts';
@@ -11,17 +14,22 @@ import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes } from '../links/index.ts';
+import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { watchDrift } from './drift.ts';
+import { Forgetter } from './forgetter.ts';
 import { Gate } from './gate.ts';
+import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
+import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { essentialOwners, NodeNetwork } from './node-network.ts';
+import { recoverLeases } from './recover.ts';
 import { ServicePath } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
-import { type AgentStatus, serveStatus, summarize } from './status.ts';
+import { type AgentStatus, scarce, serveStatus, summarize } from './status.ts';
 import { type NodeView, sameNode } from './views.ts';
 
 export interface AgentParts {
@@ -47,6 +55,7 @@ export class NodeAgent {
   readonly #nft: Nft;
   readonly #conntrack: Conntrack;
   readonly #ipam: Ipam;
+  readonly #forgetter: Forgetter;
   readonly #attacher: Attacher;
   readonly #reconciler: Reconciler;
   readonly #runner: Runner;
@@ -70,7 +79,8 @@ export class NodeAgent {
     const { ns, api, log } = parts;
     this.#settings = settings;
     this.#parts = parts;
-    this.#ipam = new Ipam(settings.stateDir);
+    this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
+    this.#forgetter = new Forgetter(this.#ipam, (error) => log(`connections of deleted pods: ${error.message}`));
     this.#rt = RtNetlink.open(ns);
     this.#nft = Nft.open(ns);
     this.#conntrack = Conntrack.open(ns);
@@ -81,7 +91,9 @@ export class NodeAgent {
     this.#network = new NodeNetwork(this.#reconciler, settings);
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
+      forgetter: this.#forgetter,
       node: () => this.#network.linkNode,
+      waitForDeletion: settings.cni.waitForDeletion ?? false,
     });
     this.#sources = new Sources(api, (kind, error) => {
       log(`${kind}: ${error.message}`);
@@ -94,9 +106,14 @@ export class NodeAgent {
     const { cni, statusSocket } = this.#settings;
     const { socketPath } = cni;
     const arch = architectureOf(process.arch);
-    this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => answer(bytes, this.#attachments) });
-    this.#statusServer = await serveStatus(statusSocket, () => this.status());
+    this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
+    this.#statusServer = await serveStatus(
+      statusSocket,
+      () => this.status(),
+      () => this.ipam(),
+    );
     writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath });
+    addName(cni.binDir, loopbackType);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
@@ -110,6 +127,15 @@ export class NodeAgent {
       this.#sources.nodes.onChange((changes) => this.#onNodes(changes));
       this.#look();
     });
+  }
+
+  /** One call of the CNI executable, from the bytes it sent. */
+  call(request: Buffer): Promise<Reply> {
+    return answer(request, this.#attachments);
+  }
+
+  ipam(): IpamReport {
+    return ipamReport(this.#settings.nodeName, this.#ipam, ({ key }) => this.#attachments.has(key));
   }
 
   status(): AgentStatus {
@@ -131,9 +157,13 @@ export class NodeAgent {
       leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
+      door: Object.fromEntries(
+        Array.from(this.#nft.counters('podnet'), ([name, { packets }]) => [name.replace(/^door-/, ''), packets]),
+      ),
       problems: [
         ...problems,
         ...this.#attachments.lost(),
+        ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
       memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
@@ -143,7 +173,7 @@ export class NodeAgent {
   async close(): Promise<void> {
     await this.#cniServer?.close();
     this.#runner.stop();
-    for (const part of [this.#sources, this.#drift, this.#dns]) part?.[Symbol.dispose]();
+    for (const part of [this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
   }
@@ -175,7 +205,7 @@ export class NodeAgent {
     else {
       this.#unknown = undefined;
       if (!sameFacts(this.#network.facts, facts)) {
-        this.#ipam.setRanges(facts.self.podCidrs);
+        this.#setRanges(facts.self.podCidrs);
         this.#network.setSelf(facts);
         this.#services?.setNode(this.#network.serviceNode!);
       }
@@ -183,6 +213,25 @@ export class NodeAgent {
       if (!this.#services) this.#begin();
     }
     this.#judge();
+  }
+
+  /** Takes over the node's pod CIDRs: what is in use there is known before any address is given, and what was in use is forgotten. */
+  #setRanges(podCidrs: readonly Prefix[]): void {
+    this.#ipam.setRanges(podCidrs);
+    for (const line of recoverLeases(this.#ipam, this.#rt, this.#settings.families)) this.#parts.log(line);
+    this.#lookForUse();
+    const deleted = this.#conntrack.deleteWhere((address) => this.#ipam.isFree(address));
+    if (deleted > 0) this.#parts.log(`forgot ${deleted} connections of pods that are gone`);
+  }
+
+  #lookForUse(): void {
+    try {
+      this.#ipam.hold('this node', addressesInUse(this.#rt));
+      this.#ipam.hold('host-local', leasesOfHostLocal(this.#settings.cni.hostLocalDir));
+    } catch (error) {
+      // What was found before stays held back.
+      this.#parts.log(`addresses in use: ${(error as Error).message}`);
+    }
   }
 
   /** Everything is known for the first time: from here on the kernel is written to. */
@@ -209,6 +258,7 @@ export class NodeAgent {
     if (result.full) {
       this.#counts.fullChecks++;
       this.#attachments.mend();
+      this.#lookForUse();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#services?.clean(!result.failures.some(({ key }) => key.startsWith('nft-')));
@@ -240,7 +290,8 @@ export class NodeAgent {
       return `the API server has not told of nodes and Services yet${error === undefined ? '' : `: ${error}`}`;
     }
     if (this.#unknown !== undefined) return this.#unknown;
-    if (this.#ipam.ranges.length === 0) return 'the node has no pod CIDR yet (node.spec.podCIDRs is empty)';
+    const noCidr = this.#whyNoCidr();
+    if (noCidr !== undefined) return noCidr;
     if (this.#counts.syncs === 0) return "nothing of the node's network is in the kernel yet";
     for (const owner of essentialOwners) {
       // An owner without a status wants nothing, like the routed mode of an IPv6 node.
@@ -250,5 +301,19 @@ export class NodeAgent {
       if (!this.#gate.wasOpen && status?.state === 'pending') return `${owner} is not in the kernel yet`;
     }
     return undefined;
+  }
+
+  /** F28. The secondary family may be missing; pods without their podIP's family are worth nothing. */
+  #whyNoCidr(): string | undefined {
+    const [primary] = this.#settings.families;
+    const { faults } = this.#sources.nodes.get(this.#settings.nodeName) ?? { faults: [] };
+    const also = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
+    const pools = this.#ipam.use();
+    if (pools.length === 0)
+      return `the node has no pod CIDR yet (node.spec.podCIDRs is empty${faults.length === 0 ? '' : ' or wrong'})${also}`;
+    if (!pools.some(({ prefix }) => prefix.family === primary))
+      return `the node has no ${primary} pod CIDR in node.spec.podCIDRs${also}`;
+    const small = pools.find(({ capacity }) => capacity === 0);
+    return small && `the pod CIDR ${small.prefix} has room for no pod`;
   }
 }

@@ -1,6 +1,7 @@
 import type { Result } from '../cni/result.ts';
 import type { Lease } from '../ipam/index.ts';
 import { type AttachMode, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
+import { Mac } from '../net/mac.ts';
 import { Prefix } from '../net/prefix.ts';
 
 /** What is kept with a lease, so that an attachment is known again after a restart. */
@@ -9,15 +10,21 @@ export interface AttachmentNotes extends Record<string, string> {
   link: string;
   mtu: string;
   netns: string;
+  /** Of the namespace: whether the one at that path now is another. '' when it could not be told. */
+  inode: string;
+  /** The MAC that was asked for, or '' */
+  mac: string;
+  /** When the attachment was made, RFC 3339; '' when it is not known. */
+  since: string;
   /** `namespace/name` of the pod, or '' */
   pod: string;
 }
 
 /** The link that belongs to a lease; undefined for a lease that this version did not write. */
 export function linkOf({ key, addresses, notes }: Lease): PodLink | undefined {
-  const { link, mtu } = notes;
+  const { link, mtu, mac } = notes;
   if (link === undefined || !(Number(mtu) > 0)) return undefined;
-  return { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu) };
+  return { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu), ...(mac ? { mac: Mac.parse(mac) } : {}) };
 }
 
 /** The answer to ADD (CNI12): the node's end first, the primary family first (CRI5). */
@@ -26,7 +33,7 @@ export function resultOf(pod: PodLink, netns: string, mode: AttachMode, node: Li
   return {
     interfaces: [
       { name: hostLink, mac: String(hostMac), mtu },
-      { name: ifname, mac: String(podMac(addresses)), mtu, sandbox: netns },
+      { name: ifname, mac: String(podMac(pod)), mtu, sandbox: netns },
     ],
     ips: addresses.map((address) => ({
       address: `${address}/${mode.prefixLength(address, node)}`,

@@ -3,25 +3,47 @@ import { CniError, cniCode } from '../cni/errors.ts';
 import type { AttachmentKey, PodIdentity } from '../cni/request.ts';
 import type { Result } from '../cni/result.ts';
 import type { Attachments } from '../cni/verbs.ts';
+import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
-import { type Attacher, hostLinkName, type LinkNode, type PodLink } from '../links/index.ts';
-import type { Item } from '../reconcile/model.ts';
+import {
+  type Attacher,
+  hostLinkName,
+  hostMac,
+  InterfaceExistsError,
+  type LinkNode,
+  type PodLink,
+  podMac,
+  type ToldOfPod,
+} from '../links/index.ts';
+import { IpAddr } from '../net/ip.ts';
+import type { Mac } from '../net/mac.ts';
+import { Prefix } from '../net/prefix.ts';
+import { type Item, keyOf } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
+import { guestItems, guestOwner } from './door.ts';
+import type { Forgetter } from './forgetter.ts';
 import type { Gate } from './gate.ts';
 import { KeyQueue } from './key-queue.ts';
+import { recoveredLease, unknownNetwork } from './recover.ts';
 
 export interface AttachmentsOptions {
   ipam: Ipam;
   attacher: Attacher;
   reconciler: Reconciler;
   gate: Gate;
+  forgetter: Forgetter;
   /** What is known of the node; undefined until it is. */
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
   waitMs?: number;
+  /** DEL ends when the link is deleted. */
+  waitForDeletion?: boolean;
 }
+
+/** How often CHECKs have the kernel read at most; what others change between is told by its events. */
+const readAgainMs = 500;
 
 /** How long the kernel may take to put a new link into service. */
 const liveMs = 2000;
@@ -35,6 +57,8 @@ export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(ke
 export class PodAttachments implements Attachments {
   readonly #options: AttachmentsOptions;
   readonly #queue = new KeyQueue();
+  /** When CHECK had the kernel read, by performance.now(). */
+  #readAt = Number.NEGATIVE_INFINITY;
   /** What the node holds for each attachment whose link is there, by `keyText`. */
   readonly #items = new Map<string, readonly Item[]>();
 
@@ -42,18 +66,22 @@ export class PodAttachments implements Attachments {
     this.#options = options;
   }
 
-  add(key: AttachmentKey, netns: string, pod: PodIdentity): Promise<Result> {
+  add(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes): Promise<Result> {
     return this.#inTurn(key, async () => {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
-      const before = this.#options.ipam.get(key);
-      const lease = before ?? this.#lease(key, netns, pod, node);
+      // Before anything is spent on it.
+      const inode = String(this.#options.attacher.namespace(netns));
+      const before = this.#leaseOf(key);
+      const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
       // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
       const link = linkOf(lease);
       if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
       try {
         const { attacher, reconciler } = this.#options;
-        const items = attacher.attach(link, netns, node);
+        // Before the link is there: its first packet meets them.
+        reconciler.contributeNow(guestOwner(key), guestItems(attacher.mode, link));
+        const items = await this.#attach(link, netns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
         await this.#live(link, netns);
@@ -68,29 +96,44 @@ export class PodAttachments implements Attachments {
 
   delete(key: AttachmentKey): Promise<void> {
     return this.#inTurn(key, async () => {
-      const lease = this.#options.ipam.get(key);
+      const lease = this.#leaseOf(key);
       if (lease) this.#undo(lease, linkOf(lease));
+      if (this.#options.waitForDeletion) await this.#options.attacher.drain();
     });
   }
 
   check(key: AttachmentKey, netns: string, expected: Result): Promise<void> {
     return this.#inTurn(key, async () => {
-      const lease = this.#options.ipam.get(key);
+      const lease = this.#leaseOf(key);
       const link = lease && linkOf(lease);
       if (!link) throw damaged([`container ${key.containerId} has no lease for ${key.ifname} here`]);
-      const { attacher, reconciler } = this.#options;
+      const { attacher } = this.#options;
       const wrong = contradictions(expected, link);
-      wrong.push(...attacher.check(link, netns, this.#node()));
-      const status = reconciler.status(attachmentOwner(key));
-      if (status?.state === 'error') wrong.push(status.why);
+      wrong.push(...attacher.check(link, netns, this.#node(), toldOf(expected, link)));
+      wrong.push(...this.#notInKernel(link, this.#node()));
       if (wrong.length > 0) throw damaged(wrong);
     });
+  }
+
+  /** What the node must hold for a pod, and the kernel does not (CNI8); it is mended soon. All is read for it, so that is done now and then only. */
+  #notInKernel(link: PodLink, node: LinkNode): string[] {
+    const { attacher, reconciler } = this.#options;
+    const keys = new Set([...attacher.mode.planPod(link, node), ...guestItems(attacher.mode, link)].map(keyOf));
+    const read = performance.now() - this.#readAt > readAgainMs;
+    if (read) this.#readAt = performance.now();
+    const gone = reconciler.plan({ read }).filter(({ key, verb }) => verb !== 'delete' && keys.has(key));
+    // What was read is settled by a sync, and what is gone mended.
+    if (read || gone.length > 0) reconciler.markAll();
+    return gone.map(({ key }) => `the node does not hold ${key}`);
   }
 
   /** CNI9. */
   status(): void {
     const { gate, ipam } = this.#options;
     if (gate.why !== undefined) throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
+    const fault = ipam.storageFault();
+    if (fault !== undefined)
+      throw new CniError(cniCode.notAvailable, `leases cannot be written: ${fault}`, 'pods that run are not affected');
     const full = ipam.use().find(({ used, capacity }) => used >= capacity);
     if (full)
       throw new CniError(
@@ -103,15 +146,25 @@ export class PodAttachments implements Attachments {
   async collect(network: string, valid: readonly AttachmentKey[]): Promise<void> {
     const { ipam } = this.#options;
     const problems: string[] = [];
-    for (const { key } of ipam.stale(network, valid)) {
-      try {
-        await this.delete(key);
-      } catch (error) {
-        problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
+    const deleteAll = async (leases: readonly Lease[]): Promise<void> => {
+      for (const { key } of leases) {
+        try {
+          await this.delete(key);
+        } catch (error) {
+          problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
+        }
       }
+    };
+    const known = valid.map((key) => this.#leaseOf(key));
+    await deleteAll(ipam.stale(network, valid));
+    // When every attachment that shall stay has a lease that can be read, and there is no other network, nobody is behind those that cannot, and
+    // behind those that were made anew from links.
+    const isOnly = ipam.leases().every(({ key }) => key.network === network || key.network === unknownNetwork);
+    if (isOnly && known.every((lease) => lease !== undefined)) {
+      for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
+      await deleteAll(ipam.stale(unknownNetwork, []));
+      this.#options.forgetter.schedule();
     }
-    // When every attachment that shall stay has a lease that can be read, nobody is behind those that cannot.
-    if (valid.every((key) => ipam.get(key))) for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
     if (problems.length > 0)
       throw new CniError(cniCode.internal, `${problems.length} attachments could not be deleted`, problems.join('; '));
   }
@@ -131,11 +184,13 @@ export class PodAttachments implements Attachments {
       if (!link || !linkNames.has(link.hostLink)) {
         this.#items.delete(text);
         reconciler.withdraw(attachmentOwner(lease.key));
+        reconciler.withdraw(guestOwner(lease.key));
         continue;
       }
       const items = attacher.mode.planPod(link, known);
       this.#items.set(text, items);
       reconciler.contribute(attachmentOwner(lease.key), items);
+      reconciler.contribute(guestOwner(lease.key), guestItems(attacher.mode, link));
     }
   }
 
@@ -155,8 +210,25 @@ export class PodAttachments implements Attachments {
       );
   }
 
+  /** Whether its link is on the node. */
+  has(key: AttachmentKey): boolean {
+    return this.#items.has(keyText(key));
+  }
+
   get size(): number {
     return this.#items.size;
+  }
+
+  /** After DEL its link is there for a while, also in the pod: the same namespace may be added again at once. */
+  async #attach(link: PodLink, netns: string, node: LinkNode): Promise<Item[]> {
+    const { attacher } = this.#options;
+    try {
+      return attacher.attach(link, netns, node);
+    } catch (error) {
+      if (!(error instanceof InterfaceExistsError)) throw error;
+      await attacher.drain();
+      return attacher.attach(link, netns, node);
+    }
   }
 
   #inTurn<T>(key: AttachmentKey, work: () => Promise<T>): Promise<T> {
@@ -173,14 +245,64 @@ export class PodAttachments implements Attachments {
     throw new CniError(cniCode.tryAgainLater, 'this node is not known yet: the API server has not told of it');
   }
 
-  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, node: LinkNode): Lease {
+  /** Of a key, perhaps one that was made anew from the link of an attachment and knows its key only now. */
+  #leaseOf(key: AttachmentKey): Lease | undefined {
+    const { ipam, reconciler } = this.#options;
+    const lease = ipam.get(key);
+    const recovered = lease ? undefined : recoveredLease(ipam, key);
+    if (!recovered) return lease;
+    const items = this.#items.get(keyText(recovered.key));
+    const named = ipam.replace(recovered, key, recovered.notes);
+    if (items) {
+      this.#items.set(keyText(key), items);
+      reconciler.contribute(attachmentOwner(key), items, { applied: true });
+      const link = linkOf(named);
+      if (link) reconciler.contribute(guestOwner(key), guestItems(this.#options.attacher.mode, link));
+    }
+    this.#items.delete(keyText(recovered.key));
+    reconciler.withdraw(attachmentOwner(recovered.key), { applied: true });
+    reconciler.withdraw(guestOwner(recovered.key));
+    return named;
+  }
+
+  /** A container that came back in another namespace, as after a restart of it without DEL. */
+  #moved(lease: Lease, netns: string, inode: string): Lease {
+    if (lease.notes.netns === netns && lease.notes.inode === inode) return lease;
+    return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
+  }
+
+  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, { ips, mac }: Wishes, node: LinkNode, inode: string): Lease {
     const { ipam } = this.#options;
+    if (mac) this.#requireFree(mac);
     const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
     let link = '';
     for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
     const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
-    const notes: AttachmentNotes = { link, mtu: String(node.podMtu), netns, pod: name };
-    return ipam.allocate(key, notes);
+    const notes: AttachmentNotes = {
+      link,
+      mtu: String(node.podMtu),
+      netns,
+      inode,
+      pod: name,
+      mac: mac ? String(mac) : '',
+      since: new Date().toISOString(),
+    };
+    return ipam.allocate(key, notes, ips);
+  }
+
+  /** Two stations with one MAC on a bridge would take each other's frames. */
+  #requireFree(mac: Mac): void {
+    const other = this.#options.ipam.leases().find((lease) => {
+      const link = linkOf(lease);
+      return link && podMac(link).equals(mac);
+    });
+    if (!other && !mac.equals(hostMac)) return;
+    const by = other ? other.notes.pod || `container ${other.key.containerId}` : 'the node';
+    throw new CniError(
+      cniCode.invalidConfig,
+      `runtimeConfig.mac is "${mac}", which ${by} has already`,
+      'ask for another, or for none',
+    );
   }
 
   #undo({ key }: Lease, link: PodLink | undefined): void {
@@ -191,8 +313,10 @@ export class PodAttachments implements Attachments {
     if (link) attacher.detach(link.hostLink, items);
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
+    reconciler.contributeNow(guestOwner(key), []);
     this.#items.delete(text);
     ipam.release(key);
+    this.#options.forgetter.schedule();
   }
 
   /** ADD ends when packets go through, so that a pod's first connection does not fail. */
@@ -210,6 +334,23 @@ export class PodAttachments implements Attachments {
 
 const damaged = (wrong: readonly string[]): CniError =>
   new CniError(cniCode.damaged, wrong.join('; '), "pods are mended by deleting them; what is the node's is mended by itself");
+
+/** What a result says of the pod's end; podnet's own is compared by itself. */
+function toldOf(expected: Result, { ifname }: PodLink): ToldOfPod {
+  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+  const addresses = expected.ips
+    .filter((ip) => ip.interface === own)
+    .flatMap(({ address }) => IpAddr.tryParse(address.split('/')[0]!) ?? []);
+  return { addresses, destinations: expected.routes.flatMap(({ dst }) => tryPrefix(dst) ?? []) };
+}
+
+function tryPrefix(text: string): Prefix | undefined {
+  try {
+    return Prefix.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** What ADD answered then and what is leased now. */
 function contradictions(expected: Result, { addresses, ifname }: PodLink): string[] {

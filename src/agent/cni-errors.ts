@@ -4,6 +4,7 @@ import { InterfaceExistsError, NamespaceError } from '../links/index.ts';
 
 const codes: Record<IpamFault, number> = {
   exhausted: cniCode.exhausted,
+  refused: cniCode.invalidConfig,
   'no-range': cniCode.tryAgainLater,
   exists: cniCode.interfaceExists,
   storage: cniCode.io,

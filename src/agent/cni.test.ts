@@ -165,3 +165,15 @@ test('CNI15: calls for many pods at once are answered, each with addresses of it
   await eventually(() => assert.deepEqual(podLinks(node), []));
   assert.deepEqual(leases(node), []);
 });
+
+test('CNI6: with waitForDeletion DEL is answered when the link is deleted', needsRoot, async () => {
+  await using node = await TestNode.make();
+  node.config.cni.waitForDeletion = true;
+  await node.startReady();
+  const names = ['a', 'b', 'c'];
+  for (const name of names) await node.addPod(name);
+  assert.equal(podLinks(node).length, 3);
+  // The pods' namespaces stay: nothing but DEL takes their links away.
+  await Promise.all(names.map((containerId) => node.cni({ command: 'DEL', containerId })));
+  assert.deepEqual(podLinks(node), []);
+});

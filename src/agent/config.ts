@@ -28,8 +28,12 @@ export interface AgentConfig {
     binDir: string;
     /** The conflist is put here once ADD can be served (CNI14). */
     confDir: string;
+    /** DEL is answered when the link is deleted, not when it is out of service (which takes the kernel a tenth of the time). Default false. */
+    waitForDeletion?: boolean;
+    /** Where the plugin host-local keeps its leases, which are respected. Default /var/lib/cni/networks. */
+    hostLocalDir?: string;
   };
-  /** Unix socket of `GET /status` (JSON) and `GET /readyz` (200 or 503). */
+  /** Unix socket of `GET /status` and `GET /ipam` (JSON) and `GET /readyz` (200 or 503). */
   statusSocket: string;
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;

@@ -19,7 +19,7 @@ const gatherMs = 50;
 export interface DriftView {
   /** What the kernel is known to hold, by key. */
   held(): NodeNetwork;
-  /** The links there are. */
+  /** The links there are; asked at the start and when events were lost. */
   links(): readonly Link[];
   /** The netlink port that podnet's own nftables transactions come from. */
   nftPort(): number;
@@ -27,21 +27,23 @@ export interface DriftView {
 
 /**
  * Watches the node's network for what others do to it. An event tells only where to look: what is wrong is found by the reconciler's full check,
- * which writes nothing when the event was podnet's own. Links are looked at as they are when a burst is over: podnet itself changes them step by step.
+ * which writes nothing when the event was podnet's own. Links are judged as the last event of a burst tells them: podnet itself changes them step by
+ * step. Nothing is read for an event, or a pod would cost the more the more pods there are.
  */
 export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftView, handler: DriftHandler): Disposable {
   const names = new Map<number, string>();
   const learn = (): void => {
     for (const { index, name } of present()) names.set(index, name);
   };
-  const suspects = new Set<string>();
+  /** By name, as last told; undefined when it is gone. */
+  const suspects = new Map<string, Link | undefined>();
   let timer: NodeJS.Timeout | undefined;
   let reason: string | undefined;
   let links = false;
   const tell = (): void => {
     timer = undefined;
     if (suspects.size > 0) {
-      const hurt = hurtLink(suspects, held(), present());
+      const hurt = hurtLink(suspects, held(), names);
       suspects.clear();
       if (hurt !== undefined) reason ??= hurt;
     }
@@ -55,18 +57,24 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     reason ??= what;
     later();
   };
+  /** A pod's link that comes was made here, and so were its addresses; one that is held and goes may be an attachment that nobody will delete. */
+  const concernsLinks = (event: RouteEvent): boolean => {
+    if (event.topic === 'addresses') return !isPodLink(names.get(event.address.link) ?? '');
+    if (event.topic !== 'links') return false;
+    const { name } = event.link;
+    return !isPodLink(name) || (event.change === 'delete' && held().has(`link ${name}`));
+  };
   const onEvent = (event: RouteEvent): void => {
     if (event.topic === 'links') {
       const { index, name } = event.link;
       if (event.change === 'delete') names.delete(index);
       else names.set(index, name);
       if (held().has(`link ${name}`)) {
-        suspects.add(name);
+        suspects.set(name, event.change === 'delete' ? undefined : event.link);
         later();
       }
     }
-    // A pod's link that comes was made here; one that goes may be an attachment that nobody will delete.
-    if (event.topic === 'addresses' || (event.topic === 'links' && (event.change === 'delete' || !isPodLink(event.link.name)))) {
+    if (concernsLinks(event)) {
       links = true;
       later();
     }
@@ -121,17 +129,21 @@ function keyOfLost(event: RouteEvent, nameOf: (index: number) => string): string
 }
 
 /** The first of these links that is not as podnet wrote it. */
-function hurtLink(suspects: ReadonlySet<string>, held: NodeNetwork, links: readonly Link[]): string | undefined {
-  const nameOf = (index: number | undefined): string | undefined => links.find((link) => link.index === index)?.name;
-  const isHurt = (name: string): boolean => {
+function hurtLink(
+  suspects: ReadonlyMap<string, Link | undefined>,
+  held: NodeNetwork,
+  names: ReadonlyMap<number, string>,
+): string | undefined {
+  for (const [name, link] of suspects) {
     const item: Item | undefined = held.get(`link ${name}`);
-    if (item?.kind !== 'link') return false;
-    const link = links.find((one) => one.name === name);
-    if (!link?.up || link.type !== item.type) return true;
-    if (item.mtu !== undefined && item.mtu !== link.mtu) return true;
-    if (item.mac !== undefined && !link.mac?.equals(item.mac)) return true;
-    return nameOf(link.master) !== item.master;
-  };
-  const hurt = [...suspects].find(isHurt);
-  return hurt === undefined ? undefined : `link ${hurt}`;
+    if (item?.kind !== 'link') continue;
+    const isHurt =
+      !link?.up ||
+      link.type !== item.type ||
+      (item.mtu !== undefined && item.mtu !== link.mtu) ||
+      (item.mac !== undefined && !link.mac?.equals(item.mac)) ||
+      (link.master === undefined ? undefined : names.get(link.master)) !== item.master;
+    if (isHurt) return `link ${name}`;
+  }
+  return undefined;
 }

@@ -36,8 +36,13 @@ export function readFacts(view: NodeView, families: readonly Family[], rt: RtNet
   }
   const uplink = links.get(present.find((one) => one.address.equals(primary))!.link)!;
   const onUplink = present.filter(({ link, address }) => link === uplink.index && !address.isLinkLocal);
-  const podCidrs = view.podCidrs.filter(({ family }) => families.includes(family));
   const problems = [...view.faults];
+  // One of each family, in the cluster's order, whatever the Node's is: the first address of a pod is its podIP (CRI5).
+  const podCidrs = families.flatMap((family) => {
+    const [first, ...more] = view.podCidrs.filter((cidr) => cidr.family === family);
+    if (more.length > 0) problems.push(`node ${view.name} has more than one ${family} pod CIDR: ${more.join(', ')} is not used`);
+    return first ?? [];
+  });
   for (const family of families) {
     if (!chosen.some((address) => address.family === family))
       problems.push(

@@ -34,6 +34,7 @@ const wrong: readonly (readonly [change: Record<string, unknown>, message: strin
   [{ clusterDns: ['dns'] }, 'clusterDns[0]: '],
   [{ stateDir: 'state' }, 'stateDir is "state": expected an absolute path'],
   [{ cni: null }, 'cni is null: expected an object'],
+  [{ cni: { ...whole.cni, waitForDeletion: 'yes' } }, 'cni.waitForDeletion is "yes": expected true or false'],
   [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],
 ];
 

@@ -4,11 +4,12 @@ import { longestSocketPath } from '../unix/listen.ts';
 import type { AgentConfig } from './config.ts';
 
 /** The configuration with its texts parsed: what the agent works with. */
-export interface Settings extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs'> {
+export interface Settings extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs' | 'cni'> {
   clusterCidrs: readonly Prefix[];
   serviceCidrs: readonly Prefix[];
   clusterDns: readonly IpAddr[];
   nonMasqueradeCidrs: readonly Prefix[];
+  cni: AgentConfig['cni'] & { hostLocalDir: string };
 }
 
 /**
@@ -25,7 +26,7 @@ export function parseSettings(input: unknown): Settings {
   const vxlan = object('vxlan', whole.vxlan);
   refuseUnknown('vxlan.', vxlan, ['id', 'port']);
   const cni = object('cni', whole.cni);
-  refuseUnknown('cni.', cni, ['network', 'socketPath', 'binDir', 'confDir']);
+  refuseUnknown('cni.', cni, ['network', 'socketPath', 'binDir', 'confDir', 'waitForDeletion', 'hostLocalDir']);
   const families = list('families', whole.families, (text) => choice<Family>('families', text, knownFamilies));
   if (families.length === 0 || new Set(families).size < families.length)
     throw fault('families', whole.families, 'ipv4, ipv6 or both, each once, the primary first');
@@ -46,6 +47,8 @@ export function parseSettings(input: unknown): Settings {
       socketPath: socket('cni.socketPath', cni.socketPath),
       binDir: path('cni.binDir', cni.binDir),
       confDir: path('cni.confDir', cni.confDir),
+      waitForDeletion: bool('cni.waitForDeletion', cni.waitForDeletion ?? false),
+      hostLocalDir: path('cni.hostLocalDir', cni.hostLocalDir ?? '/var/lib/cni/networks'),
     },
     statusSocket: socket('statusSocket', whole.statusSocket),
     ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
@@ -86,6 +89,11 @@ function socket(field: string, value: unknown): string {
 function integer(field: string, value: unknown, least: number, most: number): number {
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
   throw fault(field, value, `a whole number from ${least} to ${most}`);
+}
+
+function bool(field: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw fault(field, value, 'true or false');
 }
 
 function choice<T extends string>(field: string, value: unknown, choices: readonly T[]): T {

@@ -1,5 +1,7 @@
+import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { serveHttp } from '../unix/http.ts';
+import type { IpamReport } from './ipam-report.ts';
 
 /** What `GET /status` answers. */
 export interface AgentStatus {
@@ -34,6 +36,8 @@ export interface AgentStatus {
   /** Whether this node's own DNS answers; absent when it is not watched. */
   dnsAnswered?: boolean;
   staleUdpDeleted: number;
+  /** Packets that were dropped at the pods' door, by reason (see the room door). */
+  door: Record<string, number>;
   problems: string[];
   memoryMb: number;
 }
@@ -50,10 +54,20 @@ export function summarize(
   return counts;
 }
 
-/** `/status` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
-export const serveStatus = (file: string, status: () => AgentStatus): Promise<AsyncDisposable> =>
+/** Told before ADD fails and before STATUS does, which takes the node out of service: it is full only when nothing is left. */
+export const scarce = (pools: readonly PoolUse[]): string[] =>
+  pools
+    .filter(({ used, capacity }) => capacity - used < Math.max(3, capacity / 20))
+    .map(
+      ({ prefix, used, capacity }) =>
+        `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`,
+    );
+
+/** `/status` and `/ipam` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
+export const serveStatus = (file: string, status: () => AgentStatus, ipam: () => IpamReport): Promise<AsyncDisposable> =>
   serveHttp(file, {
     '/status': () => ({ body: status() }),
+    '/ipam': () => ({ body: ipam() }),
     '/readyz': () => {
       const { ready, why } = status();
       return ready ? { body: 'ok' } : { code: 503, body: why ?? 'not ready' };

@@ -1,20 +1,42 @@
 import { Command, Option } from 'commander';
+import { benchCni, type CniBenchOptions } from './cni/index.ts';
 import { benchLab } from './lab/index.ts';
 
-const atLeastOne = (text: string): number => {
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`--rounds must be a whole number from 1 on, not "${text}"`);
-  return Number(text);
+const atLeast =
+  (option: string, least: number) =>
+  (text: string): number => {
+    if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
+    throw new Error(`${option} must be a whole number from ${least} on, not "${text}"`);
+  };
+const output = (): Option => new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table');
+const requireRoot = (why: string): void => {
+  if (process.getuid?.() !== 0) throw new Error(`${why}; run this with sudo`);
 };
 
 const program = new Command('bench').description('measures podnet on this machine, against its budgets');
 program
   .command('lab')
   .description('how long a lab takes to come up empty, with the demo and with 300 pods, and to go; and its memory. Needs root')
-  .option('--rounds <n>', 'how often each is measured, in turns', atLeastOne, 5)
-  .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
+  .option('--rounds <n>', 'how often each is measured, in turns', atLeast('--rounds', 1), 5)
+  .addOption(output())
   .action(async (options: { rounds: number; output: 'table' | 'json' }) => {
-    if (process.getuid?.() !== 0) throw new Error('labs belong to root; run this with sudo');
+    requireRoot('labs belong to root');
     if (!(await benchLab(options))) process.exitCode = 1;
+  });
+
+program
+  .command('cni')
+  .description(
+    'how long a container runtime waits for ADD and DEL, beside the Go plugins; 1,000 pods; kills of the agent. Needs root',
+  )
+  .option('--rounds <n>', 'how often each is measured, in turns', atLeast('--rounds', 1), 5)
+  .option('--pods <n>', 'pods of each in a round', atLeast('--pods', 10), 40)
+  .option('--many <n>', 'pods attached on one node, 0 for none', atLeast('--many', 0), 1000)
+  .option('--kills <n>', 'kills of the agent, 0 for none', atLeast('--kills', 0), 200)
+  .addOption(output())
+  .action(async (options: CniBenchOptions) => {
+    requireRoot('network namespaces belong to root');
+    if (!(await benchCni(options))) process.exitCode = 1;
   });
 
 await program.parseAsync().catch((error: Error) => {

@@ -77,7 +77,7 @@ for (const [args, sentence] of mistakes)
   });
 
 test('every command tells a name that cannot be, and a lab that is not there', needsRoot, () => {
-  for (const command of [['lab', 'down'], ['status'], ['verify'], ['kubectl']])
+  for (const command of [['lab', 'down'], ['status'], ['ipam', 'ls'], ['verify'], ['kubectl']])
     assert.match(
       podnet(...command, '--name', 'A').stderr,
       named('"A" cannot name a lab: use lower-case letters and digits'),
@@ -97,7 +97,15 @@ const readable = run('/usr/bin/test', ['-r', podnetExecutable], ordinary).status
 test('without root each command that needs it says so in one sentence, and ends with 3', {
   skip: !readable && 'nobody cannot read this folder',
 }, () => {
-  for (const command of [['lab', 'up'], ['lab', 'down'], ['lab', 'list'], ['status'], ['verify'], ['kubectl', 'get', 'pods']]) {
+  for (const command of [
+    ['lab', 'up'],
+    ['lab', 'down'],
+    ['lab', 'list'],
+    ['status'],
+    ['ipam', 'ls'],
+    ['verify'],
+    ['kubectl', 'get', 'pods'],
+  ]) {
     const { status, stderr } = run(process.execPath, [podnetExecutable, ...command], ordinary);
     assert.match(stderr, /^podnet: [^\n]+; you are uid \d+\n {2}Fix: run it with sudo\n$/, command.join(' '));
     assert.equal(status, 3);

@@ -10,7 +10,18 @@ const helpOf = (...command: string[]): string => {
   assert.equal(status, 0, command.join(' '));
   return stdout.replaceAll(/\n {8,}/g, ' ').replaceAll(/(?<=^[A-Z][^:]*)\n(?=\w)/gm, ' ');
 };
-const people = [['lab'], ['lab', 'up'], ['lab', 'down'], ['lab', 'list'], ['status'], ['verify'], ['agent'], ['dns']];
+const people = [
+  ['lab'],
+  ['lab', 'up'],
+  ['lab', 'down'],
+  ['lab', 'list'],
+  ['status'],
+  ['ipam'],
+  ['ipam', 'ls'],
+  ['verify'],
+  ['agent'],
+  ['dns'],
+];
 
 test('the help names every command for people and none for the lab itself', () => {
   const help = helpOf();

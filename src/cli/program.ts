@@ -20,6 +20,7 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     lab: { load: async () => (await import('./lab.ts')).labCommand(askedBelow) },
     kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
     status: { load: async () => (await import('./status.ts')).statusCommand() },
+    ipam: { load: async () => (await import('./ipam.ts')).ipamCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
   };
   for (const [name, { hidden }] of daemons) loaders[name] = { load: async () => daemonCommand(name), hidden };

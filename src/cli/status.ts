@@ -26,6 +26,8 @@ interface NodeStatus {
   /** Which of the node's processes live. */
   processes: Record<string, number | undefined>;
   pods: RunnerPod[];
+  /** Packets of pods that were dropped at their door, by reason. */
+  dropped?: Record<string, number>;
   problems: string[];
 }
 
@@ -66,7 +68,14 @@ async function statusOf(lab: string): Promise<LabStatus> {
       const pods = (await podsOf(runnerSocket).catch(say)) ?? [];
       const agent = await agentStatusOf(agentStatusSocket).catch(say);
       if (agent) problems.push(...problemsOf(agent));
-      return { name, addresses: interfaces.map(({ address }) => String(address)), processes, pods, problems };
+      return {
+        name,
+        addresses: interfaces.map(({ address }) => String(address)),
+        processes,
+        pods,
+        ...(agent ? { dropped: agent.door } : {}),
+        problems,
+      };
     }),
   );
   return { lab, control, nodes, problems: await problems };

@@ -2,13 +2,17 @@ import { CniError, cniCode } from './errors.ts';
 import type { AttachmentKey, Command } from './request.ts';
 import { type Dns, parseResult, type Result } from './result.ts';
 import { atLeast, type CniVersion, isSupported, supportedVersions } from './version.ts';
+import { parseWishes, type Wishes } from './wishes.ts';
 
 /** What a runtime hands over on stdin: the network's configuration with what it adds for one call. */
 export interface NetworkConfig {
   cniVersion: CniVersion;
   name: string;
+  /** Which of the executable's names was called; undefined where the runtime does not say. */
+  type: string | undefined;
   dns: Dns | undefined;
   prevResult: Result | undefined;
+  wishes: Wishes;
   /** GC only: what shall stay. */
   validAttachments: readonly Omit<AttachmentKey, 'network'>[];
 }
@@ -17,7 +21,7 @@ export interface NetworkConfig {
 const since: Partial<Record<Command, CniVersion>> = { CHECK: '0.4.0', STATUS: '1.1.0', GC: '1.1.0' };
 
 /** Whoever passes one of these wants something done that podnet does not do; silence would be a lie (CNI2 code 2). */
-const unsupportedRuntimeConfig = ['portMappings', 'bandwidth', 'ips', 'mac', 'ipRanges', 'infinibandGUID', 'deviceID'];
+const unsupportedRuntimeConfig = ['portMappings', 'bandwidth', 'ipRanges', 'infinibandGUID', 'deviceID'];
 
 /** @throws CniError 1, 2, 6 or 7 */
 export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
@@ -29,6 +33,12 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
       cniCode.invalidConfig,
       `the network's name is ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
     );
+  const common = { cniVersion, name, type: typeof json.type === 'string' ? json.type : undefined };
+  // DEL must work with whatever is left (CNI6): what ADD was refused for must not keep its DEL from succeeding.
+  if (command !== 'ADD' && command !== 'CHECK') {
+    const valid = command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [];
+    return { ...common, dns: undefined, prevResult: undefined, wishes: parseWishes(undefined), validAttachments: valid };
+  }
   const runtimeConfig = object(json.runtimeConfig, 'runtimeConfig');
   for (const key of unsupportedRuntimeConfig) {
     const value = runtimeConfig?.[key];
@@ -41,11 +51,11 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
       );
   }
   return {
-    cniVersion,
-    name,
-    dns: object(json.dns, 'dns') as Dns | undefined,
+    ...common,
+    dns: dnsOf(json),
     prevResult: json.prevResult === undefined || json.prevResult === null ? undefined : parseResult(json.prevResult),
-    validAttachments: command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [],
+    wishes: parseWishes(runtimeConfig),
+    validAttachments: [],
   };
 }
 
@@ -82,6 +92,12 @@ function parseJsonObject(stdin: Buffer): Record<string, unknown> {
   if (!parsed) throw new CniError(cniCode.decode, 'the configuration on stdin is null: expected a JSON object');
   return parsed;
 }
+
+/** The network's own, which may be empty: what it does not say is not said. */
+const dnsOf = (json: Record<string, unknown>): Dns | undefined => {
+  const dns = object(json.dns, 'dns');
+  return dns && Object.keys(dns).length > 0 ? dns : undefined;
+};
 
 function object(value: unknown, what: string): Record<string, unknown> | undefined {
   if (value === undefined || value === null) return undefined;

@@ -26,7 +26,7 @@ interface Common {
 export type Request =
   | (Common & { command: 'ADD' | 'CHECK'; key: AttachmentKey; netns: string; pod: PodIdentity })
   /** `netns` may be missing or gone (CNI6). */
-  | (Common & { command: 'DEL'; key: AttachmentKey; netns: string | undefined; pod: PodIdentity })
+  | (Common & { command: 'DEL'; key: AttachmentKey; netns: string | undefined })
   | (Common & { command: 'STATUS' | 'GC' });
 
 /** CNI3; CNI_COMMAND is looked at before. */
@@ -69,10 +69,10 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
     containerId: containerId(env.get('CNI_CONTAINERID') ?? ''),
     ifname: interfaceName(env.get('CNI_IFNAME') ?? ''),
   };
-  const pod = parseArgs(env.get('CNI_ARGS') ?? '');
   const netns = env.get('CNI_NETNS') || undefined;
-  // DEL must work with whatever is left of the container (CNI6), so it judges the path no further.
-  if (command === 'DEL') return { command, config, key, netns, pod };
+  // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need.
+  if (command === 'DEL') return { command, config, key, netns };
+  const pod = parseArgs(env.get('CNI_ARGS') ?? '');
   if (!netns?.startsWith('/'))
     throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${JSON.stringify(netns)}: expected an absolute path`);
   return { command, config, key, netns, pod };

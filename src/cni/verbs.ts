@@ -1,9 +1,11 @@
 import { requestedVersion } from './config.ts';
 import { type Envelope, parseEnvelope, type Reply } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
+import { loopbackType, performLoopback } from './loopback.ts';
 import { type AttachmentKey, commandOf, type PodIdentity, parseRequest, type Request } from './request.ts';
 import { formatResult, mergeResults, type Result } from './result.ts';
 import { isSupported, supportedVersions } from './version.ts';
+import type { Wishes } from './wishes.ts';
 
 /**
  * What the verbs need of the node. Every method throws CniError with what the runtime shall see. Calls for different attachments run in any
@@ -11,7 +13,7 @@ import { isSupported, supportedVersions } from './version.ts';
  */
 export interface Attachments {
   /** Attaches the container. Leaves nothing behind when it fails. */
-  add(key: AttachmentKey, netns: string, pod: PodIdentity): Promise<Result> | Result;
+  add(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes): Promise<Result> | Result;
   /** Undoes `add`. What is not there is success (CNI6). */
   delete(key: AttachmentKey, netns: string | undefined): Promise<void> | void;
   /** Compares the attachment with what ADD answered. @param expected podnet's own part and perhaps more of the chain */
@@ -40,10 +42,15 @@ export async function answer(bytes: Buffer, attachments: Attachments): Promise<R
 
 async function perform(request: Request, attachments: Attachments): Promise<unknown> {
   const { config } = request;
+  if (config.type === loopbackType) {
+    const result = performLoopback(request);
+    return result && formatResult(result, config.cniVersion);
+  }
   switch (request.command) {
     case 'ADD': {
-      const own = await attachments.add(request.key, request.netns, request.pod);
-      const result = config.dns ? { ...own, dns: config.dns } : own;
+      const own = await attachments.add(request.key, request.netns, request.pod, config.wishes);
+      // What the runtime says for this pod goes before what the network says for all.
+      const result = { ...own, dns: config.wishes.dns ?? config.dns ?? own.dns };
       return formatResult(config.prevResult ? mergeResults(config.prevResult, result) : result, config.cniVersion);
     }
     case 'DEL':

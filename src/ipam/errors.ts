@@ -1,5 +1,5 @@
 /** Why no address could be given. */
-export type IpamFault = 'exhausted' | 'no-range' | 'exists' | 'storage' | 'locked';
+export type IpamFault = 'exhausted' | 'refused' | 'no-range' | 'exists' | 'storage' | 'locked';
 
 export class IpamError extends Error {
   readonly fault: IpamFault;

@@ -1,6 +1,15 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
+export interface FileFacts {
+  /** ms since 1970 */
+  modifiedMs: number;
+  uid: number;
+  /** Permission bits. */
+  mode: number;
+  isFile: boolean;
+}
+
 /** The steps that storing takes, apart, so that a test can stop at each of them. */
 export interface Files {
   makeDirectory(path: string): void;
@@ -10,8 +19,8 @@ export interface Files {
   rename(from: string, to: string): void;
   /** Absent is success. */
   remove(file: string): void;
-  /** ms since 1970 */
-  modified(file: string): number;
+  /** Of the name itself: a symbolic link is none of the files it leads to. */
+  facts(file: string): FileFacts;
 }
 
 export const realFiles: Files = {
@@ -21,25 +30,38 @@ export const realFiles: Files = {
   write: (file, text) => fs.writeFileSync(file, text, { mode: 0o600 }),
   rename: (from, to) => fs.renameSync(from, to),
   remove: (file) => fs.rmSync(file, { force: true }),
-  modified: (file) => fs.statSync(file).mtimeMs,
+  facts(file) {
+    const stat = fs.lstatSync(file);
+    return { modifiedMs: stat.mtimeMs, uid: stat.uid, mode: stat.mode & 0o7777, isFile: stat.isFile() };
+  },
 };
 
 const temporary = /^\.tmp-/;
+const ownUid = process.geteuid?.() ?? 0;
 
 /** Text files in one directory, each there as a whole or not at all, whenever the process is killed. */
 export class Store {
   readonly directory: string;
   readonly #files: Files;
 
+  /** @throws Error when the directory cannot be made or read, or when somebody else may write there */
   constructor(directory: string, files: Files = realFiles) {
     this.directory = directory;
     this.#files = files;
     files.makeDirectory(directory);
+    const { uid, mode } = files.facts(directory);
+    if (uid !== ownUid || (mode & 0o022) !== 0)
+      throw new Error(
+        `it belongs to user ${uid} and has the mode 0${mode.toString(8)}: whoever can write there could give addresses away; chown ${ownUid} and chmod 0700 it`,
+      );
   }
 
-  /** Removes what a killed writer left. Only for whoever is alone here: another's temporary file is on its way. */
+  /**
+   * Removes what a killed writer left. Only for whoever is alone here: another's temporary file is on its way. Where it cannot be removed, nothing can be
+   * written either, and that shows at the next lease.
+   */
   tidy(): void {
-    for (const name of this.#files.list(this.directory)) if (temporary.test(name)) this.#files.remove(this.path(name));
+    for (const name of this.#files.list(this.directory)) if (temporary.test(name)) this.#drop(this.path(name));
   }
 
   path(name: string): string {
@@ -50,12 +72,17 @@ export class Store {
     return this.#files.list(this.directory).filter((name) => !temporary.test(name));
   }
 
+  /** @throws Error also when the file is not podnet's */
   read(name: string): string {
+    const { uid, isFile } = this.#files.facts(this.path(name));
+    if (!isFile) throw new Error('it is no regular file');
+    if (uid !== ownUid) throw new Error(`it belongs to user ${uid}, not ${ownUid}`);
     return this.#files.read(this.path(name));
   }
 
+  /** ms since 1970 */
   modified(name: string): number {
-    return this.#files.modified(this.path(name));
+    return this.#files.facts(this.path(name)).modifiedMs;
   }
 
   put(name: string, text: string): void {

@@ -5,9 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
 import fc from 'fast-check';
+import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { type Files, realFiles } from './files.ts';
-import { Ipam, type IpamError, type IpamOptions, type Lease, type LeaseKey } from './index.ts';
+import { hostLocalLeases, Ipam, type IpamError, type IpamOptions, type Lease, type LeaseKey } from './index.ts';
 
 const dual = ['10.244.1.0/28', 'fd00:10:244:1::/64'].map(Prefix.parse);
 const key = (containerId: string, network = 'podnet', ifname = 'eth0'): LeaseKey => ({ network, containerId, ifname });
@@ -368,4 +369,223 @@ test('model: whatever is allocated, released, restarted and re-ranged, addresses
     }),
     { numRuns: 60 },
   );
+});
+
+type Fault = 'ENOSPC' | 'EIO' | 'EROFS' | 'EACCES';
+const operations = ['makeDirectory', 'list', 'read', 'write', 'rename', 'remove', 'facts'] as const;
+
+/** From the n-th call of an operation on, or in that alone, the disk says no; a write is torn. */
+function failing(operation: (typeof operations)[number], nth: number, code: Fault, forGood: boolean) {
+  let calls = 0;
+  const state = { files: { ...realFiles }, failed: 0, mended: false };
+  const real = realFiles[operation] as (...args: string[]) => unknown;
+  Object.assign(state.files, {
+    [operation]: (...args: string[]) => {
+      calls++;
+      if (state.mended || (forGood ? calls < nth : calls !== nth)) return real(...args);
+      state.failed++;
+      if (operation === 'write' && code === 'ENOSPC') fs.writeFileSync(args[0]!, args[1]!.slice(0, 20));
+      throw Object.assign(new Error(`${code}: ${operation} ${args[0]}`), { code });
+    },
+  });
+  return state;
+}
+
+test('F23, F24: whichever file operation fails, once or for good, nothing is given that is not on disk, nothing twice, and nothing is lost', () => {
+  let injected = 0;
+  for (const operation of operations)
+    for (const code of ['ENOSPC', 'EIO', 'EROFS', 'EACCES'] as const)
+      for (const forGood of [false, true])
+        for (let nth = 1; nth < 60; nth++) {
+          const what = `${operation} ${nth} ${code} ${forGood ? 'for good' : 'once'}`;
+          using directory = new Directory();
+          const running = new Map<string, string>();
+          {
+            using before = directory.open();
+            for (const id of ['x', 'y']) running.set(id, text(before.allocate(key(id))));
+          }
+          const disk = failing(operation, nth, code, forGood);
+          let ipam: Ipam | undefined;
+          try {
+            ipam = new Ipam(directory.path, { files: disk.files });
+          } catch (error) {
+            assert.equal((error as IpamError).fault, 'storage', what);
+          }
+          if (ipam) {
+            ipam.setRanges(dual);
+            for (const id of ['b', 'c', 'd', 'x', 'b', 'e', 'f']) {
+              try {
+                if (running.has(id)) {
+                  ipam.release(key(id));
+                  running.delete(id);
+                } else {
+                  const addresses = text(ipam.allocate(key(id)));
+                  assert.ok(![...running.values()].includes(addresses), `${what}: ${addresses} is in use`);
+                  running.set(id, addresses);
+                }
+              } catch (error) {
+                // A lease that could not be read at the start is still there, and is nobody's to release.
+                assert.equal((error as IpamError).fault, 'storage', `${what}: ${String(error)}`);
+              }
+              if (id === 'x' && ipam.damaged().length > 0) running.delete('x');
+            }
+            disk.mended = true;
+            assert.equal(ipam.storageFault(), undefined, what);
+            ipam[Symbol.dispose]();
+          }
+          injected += disk.failed;
+          using after = directory.open();
+          assert.deepEqual(after.damaged(), [], what);
+          for (const [id, addresses] of running) assert.equal(text(after.get(key(id))), addresses, `${what}: ${id}`);
+          // What a release could not take away is still there to be released, and no more than that.
+          assert.ok(after.leases().length >= running.size && after.leases().length <= 7, what);
+          for (const lease of after.leases()) after.release(lease.key);
+          assert.deepEqual(
+            after.use().map(({ used }) => used),
+            [0, 0],
+            what,
+          );
+          if (disk.failed === 0) break;
+        }
+  assert.ok(injected > 300, `only ${injected} faults were injected`);
+});
+
+test("F23: leases in a directory that others may write to are refused, and a file that is not podnet's is held back", () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'));
+  }
+  fs.chmodSync(directory.path, 0o777);
+  assert.throws(() => directory.open(), fault('storage', /has the mode 0777.*chmod 0700/));
+  fs.chmodSync(directory.path, 0o700);
+  const foreign: Files = {
+    ...realFiles,
+    facts: (file) => ({ ...realFiles.facts(file), ...(file.endsWith('.json') ? { uid: 4711 } : {}) }),
+  };
+  {
+    using ipam = directory.open(dual, { files: foreign });
+    assert.match(ipam.damaged()[0]!.why, /it belongs to user 4711/);
+    assert.equal(text(ipam.allocate(key('b'))), '10.244.1.3 fd00:10:244:1::3');
+    ipam.release(key('b'));
+  }
+  const file = path.join(directory.path, '10.244.1.2_fd00:10:244:1::2.json');
+  fs.renameSync(file, `${file}.bak`);
+  fs.symlinkSync(`${file}.bak`, file);
+  using ipam = directory.open();
+  assert.match(ipam.damaged()[0]!.why, /no regular file/);
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.2')), false);
+});
+
+test('F23: while leases cannot be written ipam says so, and is well again as soon as they can', () => {
+  using directory = new Directory();
+  const disk = failing('write', 1, 'EROFS', true);
+  using ipam = directory.open(dual, { files: disk.files });
+  assert.equal(ipam.storageFault(), undefined);
+  assert.throws(() => ipam.allocate(key('a')), fault('storage', /EROFS/));
+  assert.match(ipam.storageFault()!, /EROFS/);
+  disk.mended = true;
+  assert.equal(ipam.storageFault(), undefined);
+});
+
+test('T19, F54: what was given back is forgotten by the node before it is given again, many at once', () => {
+  using directory = new Directory();
+  const forgotten: string[] = [];
+  let broken = false;
+  using ipam = directory.open([Prefix.parse('10.244.1.0/29')], {
+    forget(addresses) {
+      if (broken) throw new Error('conntrack is away');
+      forgotten.push(addresses.join());
+    },
+  });
+  for (const id of ['a', 'b', 'c', 'd', 'e']) ipam.allocate(key(id));
+  ipam.release(key('a'));
+  ipam.release(key('b'));
+  assert.deepEqual(forgotten, [], 'not one by one');
+  ipam.cleanse();
+  ipam.cleanse();
+  assert.deepEqual(forgotten, ['10.244.1.2,10.244.1.3']);
+  ipam.release(key('c'));
+  ipam.release(key('d'));
+  for (const id of ['f', 'g']) ipam.allocate(key(id));
+  assert.equal(forgotten.length, 1, 'a and b were forgotten already');
+  broken = true;
+  assert.throws(() => ipam.allocate(key('h')), /conntrack is away/);
+  assert.equal(ipam.use()[0]!.used, 3);
+  broken = false;
+  assert.equal(text(ipam.allocate(key('h'))), '10.244.1.5');
+  assert.deepEqual(forgotten, ['10.244.1.2,10.244.1.3', '10.244.1.4,10.244.1.5'], 'it was next, and could not wait');
+});
+
+test('an address that is in use without a lease is given to nobody, until it is in use no more', () => {
+  using directory = new Directory();
+  using ipam = directory.open([Prefix.parse('10.244.1.0/29')]);
+  const hold = (...addresses: string[]) => addresses.map((address) => ({ address: IpAddr.parse(address), why: 'a route' }));
+  ipam.allocate(key('a'));
+  ipam.hold('routes', hold('10.244.1.2', '10.244.1.3', '192.0.2.1'));
+  ipam.hold('host-local', hold('10.244.1.3'));
+  assert.equal(text(ipam.allocate(key('b'))), '10.244.1.4');
+  assert.deepEqual(
+    ipam.held().map(({ address }) => String(address)),
+    ['10.244.1.3', '10.244.1.3'],
+    "a has a lease, and 192.0.2.1 is none of the pods' addresses",
+  );
+  ipam.hold('routes', []);
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.3')), false, 'the other still sees it');
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.2')), false, 'it is leased');
+  ipam.hold('host-local', []);
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.3')), true);
+  ipam.hold('routes', hold('10.244.1.2'));
+  ipam.release(key('a'));
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.2')), true, 'the route was that of the lease');
+  ipam.hold('routes', hold('10.244.1.2'));
+  ipam.setRanges([Prefix.parse('10.244.1.0/28')]);
+  assert.equal(ipam.isFree(IpAddr.parse('10.244.1.2')), false, 'also in another range');
+});
+
+test("leases of host-local's that it made since the boot hold their addresses, with who has them", () => {
+  using directory = new Directory();
+  assert.deepEqual(hostLocalLeases(path.join(directory.path, 'none'), 0), []);
+  const network = path.join(directory.path, 'cbr0');
+  fs.mkdirSync(network);
+  for (const [name, contents] of [
+    ['10.244.1.7', '0123456789abcdef0123\r\neth0'],
+    ['fd00::7', ''],
+    ['last_reserved_ip.0', '10.244.1.7'],
+    ['lock', ''],
+    ['10.244.1.8', 'of before the boot'],
+  ] as const)
+    fs.writeFileSync(path.join(network, name), contents);
+  fs.utimesSync(path.join(network, '10.244.1.8'), 1000, 1000);
+  fs.writeFileSync(path.join(directory.path, 'stray'), '');
+  assert.deepEqual(
+    hostLocalLeases(directory.path, Date.now() - 1000).map(({ address, why }) => `${address}: ${why}`),
+    [
+      `10.244.1.7: host-local's lease ${network}/10.244.1.7 of container 0123456789abc`,
+      `fd00::7: host-local's lease ${network}/fd00::7`,
+    ],
+  );
+});
+
+test('F23: a lease for addresses that are seen in use takes the place of one that cannot be read, and can be given its key later', () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'));
+    ipam.allocate(key('b'));
+  }
+  const file = '10.244.1.2_fd00:10:244:1::2.json';
+  fs.writeFileSync(path.join(directory.path, file), 'torn');
+  {
+    using ipam = directory.open();
+    const addresses = ipam.damaged()[0]!.addresses;
+    const seen = ipam.restore(key('pod1', 'unknown'), addresses, { link: 'pod1' });
+    assert.deepEqual(ipam.damaged(), []);
+    assert.throws(() => ipam.restore(key('pod2', 'unknown'), [addresses[0]!], {}), fault('exists', /pod1 has/));
+    assert.throws(() => ipam.replace(seen, key('b'), {}), fault('exists', /container b has/));
+    ipam.replace(seen, key('a'), { link: 'pod1', pod: 'x/y' });
+  }
+  using ipam = directory.open();
+  assert.deepEqual([text(ipam.get(key('a'))), ipam.get(key('a'))?.notes.pod], ['10.244.1.2 fd00:10:244:1::2', 'x/y']);
+  assert.equal(ipam.leases().length, 2);
 });

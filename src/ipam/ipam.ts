@@ -1,12 +1,10 @@
-import fs from 'node:fs';
-import os from 'node:os';
-import { check, KernelError } from '../kernel/errors.ts';
-import { Fd } from '../kernel/fd.ts';
-import { sys } from '../kernel/sys.ts';
+import type { Fd } from '../kernel/fd.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
+import { type Boot, lock, thisBoot } from './boot.ts';
 import { IpamError } from './errors.ts';
 import { type Files, Store } from './files.ts';
+import { type Hold, Holds } from './holds.ts';
 import {
   addressesOfFile,
   decodeLease,
@@ -22,7 +20,12 @@ import { Pool } from './pool.ts';
 export interface IpamOptions {
   files?: Files;
   /** Default: that of this machine. */
-  boot?: { id: string; startedMs: number };
+  boot?: Boot;
+  /**
+   * Makes the node forget former users of the addresses (conntrack). Called with those that were given back, before any of them is given again; those that
+   * another process gave back are the caller's to clean at start, by `isFree`.
+   */
+  forget?: (addresses: readonly IpAddr[]) => void;
 }
 
 /** A lease that cannot be read. Its addresses are held back. */
@@ -47,18 +50,25 @@ const cursorFile = 'cursor';
 export class Ipam implements Disposable {
   readonly #store: Store;
   readonly #lock: Fd;
-  readonly #boot: { id: string; startedMs: number };
+  readonly #boot: Boot;
+  readonly #forget: (addresses: readonly IpAddr[]) => void;
   readonly #leases = new Map<string, Lease>();
   readonly #damaged = new Map<string, DamagedLease>();
   /** By range, also of former ones. */
   readonly #cursors: Map<string, number>;
+  readonly #holds = new Holds();
+  /** Given back, and not forgotten yet. */
+  #dirty = new Map<string, IpAddr>();
+  /** Why the last lease could not be written. */
+  #fault: string | undefined;
   #pools: Pool[] = [];
 
   /**
-   * @throws IpamError 'locked' when another agent has the directory, 'storage' when it cannot be read
+   * @throws IpamError 'locked' when another agent has the directory, 'storage' when it cannot be read or others may write there
    */
-  constructor(directory: string, { files, boot = thisBoot() }: IpamOptions = {}) {
+  constructor(directory: string, { files, boot = thisBoot(), forget = () => {} }: IpamOptions = {}) {
     this.#boot = boot;
+    this.#forget = forget;
     const unreadable = (cause: unknown): IpamError =>
       new IpamError('storage', `the leases in ${directory} cannot be read: ${(cause as Error).message}`, { cause });
     try {
@@ -82,6 +92,7 @@ export class Ipam implements Disposable {
    */
   setRanges(prefixes: readonly Prefix[]): void {
     const before = this.#pools;
+    for (const { prefix, cursor } of before) this.#cursors.set(`${prefix}`, cursor);
     this.#pools = prefixes.map((prefix) => {
       const same = before.find((pool) => pool.prefix.equals(prefix));
       if (same) return same;
@@ -98,9 +109,11 @@ export class Ipam implements Disposable {
 
   /**
    * One address of each family for the container.
-   * @param notes kept with the lease; @throws IpamError 'exists' when the key has a lease, 'exhausted', 'no-range', 'storage'
+   * @param notes kept with the lease
+   * @param wanted instead of the next free ones, at most one of each family
+   * @throws IpamError 'exists' when the key has a lease, 'exhausted', 'no-range', 'refused' when a wanted one cannot be had, 'storage'
    */
-  allocate(key: LeaseKey, notes: LeaseNotes = {}): Lease {
+  allocate(key: LeaseKey, notes: LeaseNotes = {}, wanted: readonly IpAddr[] = []): Lease {
     const holder = this.#leases.get(keyText(key));
     if (holder)
       throw new IpamError(
@@ -114,16 +127,94 @@ export class Ipam implements Disposable {
       );
     const addresses: IpAddr[] = [];
     try {
-      for (const pool of this.#pools) addresses.push(this.#take(pool));
+      this.#requireFree(wanted);
+      for (const pool of this.#pools) {
+        const one = wanted.find(({ family }) => family === pool.prefix.family);
+        addresses.push(one ? this.#claim(pool, one) : this.#take(pool));
+      }
       const lease = { key, addresses, notes, boot: this.#boot.id };
       this.#put(fileName(lease), encodeLease(lease));
       this.#leases.set(keyText(key), lease);
-      this.#saveCursors();
+      // A file that is written for each lease costs as much as the lease itself: ext4 looks long for an inode where some were given back just now.
+      if (!this.#pools.every((pool) => pool.isAhead(this.#cursors.get(`${pool.prefix}`), this.#ahead))) this.#saveCursors();
       return lease;
     } catch (error) {
       if (!this.#leases.has(keyText(key))) for (const address of addresses) this.#give(address);
       throw error;
     }
+  }
+
+  /**
+   * Gives a lease another key or other notes; its addresses stay.
+   * @throws IpamError 'exists' when the key has another lease, 'storage'
+   */
+  replace(lease: Lease, key: LeaseKey, notes: LeaseNotes): Lease {
+    const other = this.#leases.get(keyText(key));
+    if (other && other !== lease)
+      throw new IpamError('exists', `container ${key.containerId} has a lease for ${key.ifname} already`);
+    const next = { ...lease, key, notes };
+    this.#put(fileName(next), encodeLease(next));
+    this.#leases.delete(keyText(lease.key));
+    this.#leases.set(keyText(key), next);
+    return next;
+  }
+
+  /**
+   * Writes a lease for addresses that are seen in use, though none of their leases can be read (F23).
+   * @throws IpamError 'exists' when the key or an address has a lease, 'storage'
+   */
+  restore(key: LeaseKey, addresses: readonly IpAddr[], notes: LeaseNotes): Lease {
+    const lease = { key, addresses, notes, boot: this.#boot.id };
+    const other = this.leases().find((one) => keyText(one.key) === keyText(key) || shareAddress(one, lease));
+    if (other) throw new IpamError('exists', `container ${other.key.containerId} has ${other.addresses.join(' and ')} already`);
+    this.#put(fileName(lease), encodeLease(lease));
+    this.#leases.set(keyText(key), lease);
+    for (const { file } of this.damaged().filter((damaged) => shareAddress(damaged, lease)))
+      if (file === fileName(lease)) this.#damaged.delete(file);
+      else this.discardDamaged(file);
+    for (const address of addresses) for (const pool of this.#pools) pool.hold(address);
+    return lease;
+  }
+
+  /**
+   * Keeps addresses back that are in use without a lease here; those that have one are left out.
+   * @param finder whose word it is; replaces what it said before
+   */
+  hold(finder: string, found: readonly Hold[]): void {
+    const leased = new Set(this.leases().flatMap(({ addresses }) => addresses.map(String)));
+    const holds = found.filter(({ address }) => !leased.has(String(address)));
+    for (const address of this.#holds.set(finder, holds)) if (!leased.has(String(address))) this.#give(address);
+    for (const { address } of holds) for (const pool of this.#pools) pool.hold(address);
+  }
+
+  /** What is held without a lease, in the pod CIDRs. */
+  held(): Hold[] {
+    return this.#holds.all().filter(({ address }) => this.#pools.some(({ prefix }) => prefix.contains(address)));
+  }
+
+  /** Whether the next container could get it. */
+  isFree(address: IpAddr): boolean {
+    return this.#pools.some((pool) => pool.isFree(address));
+  }
+
+  /** Has the node forget the users of what was given back. To be called soon after a release, once for many. */
+  cleanse(): void {
+    if (this.#dirty.size === 0) return;
+    const dirty = this.#dirty;
+    this.#dirty = new Map();
+    try {
+      this.#forget([...dirty.values()]);
+    } catch (error) {
+      for (const [text, address] of this.#dirty) dirty.set(text, address);
+      this.#dirty = dirty;
+      throw error;
+    }
+  }
+
+  /** Why no lease can be written, after it was tried again; undefined when all is well (F23). */
+  storageFault(): string | undefined {
+    if (this.#fault !== undefined && this.#saveCursors()) this.#fault = undefined;
+    return this.#fault;
   }
 
   get(key: LeaseKey): Lease | undefined {
@@ -148,7 +239,10 @@ export class Ipam implements Disposable {
       );
     }
     this.#leases.delete(keyText(key));
-    for (const address of lease.addresses) this.#give(address);
+    for (const address of lease.addresses) {
+      this.#dirty.set(String(address), address);
+      this.#give(address);
+    }
     return lease;
   }
 
@@ -175,7 +269,10 @@ export class Ipam implements Disposable {
     if (!damaged) return;
     this.#store.remove(file);
     this.#damaged.delete(file);
-    for (const address of damaged.addresses) this.#give(address);
+    for (const address of damaged.addresses) {
+      this.#dirty.set(String(address), address);
+      this.#give(address);
+    }
   }
 
   use(): PoolUse[] {
@@ -193,31 +290,73 @@ export class Ipam implements Disposable {
     try {
       lease = decodeLease(this.#store.read(name));
       if (fileName(lease) !== name) throw new SyntaxError('its name and its contents tell different addresses');
+      // After a reboot no pod is left, and the runtime asks for new addresses (CRI7).
+      if (lease.boot !== this.#boot.id) return this.#drop(name);
       const twice = this.leases().find((other) => keyText(other.key) === keyText(lease.key) || shareAddress(other, lease));
       if (twice) throw new SyntaxError(`it contradicts the lease in ${fileName(twice)}`);
     } catch (error) {
       this.#quarantine({ file: name, addresses, why: (error as Error).message });
       return;
     }
-    // After a reboot no pod is left, and the runtime asks for new addresses (CRI7).
-    if (lease.boot === this.#boot.id) this.#leases.set(keyText(lease.key), lease);
-    else this.#store.remove(name);
+    this.#leases.set(keyText(lease.key), lease);
   }
 
   /** A file from before this boot needs no quarantine: its pod is gone whoever it was. */
   #quarantine(damaged: DamagedLease): void {
-    if (this.#store.modified(damaged.file) < this.#boot.startedMs - 60_000) this.#store.remove(damaged.file);
+    let isOld = false;
+    try {
+      isOld = this.#store.modified(damaged.file) < this.#boot.startedMs - 60_000;
+    } catch {
+      // Then it is kept back.
+    }
+    if (isOld) this.#drop(damaged.file);
     else this.#damaged.set(damaged.file, damaged);
+  }
+
+  /** One that cannot be removed is written over by the next lease of its addresses, or found again by the next start. */
+  #drop(name: string): void {
+    try {
+      this.#store.remove(name);
+    } catch (error) {
+      this.#fault = (error as Error).message;
+    }
   }
 
   *#held(): Iterable<IpAddr> {
     for (const { addresses } of this.#leases.values()) yield* addresses;
     for (const { addresses } of this.#damaged.values()) yield* addresses;
+    for (const { address } of this.#holds.all()) yield address;
+  }
+
+  #requireFree(wanted: readonly IpAddr[]): void {
+    for (const address of wanted) {
+      if (this.isFree(address)) continue;
+      const holder = this.leases().find(({ addresses }) => addresses.some((one) => one.equals(address)));
+      const hold = this.#holds.all().find((one) => one.address.equals(address));
+      const why = holder
+        ? `${holderText(holder)} has it`
+        : (hold?.why ?? `it is none that pods get from ${this.ranges.join(' and ')}`);
+      throw new IpamError('refused', `the address ${address} that was asked for cannot be had: ${why}`);
+    }
+  }
+
+  #claim(pool: Pool, address: IpAddr): IpAddr {
+    if (this.#dirty.has(String(address))) this.cleanse();
+    pool.hold(address);
+    return address;
   }
 
   #take(pool: Pool): IpAddr {
     const address = pool.take();
-    if (address) return address;
+    if (address) {
+      try {
+        if (this.#dirty.has(String(address))) this.cleanse();
+      } catch (error) {
+        pool.give(address);
+        throw error;
+      }
+      return address;
+    }
     const held = this.damaged().filter((d) => d.addresses.some((a) => pool.prefix.contains(a))).length;
     throw new IpamError(
       'exhausted',
@@ -229,25 +368,30 @@ export class Ipam implements Disposable {
     const holders = this.leases().filter((lease) => lease.addresses.some((address) => prefix.contains(address)));
     const shown = holders
       .slice(0, 3)
-      .map(
-        ({ key, notes, addresses }) =>
-          `${addresses.find((a) => prefix.contains(a))} by ${notes.pod ?? `container ${key.containerId.slice(0, 13)}`}`,
-      );
+      .map(({ key, notes, addresses }) => `${addresses.find((a) => prefix.contains(a))} by ${holderText({ key, notes })}`);
     return shown.join(', ') || 'none that is known';
   }
 
   #give(address: IpAddr): void {
+    if (this.#holds.has(address)) return;
     for (const pool of this.#pools) pool.give(address);
   }
 
   #put(name: string, text: string): void {
     try {
       this.#store.put(name, text);
+      this.#fault = undefined;
     } catch (cause) {
+      this.#fault = (cause as Error).message;
       throw new IpamError('storage', `a lease cannot be written to ${this.#store.directory}: ${(cause as Error).message}`, {
         cause,
       });
     }
+  }
+
+  /** So many addresses a restart may pass, alike in all ranges; few enough that it is no noticeable part of any. */
+  get #ahead(): number {
+    return Math.min(32, ...this.#pools.map(({ capacity }) => Math.floor(capacity / 16)));
   }
 
   #loadCursors(): Map<string, number> {
@@ -259,36 +403,21 @@ export class Ipam implements Disposable {
     }
   }
 
-  #saveCursors(): void {
-    for (const { prefix, cursor } of this.#pools) this.#cursors.set(`${prefix}`, cursor);
+  /** @returns whether they could be written; a full disk shows at the next lease besides */
+  #saveCursors(): boolean {
+    for (const pool of this.#pools) this.#cursors.set(`${pool.prefix}`, pool.milestone(this.#ahead));
     try {
       this.#store.put(cursorFile, JSON.stringify(Object.fromEntries(this.#cursors)));
+      return true;
     } catch {
-      // As above; a full disk shows at the next lease.
+      return false;
     }
   }
 }
 
-const shareAddress = (a: Lease, b: Lease): boolean => a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));
+const holderText = ({ key, notes }: Pick<Lease, 'key' | 'notes'>): string =>
+  notes.pod || `container ${key.containerId.slice(0, 13)}`;
 
-function thisBoot(): { id: string; startedMs: number } {
-  const id = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return { id, startedMs: Date.now() - os.uptime() * 1000 };
-}
-
-/** flock(2) LOCK_EX | LOCK_NB; the kernel lets go of it when the process dies. */
-function lock(directory: string): Fd {
-  const fd = Fd.open(directory);
-  try {
-    check(`lock ${directory}`, sys.flock(fd.number, 2 | 4));
-    return fd;
-  } catch (cause) {
-    fd.close();
-    const taken = cause instanceof KernelError && cause.errno === 'EAGAIN';
-    throw new IpamError(
-      'locked',
-      taken ? `another agent has the leases in ${directory}; stop it first` : (cause as Error).message,
-      { cause },
-    );
-  }
-}
+type Addresses = Pick<Lease, 'addresses'>;
+const shareAddress = (a: Addresses, b: Addresses): boolean =>
+  a.addresses.some((one) => b.addresses.some((other) => one.equals(other)));

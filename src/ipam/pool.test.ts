@@ -9,6 +9,29 @@ const drain = (pool: Pool): string[] => {
   return all;
 };
 
+test('F21: a cursor that is kept stays ahead of what was given, and changes rarely', () => {
+  for (const [text, ahead, most] of [
+    ...[['10.0.0.0/30', 0, 200] as const, ['10.0.0.0/28', 0, 200] as const],
+    ...[['10.0.0.0/24', 15, 13] as const, ['10.0.0.0/16', 32, 7] as const],
+  ]) {
+    const pool = new Pool(Prefix.parse(text));
+    let kept: number | undefined;
+    let times = 0;
+    for (let i = 0; i < 200; i++) {
+      const address = pool.take()!;
+      if (!pool.isAhead(kept, ahead)) {
+        kept = pool.milestone(ahead);
+        times++;
+      }
+      const after = new Pool(Prefix.parse(text));
+      after.cursor = kept!;
+      if (after.capacity > 1) assert.notEqual(`${after.take()}`, `${address}`, 'a restart does not give it at once');
+      pool.give(address);
+    }
+    assert.ok(times <= most, `${times} times for 200 addresses of ${text}`);
+  }
+});
+
 test('the network, gateway and broadcast addresses are never given', () => {
   assert.deepEqual(drain(new Pool(Prefix.parse('10.244.1.0/29'))), [
     '10.244.1.2',
@@ -43,4 +66,15 @@ test('an IPv6 /64 is used from its beginning and knows when an address is held',
   assert.equal(pool.hold(pool.prefix.at(2)), false);
   assert.equal(`${pool.take()}`, 'fd00:10:244:1::3');
   assert.equal(pool.used, 2);
+});
+
+test('an address that is never given is neither free nor counted as used, whoever has it', () => {
+  const pool = new Pool(Prefix.parse('10.244.1.0/29'));
+  for (const last of [0, 1, 7]) {
+    assert.equal(pool.isFree(pool.prefix.at(last)), false);
+    pool.hold(pool.prefix.at(last));
+  }
+  assert.equal(pool.used, 0);
+  assert.equal(pool.isFree(pool.prefix.at(6)), true);
+  assert.equal(drain(pool).length, 5);
 });

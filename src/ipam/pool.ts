@@ -47,6 +47,20 @@ export class Pool {
     if (Number.isSafeInteger(offset) && offset >= this.#first && offset < this.#end) this.#cursor = offset;
   }
 
+  /**
+   * The cursor as it is to be kept: some addresses further, so that not every address that is given changes what is kept. Whoever begins there has passed
+   * all that were given.
+   */
+  milestone(ahead: number): number {
+    return this.capacity === 0 ? this.#first : this.#first + ((this.#cursor - this.#first + ahead) % this.capacity);
+  }
+
+  /** Whether a milestone has not been passed yet. */
+  isAhead(milestone: number | undefined, ahead: number): boolean {
+    if (milestone === undefined || this.capacity === 0) return false;
+    return (milestone - this.#cursor + this.capacity) % this.capacity <= ahead;
+  }
+
   /** Takes a free address; undefined when there is none. */
   take(): IpAddr | undefined {
     const offset = this.#neverGiven() ?? this.#returnedFirst();
@@ -67,6 +81,12 @@ export class Pool {
     return true;
   }
 
+  /** Whether it could be given. */
+  isFree(address: IpAddr): boolean {
+    const offset = this.#offset(address);
+    return offset !== undefined && !this.#taken.has(offset);
+  }
+
   give(address: IpAddr): void {
     const offset = this.#offset(address);
     if (offset === undefined || !this.#taken.delete(offset)) return;
@@ -79,7 +99,8 @@ export class Pool {
   #offset(address: IpAddr): number | undefined {
     if (!this.prefix.contains(address)) return undefined;
     const offset = address.toBigInt() - this.prefix.address.toBigInt();
-    return offset < largest ? Number(offset) : undefined;
+    // An address that is never given, e.g. the bridge's, is none of this pool's.
+    return offset >= this.#first && offset < this.#end ? Number(offset) : undefined;
   }
 
   #neverGiven(): number | undefined {

@@ -65,6 +65,34 @@ test('a connection is deleted alone, a second time is no error, and a new one wi
   assert.deepEqual(table.list(), []);
 });
 
+for (const by of ['a filter of the kernel', 'reading the table'])
+  test(`T19, F54: the connections of an address go, at whichever end it stands, and no others (by ${by})`, needsRoot, () => {
+    using world = new TestWorld('conntrack');
+    const { path, ns } = world.namespace('a');
+    using table = Conntrack.open(ns);
+    const ports = ['--sport', '4000', '--dport', '53'];
+    const established = ['--state', 'ESTABLISHED', '--sport', '5000', '--dport', '80'];
+    insert(path, 'udp', '-s', '10.1.0.2', '-d', '192.0.2.9', ...ports); // from it
+    insert(path, 'udp', '-s', '192.0.2.9', '-d', '10.1.0.2', ...ports); // to it
+    insert(path, 'tcp', '-s', '10.1.0.3', '-d', '10.96.0.1', ...established, '--dst-nat', '10.1.0.2'); // by a Service
+    insert(path, 'tcp', '-s', '10.1.0.2', '-d', '192.0.2.8', ...established, '--src-nat', '192.0.2.1'); // masqueraded
+    insert(path, 'tcp', '-s', 'fd01::3', '-d', 'fd01::2', ...established);
+    insert(path, 'icmp', '-s', '10.1.0.2', '-d', '10.1.0.3', '--icmp-type', '8', '--icmp-code', '0', '--icmp-id', '7');
+    insert(path, 'udp', '-s', '10.1.0.3', '-d', '192.0.2.9', ...ports);
+    insert(path, 'udp', '-s', '10.1.0.20', '-d', '10.1.0.22', ...ports);
+    insert(path, 'tcp', '-s', 'fd01::3', '-d', 'fd01::22', ...established);
+    assert.equal(table.list().length, 9);
+    const more = by === 'reading the table' ? Array.from({ length: 20 }, (_, i) => IpAddr.parse(`203.0.113.${i}`)) : [];
+    table.deleteOf([...['10.1.0.2', 'fd01::2'].map(IpAddr.parse), ...more]);
+    assert.deepEqual(table.list().map(print).sort(), [
+      'tcp fd01::3:5000>fd01::22:80 fd01::22:80>fd01::3:5000',
+      'udp 10.1.0.20:4000>10.1.0.22:53 10.1.0.22:53>10.1.0.20:4000',
+      'udp 10.1.0.3:4000>192.0.2.9:53 192.0.2.9:53>10.1.0.3:4000',
+    ]);
+    table.deleteOf([]);
+    assert.equal(table.list().length, 3);
+  });
+
 test('new connections are told from the opening on, each once, also those that are gone already', needsRoot, () => {
   using world = new TestWorld('conntrack');
   const { path, ns } = world.namespace('a');

@@ -1,10 +1,10 @@
-import type { Family, IpAddr } from '../net/ip.ts';
+import { type Family, IpAddr } from '../net/ip.ts';
 import { ipv4Addr, ipv6Addr } from '../wire/addresses.ts';
 import { attrs, nested } from '../wire/attributes.ts';
 import type { Infer, InferInput } from '../wire/codec.ts';
 import { message } from '../wire/message.ts';
 import type { Reader } from '../wire/reader.ts';
-import { be16, be32, be64, u8 } from '../wire/scalars.ts';
+import { be16, be32, be64, u32, u8 } from '../wire/scalars.ts';
 import { struct } from '../wire/struct.ts';
 import { isNotFound } from './errors.ts';
 import type { NetlinkBatch } from './netlink/batch.ts';
@@ -68,7 +68,12 @@ const conntrackAttrs = attrs({
   replyCounters: [10, nested(counters)],
   id: [12, be32],
   zone: [18, be16],
+  // CTA_FILTER: which fields of a tuple count, as flags in host byte order
+  filter: [25, nested(attrs({ original: [1, u32], reply: [2, u32] }))],
 });
+
+/** CTA_FILTER_F_CTA_IP_… (net/netfilter/nf_internals.h) */
+const byAddress = { source: 1, destination: 2 } as const;
 
 /** struct nfgenmsg */
 const nfgenmsg = struct({ family: u8, version: u8, resource: be16 });
@@ -131,9 +136,17 @@ export interface ConntrackFilter {
   replyDestination?: IpAddr;
 }
 
+/**
+ * From how many addresses on the table is read once, rather than walked by the kernel four times for each. On Linux 6.18 four walks of a table of 100,000
+ * connections take 75 ms, of 10,000 8 ms, of 1,000 1.5 ms; reading it takes 450, 53 and 17 ms.
+ */
+const manyAddresses = 8;
+
 /** The connection table of one network namespace. */
 export class Conntrack implements Disposable {
   readonly #socket: NetlinkSocket;
+  /** Whether the kernel deletes by a filter (since Linux 6.8); undefined before it was tried. */
+  #filters: boolean | undefined;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -175,6 +188,86 @@ export class Conntrack implements Disposable {
     for (const error of errors.values()) if (!isNotFound(error)) throw error;
     return entries.length - errors.size;
   }
+
+  /**
+   * Deletes every connection, of whatever protocol, that has one of the addresses at either end, before or after translation.
+   * Few IPv4 addresses: the kernel is told what to look for, where it knows how (since 6.8). Else the table is read once.
+   *
+   * IPv6 is never left to the kernel's filter: it compares the wrong way round and would delete all other connections (ctnetlink_filter_match_tuple with
+   * `!ipv6_addr_cmp`, seen in 6.18).
+   */
+  deleteOf(addresses: readonly IpAddr[]): void {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const some = addresses.filter((address) => address.family === family);
+      if (some.length === 0) continue;
+      const byFilter = family === 'ipv4' && this.#filters !== false && some.length < manyAddresses;
+      if (byFilter && this.#deleteByFilter(some)) continue;
+      const texts = new Set(some.map(String));
+      this.deleteWhere((address) => texts.has(String(address)), family);
+    }
+  }
+
+  /**
+   * Reads the whole table and deletes every connection with an address, at either end, before or after translation, that the predicate is true of.
+   * @param predicate asked once for each address
+   * @returns how many were deleted
+   */
+  deleteWhere(predicate: (address: IpAddr) => boolean, family?: Family): number {
+    const known = new Map<string, boolean>();
+    const wanted = (bytes: string): boolean => {
+      let is = known.get(bytes);
+      if (is === undefined) known.set(bytes, (is = predicate(IpAddr.fromBytes(Buffer.from(bytes, 'latin1')))));
+      return is;
+    };
+    const write = (batch: NetlinkBatch): void => conntrack.body.encode(batch, { family: familyNumber(family) });
+    const entries = this.#socket.dump(getConntrack, write, 'list conntrack', (type, reader) =>
+      // Most entries are nobody's business here, and are not decoded.
+      type === conntrack.type && someAddress(reader, wanted) ? entryOf(conntrack.body.decode(reader)) : undefined,
+    );
+    return entries.length === 0 ? 0 : this.deleteAll(entries);
+  }
+
+  /** @param addresses IPv4; @returns false when the kernel does not know how */
+  #deleteByFilter(addresses: readonly IpAddr[]): boolean {
+    const batch = this.#socket.batch();
+    for (const address of addresses)
+      for (const direction of ['original', 'reply'] as const)
+        for (const end of ['source', 'destination'] as const) {
+          batch.begin(deleteConntrack);
+          conntrack.body.encode(batch, {
+            family: familyNumber(address.family),
+            // Without a tuple and flags a kernel would delete all there is; with a tuple that is not whole, one before 6.8 refuses.
+            [direction]: { ip: { [end === 'source' ? 'src4' : 'dst4']: address } },
+            filter: { [direction]: byAddress[end] },
+          });
+          batch.end();
+        }
+    const errors = this.#socket.exchange(batch, () => `delete conntrack of ${addresses.join(', ')}`);
+    for (const error of errors.values()) {
+      if (error.errno !== 'EINVAL' && error.errno !== 'EOPNOTSUPP') throw error;
+      this.#filters = false;
+    }
+    this.#filters ??= true;
+    return this.#filters;
+  }
+}
+
+/** Whether any of the addresses in the tuples of a message is wanted. Leaves the reader where it is. */
+function someAddress({ buffer, position, end }: Reader, wanted: (bytes: string) => boolean): boolean {
+  /** Calls back for each attribute with its type and where its value begins and ends. */
+  const some = (from: number, to: number, each: (type: number, from: number, to: number) => boolean): boolean => {
+    for (let at = from; at + 4 <= to; ) {
+      const length = buffer.readUInt16LE(at);
+      if (length < 4 || at + length > to) return true; // for the decoder to complain about
+      if (each(buffer.readUInt16LE(at + 2) & 0x3fff, at + 4, at + length)) return true;
+      at += (length + 3) & ~3;
+    }
+    return false;
+  };
+  const address = (_: number, from: number, to: number): boolean => wanted(buffer.toString('latin1', from, to));
+  const inTuple = (type: number, from: number, to: number): boolean => type === 1 && some(from, to, address); // CTA_TUPLE_IP
+  // struct nfgenmsg; CTA_TUPLE_ORIG, CTA_TUPLE_REPLY
+  return some(position + 4, end, (type, from, to) => (type === 1 || type === 2) && some(from, to, inTuple));
 }
 
 function matches({ original, reply }: ConntrackEntry, filter: ConntrackFilter): boolean {

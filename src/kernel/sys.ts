@@ -57,6 +57,13 @@ export interface Sys {
   prctl(option: number, a: number, b: number, c: number, d: number): number;
   memfd_create(name: Pointer, flags: number): number;
   eventfd(initial: number, flags: number): number;
+  /** @returns an error number, not -1 */
+  posix_spawn(pid: Pointer, path: Pointer, fileActions: Pointer, attributes: Pointer, argv: Pointer, envp: Pointer): number;
+  posix_spawn_file_actions_init(fileActions: Pointer): number;
+  posix_spawn_file_actions_adddup2(fileActions: Pointer, from: number, to: number): number;
+  posix_spawn_file_actions_destroy(fileActions: Pointer): number;
+  /** @returns the process that has ended, 0 with WNOHANG when none has */
+  wait4(pid: number, status: Pointer, options: number, usage: Pointer): number;
   /** What libc has no wrapper for: numbers in `systemCalls`. */
   syscall(
     call: number,
@@ -115,6 +122,11 @@ const signatures: Record<keyof Sys, readonly [result: 'int' | 'long', parameters
   prctl: ['int', 'innnn'],
   memfd_create: ['int', 'pu'],
   eventfd: ['int', 'ui'],
+  posix_spawn: ['int', 'pppppp'],
+  posix_spawn_file_actions_init: ['int', 'p'],
+  posix_spawn_file_actions_adddup2: ['int', 'pii'],
+  posix_spawn_file_actions_destroy: ['int', 'p'],
+  wait4: ['int', 'ipip'],
   syscall: ['long', 'nnnnnn'],
 };
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { KernelError } from './errors.ts';
 import type { NetNs } from './netns.ts';
 
@@ -50,5 +50,25 @@ export function writeSysctl(ns: NetNs | undefined, name: string, value: string |
   } catch (error) {
     if (error instanceof KernelError) throw error;
     throw failure(`write ${JSON.stringify(String(value))} to sysctl ${name}`, error);
+  }
+}
+
+/**
+ * Writes several settings of one folder in the thread's own namespace, with one look-up of the folder: names like `all` and `eth0` exist once for each namespace of
+ * the machine, and the kernel finds the right one by trying them in turn (proc_sys_compare).
+ * @param folder e.g. `net/ipv6/conf/eth0`
+ * @throws KernelError as writeSysctl
+ */
+export function writeSysctls(folder: string, settings: Readonly<Record<string, string>>): void {
+  const where = path(folder);
+  let directory: number | undefined;
+  try {
+    directory = openSync(where, constants.O_RDONLY | constants.O_DIRECTORY);
+    for (const [name, value] of Object.entries(settings))
+      writeFileSync(`/proc/self/fd/${directory}/${name}`, `${value}\n`, { flag: 'r+' });
+  } catch (error) {
+    throw failure(`write the sysctls ${Object.keys(settings).join(', ')} of ${folder}`, error);
+  } finally {
+    if (directory !== undefined) closeSync(directory);
   }
 }

@@ -1,9 +1,13 @@
+import type { IpamReport } from '../agent/ipam-report.ts';
 import type { AgentStatus } from '../agent/status.ts';
 import type { RunnerPod } from '../runner/config.ts';
 import { getJson } from '../unix/http.ts';
 
 /** What the runner of a node says of its pods. @throws Error when it does not answer */
 export const podsOf = (runnerSocket: string): Promise<RunnerPod[]> => getJson(runnerSocket, '/pods');
+
+/** Who holds which address of a node. @throws Error when its agent does not answer */
+export const ipamOf = (statusSocket: string): Promise<IpamReport> => getJson(statusSocket, '/ipam');
 
 /** What the agent of a node says of itself. @throws Error when it does not answer */
 export const agentStatusOf = (statusSocket: string): Promise<AgentStatus> => getJson(statusSocket, '/status');

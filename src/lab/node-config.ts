@@ -37,7 +37,11 @@ export function nodeProcesses(
       ...{ nodeName: node.name, kubeconfig, families: [...topology.families], attach, backend, vxlan },
       ...{ clusterCidrs: podCidrs, serviceCidrs, clusterDns, nonMasqueradeCidrs },
       stateDir: paths.path('leases'),
-      cni: { network: 'podnet', socketPath: paths.agentSocket, binDir: paths.cniBin, confDir: paths.cniConf },
+      cni: {
+        ...{ network: 'podnet', socketPath: paths.agentSocket, binDir: paths.cniBin, confDir: paths.cniConf },
+        // This machine's own pods are no pods of the lab.
+        hostLocalDir: paths.path('host-local'),
+      },
       statusSocket: paths.agentStatusSocket,
       dnsHealthSocket: paths.dnsHealthSocket,
     },

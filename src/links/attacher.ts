@@ -1,15 +1,16 @@
 import { randomInt } from 'node:crypto';
 import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
+import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
-import type { Item } from '../reconcile/model.ts';
+import type { Item, Sysctl } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
-import { deletionGroup, hostMac, type PodLink, podMac } from './pod-link.ts';
-import { checkPod, configurePod, securePod } from './pod-side.ts';
+import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
+import { checkPod, configurePod, securePod, type ToldOfPod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
 
 /**
@@ -43,7 +44,7 @@ export class Attacher implements Disposable {
 
   /**
    * @param netns path of the pod's namespace
-   * @returns the items that the node now holds for the pod
+   * @returns the items that the node now holds for the pod; packets go through when `isLive` says so
    * @throws InterfaceExistsError, NamespaceError, KernelError; nothing stays behind then
    */
   attach(pod: PodLink, netns: string, node: LinkNode): Item[] {
@@ -52,15 +53,21 @@ export class Attacher implements Disposable {
     const items = this.mode.planPod(pod, node);
     try {
       const index = this.#makeLink(pod, ns, inside, items);
-      for (const item of items) if (item.kind === 'sysctl') writeSysctl(this.#ns, item.name, item.value);
+      for (const item of items)
+        if (item.kind === 'sysctl' && !isIpv4Conf(item, pod.hostLink)) writeSysctl(this.#ns, item.name, item.value);
       throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
       securePod(ns, pod);
-      this.isLive(pod.hostLink);
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
       throw error;
     }
+  }
+
+  /** Looks whether the path leads to the network namespace of a pod. @returns its inode; @throws NamespaceError */
+  namespace(netns: string): bigint {
+    using ns = this.#open(netns);
+    return ns.inode;
   }
 
   /**
@@ -112,10 +119,10 @@ export class Attacher implements Disposable {
   }
 
   /** What is wrong with an attachment, in words. @throws NamespaceError */
-  check(pod: PodLink, netns: string, node: LinkNode): string[] {
+  check(pod: PodLink, netns: string, node: LinkNode, told?: ToldOfPod): string[] {
     using ns = this.#open(netns);
     using inside = RtNetlink.open(ns);
-    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node)];
+    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node, told)];
   }
 
   /**
@@ -128,12 +135,15 @@ export class Attacher implements Disposable {
     const found = { addresses: this.#rt.addresses(), fdb: this.#rt.fdb() };
     const lost = pods.flatMap((pod) => {
       const link = links.get(pod.hostLink);
-      return link?.up && !this.mode.isFinished(link, pod, found) ? [{ pod, index: link.index }] : [];
+      return link?.up && !(link.group === podGroup && this.mode.isFinished(link, pod, found)) ? [{ pod, index: link.index }] : [];
     });
     // A part of it may be there still: EEXIST.
     if (lost.length > 0)
       this.#rt.tryBatch((batch) => {
-        for (const { pod, index } of lost) this.mode.finish(batch, index, pod);
+        for (const { pod, index } of lost) {
+          batch.setLink(index, { group: podGroup });
+          this.mode.finish(batch, index, pod);
+        }
       });
     return lost.map(({ pod }) => pod.hostLink);
   }
@@ -185,13 +195,13 @@ export class Attacher implements Disposable {
 
   #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): KernelError | undefined {
     const index = this.#nextIndex++;
-    const { mtu, hostLink, ifname, addresses } = pod;
+    const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
     const errors = this.#rt.tryBatch((batch) => {
-      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(addresses), netNs: ns.fd };
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, ...hostEnd, peer });
-      batch.setLink(index, { addrGenMode: 'none', up: true });
+      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
       this.mode.finish(batch, index, pod);
       for (const item of items) {
         if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
@@ -247,4 +257,16 @@ export class Attacher implements Disposable {
 function throwFirst(errors: ReadonlyMap<number, KernelError>): void {
   const [error] = errors.values();
   if (error) throw error;
+}
+
+const ipv4Conf = ['proxy_arp', 'accept_redirects', 'send_redirects', 'rp_filter'] as const;
+const ipv4ConfName = (link: string, name: string): string => `net/ipv4/conf/${link}/${name}`;
+
+/** Whether netlink sets it together with the link. */
+const isIpv4Conf = ({ name }: Sysctl, link: string): boolean => ipv4Conf.some((one) => name === ipv4ConfName(link, one));
+
+function ipv4ConfOf(items: readonly Item[], link: string): Ipv4Conf | undefined {
+  const own = items.filter((item) => item.kind === 'sysctl').filter((item) => isIpv4Conf(item, link));
+  if (own.length === 0) return undefined;
+  return Object.fromEntries(own.map(({ name, value }) => [name.slice(ipv4ConfName(link, '').length), Number(value)]));
 }

@@ -1,7 +1,7 @@
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Address, Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
-import { type AttachMode, type LinkNode, sourceFor } from './mode.ts';
+import { type AttachMode, fromNoRouter, type LinkNode, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
 
 export const bridgeLink = 'cbr0';
@@ -39,7 +39,7 @@ export const bridge: AttachMode = {
       up: true,
       master: bridgeLink,
     };
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const perAddress = pod.addresses.flatMap((address): (Route | Neighbour)[] => [
       { kind: 'neighbour', link: bridgeLink, address, mac },
       { kind: 'route', destination: Prefix.host(address), type: 'unicast', link: bridgeLink, ...sourceFor(node, address.family) },
@@ -53,16 +53,17 @@ export const bridge: AttachMode = {
     if (master === undefined) throw new Error(`the node has no link ${bridgeLink} yet, which pods are attached to`);
     return { master };
   },
+  entrance: () => bridgeLink,
   finish(batch, link, pod) {
-    // Nothing is learned or flooded: the pod's MAC is known.
-    batch.setLink(link, { port: { isolated: true, learning: false, unicastFlood: false } });
-    batch.addFdb({ link, mac: podMac(pod.addresses), flags: ['master'], state: ['noarp'] });
+    // Nothing is learned or flooded: the pod's MAC is known, and frames with another one are dropped (locked: Linux 5.18).
+    batch.setLink(link, { port: { isolated: true, learning: false, unicastFlood: false, locked: true } });
+    batch.addFdb({ link, mac: podMac(pod), flags: ['master'], state: ['noarp'] });
   },
   // A link that is taken off its bridge loses both.
   isFinished({ index, port }, pod, { fdb }) {
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const isKnown = fdb.some((entry) => entry.link === index && entry.mac.equals(mac) && entry.state?.includes('noarp'));
-    return isKnown && port?.isolated === true && port.learning === false && port.unicastFlood === false;
+    return isKnown && port?.isolated === true && port.learning === false && port.unicastFlood === false && port.locked !== false;
   },
 };
 
@@ -85,12 +86,16 @@ const withoutBridgeNetfilter = ['iptables', 'ip6tables'].map(
 );
 
 function settings({ families }: LinkNode): Sysctl[] {
-  if (!families.includes('ipv4')) return withoutBridgeNetfilter;
+  const common = [...withoutBridgeNetfilter, ...(families.includes('ipv6') ? fromNoRouter(bridgeLink) : [])];
+  if (!families.includes('ipv4')) return common;
   return [
-    ...withoutBridgeNetfilter,
+    ...common,
     // Packets between pods leave by the link they came from.
     { kind: 'sysctl', name: 'net/ipv4/conf/all/send_redirects', value: '0' },
     { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/send_redirects`, value: '0' },
+    // What comes in must have an address that the way back leads to: nobody else's entry is made of an ARP request.
+    { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/rp_filter`, value: '1' },
+    { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/accept_redirects`, value: '0' },
     // A pod that asks for another's MAC all the same is told the bridge's.
     { kind: 'sysctl', name: `net/ipv4/conf/${bridgeLink}/proxy_arp_pvlan`, value: '1' },
   ];

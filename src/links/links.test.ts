@@ -65,6 +65,7 @@ class Node implements Disposable {
 
   attach(link: PodLink, into: TestNs): void {
     this.reconciler.contribute(`pod ${link.hostLink}`, this.attacher.attach(link, into.path, node), { applied: true });
+    this.attacher.isLive(link.hostLink);
   }
 
   [Symbol.dispose](): void {
@@ -246,4 +247,17 @@ test('links that a killed agent had marked for deletion are deleted by the next'
   using next = new Attacher(home.home.ns, attachModes.routed);
   await next.drain();
   assert.doesNotMatch(run(home.home.path, 'ip', '-o', 'link'), /pod01234567/);
+});
+
+test("T4, T5: a pod believes no redirect and no router's advertisement, and its node's end none of the pod's", needsRoot, () => {
+  using home = new Node('routed');
+  const inside = home.container('a');
+  home.attach(pod(5), inside);
+  const value = (where: TestNs, name: string): string => run(where.path, 'cat', `/proc/sys/net/${name}`).trim();
+  for (const name of ['ipv4/conf/all', 'ipv4/conf/eth0', 'ipv6/conf/eth0'])
+    assert.equal(value(inside, `${name}/accept_redirects`), '0', name);
+  assert.equal(value(inside, 'ipv6/conf/eth0/accept_ra'), '0');
+  const host = pod(5).hostLink;
+  for (const [name, wanted] of Object.entries({ proxy_arp: '1', accept_redirects: '0', send_redirects: '0', rp_filter: '1' }))
+    assert.equal(value(home.home, `ipv4/conf/${host}/${name}`), wanted, name);
 });

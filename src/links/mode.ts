@@ -4,7 +4,7 @@ import type { Link, LinkSpec } from '../kernel/rtnetlink/links.ts';
 import type { Fdb } from '../kernel/rtnetlink/neighbours.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
-import type { Item } from '../reconcile/model.ts';
+import type { Item, Sysctl } from '../reconcile/model.ts';
 import type { PodLink } from './pod-link.ts';
 
 /** What attaching needs to know of the node. */
@@ -36,11 +36,17 @@ export interface AttachMode {
   prefixLength(address: IpAddr, node: LinkNode): number;
   /** The host end, beyond what all modes have. @param index ifindex by name, undefined when there is none */
   hostEnd(index: (name: string) => number | undefined): Pick<LinkSpec & { type: 'veth' }, 'master'>;
+  /** The link that the kernel says a pod's packets come by. */
+  entrance(pod: PodLink): string;
   /** What the model cannot say of the host end. Written at its birth, and again when it is lost. */
   finish(batch: RtBatch, link: number, pod: PodLink): void;
   /** Whether the host end has what `finish` writes. */
   isFinished(link: Link, pod: PodLink, found: LinkFindings): boolean;
 }
+
+/** IPv6 settings of the link that pods' packets come by: no router advertisement and no redirect of a pod counts, whatever the defaults are. */
+export const fromNoRouter = (link: string): Sysctl[] =>
+  ['accept_ra', 'accept_redirects'].map((name) => ({ kind: 'sysctl', name: `net/ipv6/conf/${link}/${name}`, value: '0' }));
 
 /** The node's own address for a family, as a field to be spread into a route. */
 export function sourceFor(node: LinkNode, family: Family): { source?: IpAddr } {

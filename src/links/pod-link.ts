@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import type { IpAddr } from '../net/ip.ts';
 import { Mac } from '../net/mac.ts';
 
+/** Group of the host ends of pods' veths, from their birth: what comes by them is looked at (room `door`). "pn" in ASCII. */
+export const podGroup = 0x706e;
+
 /** Group of veths that wait for their deletion; one message then deletes them all. "po" in ASCII. */
 export const deletionGroup = 0x706f;
 
@@ -17,6 +20,8 @@ export interface PodLink {
   /** One for each family, primary family first. */
   addresses: readonly IpAddr[];
   mtu: number;
+  /** Of the pod's end; made of the addresses unless somebody asked for it. */
+  mac?: Mac;
 }
 
 /**
@@ -29,8 +34,9 @@ export const hostLinkName = (identity: string, attempt = 0): string =>
 /** Whether a link's name is one that `hostLinkName` gives. */
 export const isPodLink = (name: string): boolean => /^pod[0-9a-f]{8}$/.test(name);
 
-/** MAC of the pod's end, from its address: `0a:58` and the IPv4 address, as the classic plugins have it; or a digest of the IPv6 address. */
-export function podMac(addresses: readonly IpAddr[]): Mac {
+/** MAC of the pod's end: the one that was asked for; else from its address, `0a:58` and the IPv4 address, as the classic plugins have it; or a digest of the IPv6 address. */
+export function podMac({ addresses, mac }: Pick<PodLink, 'addresses' | 'mac'>): Mac {
+  if (mac) return mac;
   const v4 = addresses.find(({ family }) => family === 'ipv4');
   if (v4) return Mac.fromBytes(Uint8Array.from([0x0a, 0x58, ...v4.bytes]));
   const digest = createHash('sha256').update(addresses.join()).digest();

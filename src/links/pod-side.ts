@@ -2,7 +2,8 @@ import { isNotFound, type KernelError } from '../kernel/errors.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { writeSysctl } from '../kernel/sysctl.ts';
+import { writeSysctl, writeSysctls } from '../kernel/sysctl.ts';
+import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { hostMac, type PodLink, podMac } from './pod-link.ts';
@@ -16,7 +17,7 @@ const loopback = 1;
 export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: AttachMode, node: LinkNode): void {
   batch.setLink(loopback, { up: true });
   // No link-local address: nobody on the link could be reached by it, and making one costs time and packets.
-  batch.setLink(link, { addrGenMode: 'none', up: true });
+  batch.setLink(link, { addrGenMode: 'none', ipv4: { accept_redirects: 0 }, up: true });
   for (const address of pod.addresses) {
     const prefixLength = mode.prefixLength(address, node);
     const flags = prefixLength === Prefix.host(address).length ? [] : (['noprefixroute'] as const);
@@ -27,34 +28,35 @@ export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: A
   }
 }
 
-/** Settings of the pod's end: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. */
+/**
+ * Settings of the pod's end that netlink cannot give: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. IPv4's own
+ * is set with the link; that of all links counts besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h).
+ */
 export function securePod(ns: NetNs, { ifname, addresses }: PodLink): void {
-  const settings = [
-    ['net/ipv4/conf/all/accept_redirects', '0'],
-    [`net/ipv4/conf/${ifname}/accept_redirects`, '0'],
-    [`net/ipv6/conf/${ifname}/accept_redirects`, '0'],
-    [`net/ipv6/conf/${ifname}/accept_ra`, '0'],
-  ] as const;
   ns.enter(() => {
-    for (const [name, value] of settings) {
-      try {
-        writeSysctl(undefined, name, value);
-      } catch (error) {
-        // A kernel without IPv6 has no such settings, and no such danger.
-        const needed = !name.startsWith('net/ipv6/') || addresses.some(({ family }) => family === 'ipv6');
-        if (needed || !isNotFound(error as KernelError)) throw error;
-      }
+    writeSysctl(undefined, 'net/ipv4/conf/all/accept_redirects', '0');
+    try {
+      writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
+    } catch (error) {
+      // A kernel without IPv6 has no such settings, and no such danger.
+      if (addresses.some(({ family }) => family === 'ipv6') || !isNotFound(error as KernelError)) throw error;
     }
   });
 }
 
+/** What the runtime was told of a pod by the whole chain of plugins: it must be there, whoever made it. */
+export interface ToldOfPod {
+  addresses?: readonly IpAddr[];
+  destinations?: readonly Prefix[];
+}
+
 /** What is wrong inside the pod, in words; nothing when all is well (CNI8). Additional addresses and routes are nobody's business. */
-export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode): string[] {
+export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode, told: ToldOfPod = {}): string[] {
   const link = rt.link(pod.ifname);
   if (!link) return [`the container has no interface ${pod.ifname}`];
   const wrong: string[] = [];
   if (!link.up) wrong.push(`${pod.ifname} is down`);
-  const mac = podMac(pod.addresses);
+  const mac = podMac(pod);
   if (!link.mac?.equals(mac)) wrong.push(`${pod.ifname} has the MAC ${link.mac}, not ${mac}`);
   if (link.mtu > pod.mtu)
     wrong.push(`${pod.ifname} has the MTU ${link.mtu}, more than the ${pod.mtu} that the pod network carries`);
@@ -69,5 +71,14 @@ export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: Li
     if (!neighbours.some((found) => found.address.equals(gateway) && found.mac?.equals(hostMac)))
       wrong.push(`the neighbour entry of the gateway ${gateway} is gone`);
   }
+  const isOwn = (address: IpAddr): boolean => pod.addresses.some((one) => one.equals(address));
+  for (const address of told.addresses ?? [])
+    if (!isOwn(address) && !addresses.some((found) => found.address.equals(address)))
+      wrong.push(`${pod.ifname} does not have ${address}, which prevResult has`);
+  const destinations = (told.destinations ?? []).filter(({ length }) => length > 0);
+  const all = destinations.length === 0 ? [] : rt.routes();
+  for (const destination of destinations)
+    if (!all.some((route) => route.destination.equals(destination)))
+      wrong.push(`the container has no route to ${destination}, which prevResult has`);
   return wrong;
 }

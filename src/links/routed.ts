@@ -1,30 +1,10 @@
-import { match } from '../kernel/nftables/index.ts';
 import { addressBits, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import type { Item, Neighbour, NftChain, Route, Sysctl } from '../reconcile/model.ts';
-import { type AttachMode, sourceFor } from './mode.ts';
+import type { Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
+import { type AttachMode, fromNoRouter, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
 
 const gateways = { ipv4: IpAddr.parse('169.254.1.1'), ipv6: IpAddr.parse('fe80::1') };
-
-/**
- * What rp_filter is for IPv4, which IPv6 has no setting for: a pod's packets have the pod's own address (T1). Before conntrack, so that what is dropped leaves
- * no entry. Behind `pod` a pod's link has a hex digit, so that `podn` are podnet's own links.
- */
-const sourceCheck: NftChain = {
-  kind: 'nft-chain',
-  name: 'source-check',
-  hook: { type: 'filter', hook: 'prerouting', priority: -300, policy: 'accept' },
-  rules: [
-    match.rule(
-      match.isFamily('ipv6'),
-      match.iifnameBegins('pod'),
-      match.iifnameBegins('podn', { not: true }),
-      match.sourceIsElsewhere,
-      match.drop,
-    ),
-  ],
-};
 
 /**
  * No shared layer 2: each pod has a /32 and a /128, its only neighbour is the host, and the host has a route to each.
@@ -35,13 +15,10 @@ const sourceCheck: NftChain = {
 export const routed: AttachMode = {
   name: 'routed',
   // A packet that leaves by the link it came from (hairpin) is meant to: no ICMP redirects. The kernel sends them when either this or the link's own is on.
-  planNode: ({ families }) => [
-    ...(families.includes('ipv4') ? [sysctl('net/ipv4/conf/all/send_redirects', '0')] : []),
-    ...(families.includes('ipv6') ? [sourceCheck] : []),
-  ],
+  planNode: ({ families }) => (families.includes('ipv4') ? [sysctl('net/ipv4/conf/all/send_redirects', '0')] : []),
   planPod(pod, node) {
     const link: Item = { kind: 'link', name: pod.hostLink, type: 'veth', mtu: pod.mtu, mac: hostMac, up: true };
-    const mac = podMac(pod.addresses);
+    const mac = podMac(pod);
     const perAddress = pod.addresses.flatMap((address): (Route | Neighbour)[] => [
       { kind: 'neighbour', link: pod.hostLink, address, mac },
       {
@@ -52,20 +29,24 @@ export const routed: AttachMode = {
         ...sourceFor(node, address.family),
       },
     ]);
-    const settings = pod.addresses.some(({ family }) => family === 'ipv4')
+    const ipv4 = pod.addresses.some(({ family }) => family === 'ipv4')
       ? [
           // Answers ARP for the gateway, for a pod that asks although it has been told.
           sysctl(`net/ipv4/conf/${pod.hostLink}/proxy_arp`, '1'),
           sysctl(`net/ipv4/conf/${pod.hostLink}/send_redirects`, '0'),
           // What comes in must have an address that the way back leads to: the pod's own.
           sysctl(`net/ipv4/conf/${pod.hostLink}/rp_filter`, '1'),
+          sysctl(`net/ipv4/conf/${pod.hostLink}/accept_redirects`, '0'),
         ]
       : [];
-    return [link, ...settings, ...perAddress];
+    // Whatever the node's defaults are, no pod is its router.
+    const ipv6 = pod.addresses.some(({ family }) => family === 'ipv6') ? fromNoRouter(pod.hostLink) : [];
+    return [link, ...ipv4, ...ipv6, ...perAddress];
   },
   gateway: ({ family }) => gateways[family],
   prefixLength: ({ family }) => addressBits(family),
   hostEnd: () => ({}),
+  entrance: ({ hostLink }) => hostLink,
   finish(batch, link, pod) {
     // Neighbour discovery for the gateway is answered for an address of the link only; link-local ones may be on every link.
     if (pod.addresses.some(({ family }) => family === 'ipv6'))

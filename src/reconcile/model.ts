@@ -7,7 +7,7 @@ import type { Prefix } from '../net/prefix.ts';
  * One thing that the kernel of a node should hold. Plain data: the kernel writer applies it, the tracer walks a packet through it,
  * the doctor compares it with what the kernel really holds.
  */
-export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftSet | NftElement;
+export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftSet | NftElement | NftCounter;
 
 /** What a node's network should be: every item by its key (see `keyOf`). */
 export type NodeNetwork = ReadonlyMap<string, Item>;
@@ -92,6 +92,12 @@ export interface NftElement {
   data?: string;
 }
 
+/** A counter with a name, which rules count in and which outlives changes of their chain. What it has counted is nobody's wish. */
+export interface NftCounter {
+  kind: 'nft-counter';
+  name: string;
+}
+
 /** The canonical key of an item: its kind and what identifies it in the kernel. */
 export function keyOf(item: Item): string {
   switch (item.kind) {
@@ -115,6 +121,8 @@ export function keyOf(item: Item): string {
       return `nft-set ${item.name}`;
     case 'nft-element':
       return `nft-element ${item.set} ${item.key}`;
+    case 'nft-counter':
+      return `nft-counter ${item.name}`;
   }
 }
 

@@ -19,7 +19,7 @@ const attempts = 20;
  * A change that nf_tables has no way for (a set's type, a chain's hook, the layout's version) replaces the whole table in one transaction.
  */
 export class NftWriter implements Writer {
-  readonly kinds: ReadonlySet<Item['kind']> = new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element']);
+  readonly kinds: ReadonlySet<Item['kind']> = new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element', 'nft-counter']);
   readonly #nft: Nft;
   readonly #table: string;
   #sets = new Map<string, NftSet>();
@@ -45,6 +45,7 @@ export class NftWriter implements Writer {
     }
     const items: Item[] = [tableItem(content.table)];
     for (const chain of content.chains) items.push({ kind: 'nft-chain', ...chain });
+    for (const name of content.counters) items.push({ kind: 'nft-counter', name });
     for (const set of content.sets) {
       const item: NftSet = { kind: 'nft-set', ...set };
       this.#sets.set(set.name, item);
@@ -83,7 +84,7 @@ export class NftWriter implements Writer {
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       const table = this.#nft.tables().find(({ name }) => name === this.#table);
-      const content = table && { table: { ...table, comment: undefined }, chains: [], sets: [], elements: new Map() };
+      const content = table && { table: { ...table, comment: undefined }, chains: [], sets: [], elements: new Map(), counters: [] };
       return { content, generation };
     }
   }
@@ -185,11 +186,12 @@ function bySet(entries: Iterable<[NftElement, string]>): Map<string, Tagged[]> {
 }
 
 /**
- * New chains and sets come first, since rules and elements name them; then elements (deleted, then added: an element's data cannot be changed in
+ * New chains, sets and counters come first, since rules and elements name them; then elements (deleted, then added: an element's data cannot be changed in
  * place), then the rules of changed chains, and last what goes away, in the opposite order.
  */
 function buildChanges(t: NftTransaction, operations: readonly Operation[], sets: ReadonlyMap<string, NftSet>): void {
   const doomedSets = new Set<string>();
+  const doomedCounters: string[] = [];
   const doomedChains: [NftChain, string][] = [];
   const changedChains: [NftChain, string, fresh: boolean][] = [];
   const gone: [NftElement, string][] = [];
@@ -202,6 +204,8 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
       if (!before) t.addChain(after, key);
       changedChains.push([after, key, !before]);
     } else if (after?.kind === 'nft-set') t.addSet(after, key);
+    else if (after?.kind === 'nft-counter') t.addCounter(after.name, key);
+    else if (!after && before?.kind === 'nft-counter') doomedCounters.push(before.name);
     else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, key]);
     else if (!after && before?.kind === 'nft-set') doomedSets.add(before.name);
     if (before?.kind === 'nft-element') gone.push([before, key]);
@@ -216,6 +220,7 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
   for (const [chain, key] of doomedChains) t.flushChain(chain.name, key);
   for (const set of doomedSets) t.deleteSet(set, `nft-set ${set}`);
   for (const [chain, key] of doomedChains) t.deleteChain(chain.name, key);
+  for (const name of doomedCounters) t.deleteCounter(name, `nft-counter ${name}`);
 }
 
 /** @throws NftTransactionError about all of the set's elements when there is no such set */

@@ -35,7 +35,7 @@ const setting = (name: string, value: string): Sysctl => ({ kind: 'sysctl', name
 const settings = (values: Record<string, string>): Item[] => Object.entries(values).map(([name, value]) => setting(name, value));
 
 type Step =
-  | { do: 'contribute'; owner: string; values: Record<string, string> }
+  | { do: 'contribute'; owner: string; values: Record<string, string>; now: boolean }
   | { do: 'foreign'; name: string; value: string | null }
   | { do: 'refuse' | 'allow'; name: string }
   | { do: 'sync' | 'check' };
@@ -48,6 +48,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       do: fc.constant('contribute' as const),
       owner: fc.constantFrom('x', 'y', 'z'),
       values: fc.dictionary(name, value),
+      now: fc.boolean(),
     }),
     fc.record({ do: fc.constant('foreign' as const), name, value: fc.option(value) }),
     fc.record({ do: fc.constantFrom('refuse' as const, 'allow' as const), name }),
@@ -74,7 +75,14 @@ test('F38, F39: any history of wishes, foreign writes and refusals ends in what 
       for (const step of history) {
         if (step.do === 'contribute') {
           wishes.set(step.owner, step.values);
-          reconciler.contribute(step.owner, settings(step.values));
+          if (!step.now) reconciler.contribute(step.owner, settings(step.values));
+          else {
+            try {
+              reconciler.contributeNow(step.owner, settings(step.values));
+            } catch (error) {
+              assert.ok(kernel.refused.has((error as Error).message.slice(0, 1)), String(error));
+            }
+          }
         } else if (step.do === 'foreign') {
           if (step.value === null) kernel.held.delete(step.name);
           else kernel.held.set(step.name, step.value);
@@ -210,4 +218,37 @@ test('F39: when others write between reading and writing, the kernel is read ane
   kernel.staleTimes = 0;
   reconciler.sync();
   assert.equal(kernel.held.get('a'), '2');
+});
+
+test('contributeNow writes what one owner wants and nothing of the others, and takes it away again', () => {
+  const kernel = new FakeKernel();
+  const reconciler = new Reconciler([kernel]);
+  reconciler.sync();
+  const { reads } = kernel;
+  reconciler.contribute('x', settings({ a: '1' }));
+  reconciler.contributeNow('y', settings({ b: '1' }));
+  assert.deepEqual([...kernel.held], [['b', '1']]);
+  assert.deepEqual([reconciler.status('x')?.state, reconciler.status('y')?.state], ['pending', 'done']);
+  reconciler.contributeNow('y', settings({ c: '2' }));
+  assert.deepEqual([...kernel.held], [['c', '2']]);
+  reconciler.sync();
+  reconciler.contributeNow('y', []);
+  assert.deepEqual([...kernel.held], [['a', '1']]);
+  assert.equal(reconciler.status('y'), undefined);
+  assert.equal(kernel.reads, reads, 'nothing was read for it');
+});
+
+test('contributeNow throws what the kernel refuses, and is tried once more when the kernel changed meanwhile', () => {
+  const kernel = new FakeKernel();
+  const reconciler = new Reconciler([kernel]);
+  reconciler.sync();
+  kernel.refused.add('a');
+  assert.throws(() => reconciler.contributeNow('y', settings({ a: '1' })), /^Error: a is refused$/);
+  assert.equal(reconciler.status('y')?.state, 'error');
+  kernel.refused.delete('a');
+  assert.deepEqual(reconciler.sync().failures, []);
+  assert.equal(reconciler.status('y')?.state, 'done');
+  kernel.staleTimes = 1;
+  reconciler.contributeNow('y', settings({ b: '1' }));
+  assert.deepEqual([...kernel.held], [['b', '1']]);
 });

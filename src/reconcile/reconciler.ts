@@ -67,11 +67,7 @@ export class Reconciler {
         work = true;
       }
     });
-    if (!this.#contributions.has(owner)) {
-      if (this.#status.delete(owner)) this.#onStatus(owner, undefined);
-      this.#unsettled.delete(owner);
-    } else {
-      this.#unsettled.add(owner);
+    if (this.#noteOwner(owner)) {
       if (work || !this.#status.has(owner)) this.#setStatus(owner, { state: 'pending', since: this.#now() });
       if (!work) this.#settle(owner);
     }
@@ -80,6 +76,33 @@ export class Reconciler {
       else this.#settle(other);
     }
     if (work) this.#onWork();
+  }
+
+  /**
+   * Replaces what an owner wants, like `contribute`, and has it in the kernel when it returns: for what must be there before its caller goes on. Nothing
+   * of other owners is written, so it costs what it changes.
+   * @throws Error with what the kernel refused; it is tried again by the next sync
+   */
+  contributeNow(owner: string, items: Iterable<Item>): void {
+    const changed: string[] = [];
+    this.#contributions.set(owner, items, (key) => void changed.push(key));
+    for (const key of changed) this.#dirty.add(key);
+    this.#noteOwner(owner);
+    // Who wants the same may win or lose by this.
+    const affected = new Set(changed.flatMap((key) => this.#contributions.ownersOf(key)));
+    if (this.#contributions.has(owner)) affected.add(owner);
+    if (this.#writeNow(changed)) {
+      for (const one of affected) this.#settle(one);
+      return;
+    }
+    for (const one of affected) this.#unsettled.add(one);
+    // What was refused may be there already: the kernel is read, and everything compared.
+    this.#readNeeded = true;
+    const failed = new Map(this.sync().failures.map(({ key, error }) => [key, error]));
+    for (const key of changed) {
+      const error = failed.get(key);
+      if (error) throw error;
+    }
   }
 
   withdraw(owner: string, options?: { applied?: boolean }): void {
@@ -140,16 +163,49 @@ export class Reconciler {
     return this.#actual;
   }
 
+  /** @returns whether the owner wants anything */
+  #noteOwner(owner: string): boolean {
+    if (this.#contributions.has(owner)) {
+      this.#unsettled.add(owner);
+      return true;
+    }
+    if (this.#status.delete(owner)) this.#onStatus(owner, undefined);
+    this.#unsettled.delete(owner);
+    return false;
+  }
+
+  /** @returns false when anything was refused */
+  #writeNow(keys: readonly string[]): boolean {
+    const operations = diff(keys, (key) => this.#contributions.get(key), this.#actual);
+    let failures: Failure[];
+    try {
+      failures = this.#write(operations);
+    } catch (error) {
+      if (error instanceof StaleError) return false;
+      throw error;
+    }
+    if (failures.length > 0) return false;
+    this.#remember(operations);
+    for (const key of keys) {
+      this.#dirty.delete(key);
+      this.#failing.delete(key);
+    }
+    return true;
+  }
+
+  #remember(operations: Iterable<Operation>): void {
+    for (const operation of operations) {
+      if (operation.verb === 'delete') this.#actual.delete(operation.key);
+      else this.#actual.set(operation.key, operation.item);
+    }
+  }
+
   #syncOnce(full: boolean): SyncResult {
     if (this.#readNeeded) this.#read();
     const operations = diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
     const failures = this.#write(operations);
     const failed = new Map(failures.map((failure) => [failure.key, failure.error]));
-    for (const operation of operations) {
-      if (failed.has(operation.key)) continue;
-      if (operation.verb === 'delete') this.#actual.delete(operation.key);
-      else this.#actual.set(operation.key, operation.item);
-    }
+    this.#remember(operations.filter(({ key }) => !failed.has(key)));
     this.#note(failed);
     return { full, operations, failures };
   }

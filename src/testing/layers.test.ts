@@ -8,7 +8,7 @@ const floors: readonly (readonly string[])[] = [
   ['cli'],
   ['lab', 'bench'],
   ['agent', 'runner', 'verify', 'controllers'],
-  ['cni', 'ipam', 'links', 'routes', 'services', 'dns'],
+  ['cni', 'ipam', 'links', 'door', 'routes', 'services', 'dns'],
   ['apiserver'],
   ['kube'],
   ['reconcile'],

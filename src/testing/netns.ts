@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { NetNs } from '../kernel/netns.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../net/ip.ts';
@@ -36,7 +36,6 @@ export class TestNs implements Disposable {
   }
 }
 
-let count = 0;
 let linkLocals = 0;
 
 /** Namespaces of one test, all removed at its end: `using world = new TestWorld('rtnetlink')`. */
@@ -44,10 +43,9 @@ export class TestWorld implements Disposable {
   readonly directory: string;
   readonly #all: TestNs[] = [];
 
-  /** @param room for the name: /tmp/podnet-test-<room>-<pid>-<n> */
+  /** @param room for the name: /tmp/podnet-test-<room>-<pid>-<six letters>, since PIDs of other PID namespaces may be the same */
   constructor(room: string) {
-    this.directory = `/tmp/podnet-test-${room}-${process.pid}-${count++}`;
-    mkdirSync(this.directory);
+    this.directory = mkdtempSync(`/tmp/podnet-test-${room}-${process.pid}-`);
   }
 
   namespace(name: string): TestNs {

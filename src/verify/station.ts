@@ -20,6 +20,18 @@ let tokens = 0;
 const question = 'podnet-verify?';
 const answer = 'podnet-verify!';
 
+/** A datagram that a Station knows, and the address that it came from when it did: for what must not come. */
+export function watchFor(): { data: Buffer; arrived(): IpAddr | undefined; end(): void } {
+  const token = String(++tokens);
+  const waiting: Waiting = { resolve: () => undefined };
+  inFlight.set(token, waiting);
+  return {
+    data: Buffer.from(`${question} ${token}`),
+    arrived: () => waiting.arrived,
+    end: () => void inFlight.delete(token),
+  };
+}
+
 /**
  * One address of one namespace: a TCP listener and two UDP sockets on ports of the kernel's choice. Whoever asks is told the address it was seen from.
  * A pod costs three sockets for each family however many others there are. What asks over UDP is another socket than what answers: were it one, the second

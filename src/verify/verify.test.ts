@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeSysctl } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
 import { needsRoot } from '../testing/root.ts';
 import { failureLines, type Report, reportText, type VerifyOptions, verify } from './index.ts';
@@ -31,8 +32,29 @@ test('a cluster that keeps the network model passes every check, in both familie
     assert.equal(tried.get(`${family} udp pod-pod-fragments`), 6);
     assert.equal(tried.get(`${family} icmp pod-pod-mtu`), 6);
     assert.equal(tried.get(`${family} icmp pod-too-big`), 3);
+    assert.equal(tried.get(`${family} udp forged`), 3);
   }
   assert.match(reportText(report), /The network keeps its word/);
+});
+
+test('T1: a node that lets a pod send with the addresses of others is found', needsRoot, async () => {
+  using world = new SmallCluster();
+  nft(world.n1, 'flush chain inet door pre');
+  // Else the kernel's own look at the way back may do.
+  for (const [ns, links] of [
+    [world.n1, ['all', 'to-a', 'to-b']],
+    [world.n2, ['all', 'to-n1']],
+  ] as const)
+    for (const link of links) writeSysctl(ns.ns, `net/ipv4/conf/${link}/rp_filter`, 0);
+  const report = await check(world);
+  assert.deepEqual(broken(report), ['ipv4 udp forged', 'ipv6 udp forged']);
+  for (const { id, failed, failures } of report.checks) {
+    if (id !== 'forged') continue;
+    // Of a and b; c is on the other node.
+    assert.equal(failed, 2);
+    assert.match(failures[0]!.seen, /^what pod default\/a sent as \S+( and \S+)+$/);
+    for (const { why } of failures) assert.equal(why, 'the node lets its pods send with addresses that are not theirs');
+  }
 });
 
 test('NM7: masqueraded traffic between pods is found, and named', needsRoot, async () => {

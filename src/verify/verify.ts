@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { families as allFamilies, type Family } from '../net/ip.ts';
 import { type Check, Gate, runCheck } from './attempt.ts';
+import { forgedChecks } from './forged.ts';
 import { defaultLimits, type VerifyInput, type VerifyLimits } from './input.ts';
 import { localhostChecks } from './localhost.ts';
 import { type Pair, pairChecks, pathMtuCheck, tooBigCheck } from './pairs.ts';
@@ -42,6 +43,7 @@ export async function verify(input: VerifyInput, options: VerifyOptions = {}): P
   for (const family of families) {
     for (const check of pairsOf(world, family, limits)) await run(check);
     for (const check of localhostChecks(world, family, limits)) await run(check);
+    for (const check of forgedChecks(world, family)) await run(check);
     for (const check of serviceChecks(input, world, family, limits)) await run(check);
   }
   const checks = await Promise.all(running);

@@ -25,8 +25,12 @@ const marked = new WeakSet<object>();
 
 /**
  * Netlink attributes by name, all optional. Of an attribute that comes twice the last counts. What a codec decodes to undefined is left out.
+ * @param options `unknown: 'dropped'` for tables whose rest nobody writes back: copying it costs more than reading what is known
  */
-export function attrs<T extends Table>(table: T): Attributes<Decoded<T>, Encodable<T>> {
+export function attrs<T extends Table>(
+  table: T,
+  options: { unknown?: 'kept' | 'dropped' } = {},
+): Attributes<Decoded<T>, Encodable<T>> {
   const entries = Object.entries(table).map(([name, [type, codec]]) => ({
     name,
     codec,
@@ -54,7 +58,7 @@ export function attrs<T extends Table>(table: T): Attributes<Decoded<T>, Encodab
         if (known) {
           const field: unknown = known.codec.decode(payload);
           if (field !== undefined) value[known.name] = field;
-        } else {
+        } else if (options.unknown !== 'dropped') {
           unknown ??= [];
           unknown.push({ type, bytes: payload.rest() });
         }

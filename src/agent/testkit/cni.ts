@@ -7,6 +7,10 @@ export interface CniCall {
   ifname?: string;
   /** Joins the configuration on stdin. */
   config?: Record<string, unknown>;
+  /** Joins the environment; undefined takes a variable away. */
+  env?: Record<string, string | undefined>;
+  /** Instead of the configuration. */
+  stdin?: string;
 }
 
 export interface CniAnswer {
@@ -18,14 +22,15 @@ export interface CniAnswer {
 /** Starts the executable as a runtime does: all in the environment, the configuration on stdin. */
 export function callCni(
   file: string,
-  { command, containerId, netns, ifname = 'eth0', config = {} }: CniCall,
+  { command, containerId, netns, ifname = 'eth0', config = {}, env: more = {}, stdin }: CniCall,
 ): Promise<CniAnswer> {
-  const env: Record<string, string> = { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin' };
+  const env: Record<string, string | undefined> = { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin' };
   if (containerId !== undefined) Object.assign(env, { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname });
   if (netns !== undefined) env.CNI_NETNS = netns;
+  Object.assign(env, more);
   const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.on('error', () => {});
-  child.stdin.end(JSON.stringify({ cniVersion: '1.1.0', name: 'podnet', type: 'podnet', ...config }));
+  child.stdin.end(stdin ?? JSON.stringify({ cniVersion: '1.1.0', name: 'podnet', type: 'podnet', ...config }));
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
   return new Promise((resolve, reject) => {

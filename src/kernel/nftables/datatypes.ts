@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
 import { IpAddr } from '../../net/ip.ts';
+import { Mac } from '../../net/mac.ts';
 import { Prefix } from '../../net/prefix.ts';
 
 /** A type of nft's user space; the kernel only carries its number, for `nft list`. */
@@ -77,6 +78,14 @@ const list: Datatype[] = [
   },
   { name: 'ipv4_addr', id: 7, size: 4, order: 'network', write: writeAddress(4), read: readAddress(4) },
   { name: 'ipv6_addr', id: 8, size: 16, order: 'network', write: writeAddress(16), read: readAddress(16) },
+  {
+    name: 'ether_addr',
+    id: 9,
+    size: 6,
+    order: 'network',
+    write: (text, into, at) => void into.set(Mac.parse(text).bytes, at),
+    read: (from, at) => Mac.fromBytes(from.subarray(at, at + 6)).toString(),
+  },
   {
     name: 'inet_proto',
     id: 12,

@@ -48,7 +48,20 @@ const table = {
     dreg: field(1, register),
     key: field(
       2,
-      names({ protocol: 1, priority: 2, mark: 3, iif: 4, oif: 5, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16, pkttype: 19 }),
+      names({
+        protocol: 1,
+        priority: 2,
+        mark: 3,
+        iif: 4,
+        oif: 5,
+        iifname: 6,
+        oifname: 7,
+        iiftype: 8,
+        nfproto: 15,
+        l4proto: 16,
+        pkttype: 19,
+        iifgroup: 21,
+      }),
     ),
     sreg: field(3, register),
   },
@@ -126,6 +139,7 @@ const table = {
   },
   masq: { flags: field(1, natFlags, 0) },
   reject: { type: field(1, names({ icmp: 0, 'tcp reset': 1, icmpx: 2 })), code: field(2, u8, 0) },
+  objref: { type: field(1, names({ counter: 1, quota: 2, limit: 4 })), object: field(2, cstring) },
   fib: { dreg: field(1, register), result: field(2, names({ oif: 1, oifname: 2, type: 3 })), flags: field(3, be32) },
 } as const;
 

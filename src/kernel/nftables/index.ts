@@ -1,6 +1,6 @@
 export type { Datatype } from './datatypes.ts';
 export type { Expression } from './expressions.ts';
-export { tableOwner, tablePersist } from './messages.ts';
+export { type Counted, tableOwner, tablePersist } from './messages.ts';
 export { Nft, type TableContent } from './nft.ts';
 export * as match from './rule.ts';
 export { type NftFailure, NftTransaction, NftTransactionError } from './transaction.ts';

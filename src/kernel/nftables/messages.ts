@@ -25,6 +25,9 @@ export const nftMessage = {
   delSetElem: 14,
   newGen: 15,
   getGen: 16,
+  newObj: 18,
+  getObj: 19,
+  delObj: 20,
 } as const;
 
 /** NFT_TABLE_F_OWNER (Linux 5.12), NFT_TABLE_F_PERSIST (6.9): only the socket that owns the table may write it; it outlives that socket. */
@@ -143,6 +146,41 @@ export function writeSet(writer: Writer, table: string, set: NftSetSpec, id: num
   if (set.timeoutMs !== undefined) writer.attribute(11, (w) => w.be64(BigInt(set.timeoutMs!)));
 }
 
+/** NFT_OBJECT_COUNTER */
+const counterObject = 1;
+
+/** NFTA_OBJ_…, beginning at zero (struct nft_counter by NFTA_COUNTER_BYTES and _PACKETS). */
+export function writeCounter(writer: Writer, table: string, name: string): void {
+  writer
+    .attribute(1, (w) => w.cstring(table))
+    .attribute(2, (w) => w.cstring(name))
+    .attribute(3, (w) => w.be32(counterObject));
+  writer.nested(4, (w) => w.attribute(1, (v) => v.be64(0n)).attribute(2, (v) => v.be64(0n)));
+}
+
+/** What a named counter has counted since it was made. */
+export interface Counted {
+  packets: number;
+  bytes: number;
+}
+
+/** @returns undefined for an object that is no counter */
+export function readCounter(reader: Reader): (Counted & { table: string; name: string }) | undefined {
+  const counter = { table: '', name: '', packets: 0, bytes: 0 };
+  let type = 0;
+  reader.eachAttribute((attribute, inner) => {
+    if (attribute === 1) counter.table = inner.cstring();
+    else if (attribute === 2) counter.name = inner.cstring();
+    else if (attribute === 3) type = inner.be32();
+    else if (attribute === 4 && type === counterObject)
+      inner.eachAttribute((field, value) => {
+        if (field === 1) counter.bytes = Number(value.be64());
+        else if (field === 2) counter.packets = Number(value.be64());
+      });
+  });
+  return type === counterObject ? counter : undefined;
+}
+
 /** A set as the kernel tells it; types are nft's numbers. */
 export interface ReadSet {
   table: string;
@@ -182,7 +220,7 @@ export function specOf(set: ReadSet): NftSetSpec {
 }
 
 const idNames = new Map(
-  ['integer', 'ipv4_addr', 'ipv6_addr', 'inet_proto', 'inet_service', 'mark', 'classid', 'ifname'].map((name) => [
+  ['integer', 'ipv4_addr', 'ipv6_addr', 'ether_addr', 'inet_proto', 'inet_service', 'mark', 'classid', 'ifname'].map((name) => [
     parseType(name)[0]!.id,
     name,
   ]),

@@ -6,11 +6,13 @@ import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
 import { decodeValue, parseType, prefixOf } from './datatypes.ts';
 import {
+  type Counted,
   nftMessage,
   type ReadElement,
   type ReadSet,
   type ReadTable,
   readChain,
+  readCounter,
   readElements,
   readRule,
   readSet,
@@ -34,6 +36,8 @@ export interface TableContent {
   table: ReadTable;
   chains: Chain[];
   sets: NftSetSpec[];
+  /** Names of the counters. */
+  counters: string[];
   /** By set name. */
   elements: Map<string, Element[]>;
 }
@@ -146,6 +150,17 @@ export class Nft implements Disposable {
     });
   }
 
+  /** The named counters of a table; empty when there is no such table. */
+  counters(table: string): Map<string, Counted> {
+    const write = (batch: NetlinkBatch): unknown => batch.attribute(1, (w) => w.cstring(table));
+    const all = this.#dump(nftMessage.getObj, nftMessage.newObj, 'list counters', write, readCounter);
+    return new Map(
+      all.flatMap((counter) =>
+        counter?.table === table ? [[counter.name, { packets: counter.packets, bytes: counter.bytes }]] : [],
+      ),
+    );
+  }
+
   /** Elements of one set. */
   elements(table: string, set: NftSetSpec): Element[] {
     const read: ReadElement[] = [];
@@ -184,6 +199,7 @@ export class Nft implements Disposable {
       table,
       chains: chains.map((chain) => ({ ...chain, rules: rules.get(chain.name)! })),
       sets,
+      counters: [...this.counters(name).keys()],
       elements: new Map(sets.map((set) => [set.name, this.elements(name, set)])),
     };
   }

@@ -1,6 +1,7 @@
 import type { Family, IpAddr } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
 import { formatClassid, protocolNumber } from './datatypes.ts';
-import { type Expression, fibDestination, fibIncoming, fibPresent, fibSource, natFullyRandom } from './expressions.ts';
+import { type Expression, fibDestination, fibSource, natFullyRandom } from './expressions.ts';
 import type { Rule } from './types.ts';
 
 /** A piece of a rule: the words that nft prints, and the expressions that the kernel runs. */
@@ -8,6 +9,8 @@ export interface Part {
   text: string;
   /** The header it reads exists in packets of this family only, so the rule asks for the family first (as nft does). */
   needs?: Family;
+  /** It reads the Ethernet header, so the rule asks for such links first. */
+  ethernet?: boolean;
   expressions: readonly Expression[];
 }
 
@@ -15,10 +18,14 @@ export interface Part {
 export interface Value {
   text: string;
   needs?: Family;
+  ethernet?: boolean;
   /** Size in registers of four bytes. */
   words: number;
   load(register: number): Expression[];
 }
+
+/** A number in network order, as a register holds it. */
+const hex = (value: number, bytes: number): string => `0x${value.toString(16).padStart(bytes * 2, '0')}`;
 
 const familyKeyword = { ipv4: 'ip', ipv6: 'ip6' } as const;
 const familyNumber = { ipv4: '0x02', ipv6: '0x0a' } as const; // NFPROTO_IPV4, NFPROTO_IPV6
@@ -27,7 +34,13 @@ const familyNumber = { ipv4: '0x02', ipv6: '0x0a' } as const; // NFPROTO_IPV4, N
 export function rule(...parts: readonly Part[]): Rule {
   const expressions: Expression[] = [];
   const known = new Set<Family>();
+  let ethernet = false;
   for (const part of parts) {
+    if (part.ethernet && !ethernet) {
+      ethernet = true;
+      // ARPHRD_ETHER
+      expressions.push({ name: 'meta', dreg: 0, key: 'iiftype' }, { name: 'cmp', sreg: 0, op: 'eq', data: hostU16(1) });
+    }
     if (part.needs && !known.has(part.needs)) {
       known.add(part.needs);
       expressions.push(
@@ -40,7 +53,13 @@ export function rule(...parts: readonly Part[]): Rule {
   return { text: parts.map((part) => part.text).join(' '), expressions };
 }
 
-const payload = (text: string, base: 'network' | 'transport', offset: number, length: number, needs?: Family): Value => ({
+const payload = (
+  text: string,
+  base: 'link' | 'network' | 'transport',
+  offset: number,
+  length: number,
+  needs?: Family,
+): Value => ({
   text,
   needs,
   words: Math.ceil(length / 4),
@@ -54,6 +73,16 @@ export const saddr = (family: Family): Value =>
 /** `ip daddr` or `ip6 daddr` */
 export const daddr = (family: Family): Value =>
   family === 'ipv4' ? payload('ip daddr', 'network', 16, 4, family) : payload('ip6 daddr', 'network', 24, 16, family);
+
+/** Source address of the Ethernet frame; no match on links without such. */
+export const etherSaddr: Value = { ...payload('ether saddr', 'link', 6, 6), ethernet: true };
+
+/** Name of the link that the packet came by. */
+export const iifname: Value = {
+  text: 'iifname',
+  words: 4,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'iifname' }],
+};
 
 /** Destination port of TCP, UDP or SCTP. */
 export const dport: Value = payload('th dport', 'transport', 2, 2);
@@ -96,6 +125,7 @@ export function concat(...values: readonly Value[]): Value {
   return {
     text: values.map((value) => value.text).join(' . '),
     needs: values.find((value) => value.needs)?.needs,
+    ethernet: values.some((value) => value.ethernet),
     words: values.reduce((words, value) => words + value.words, 0),
     load(register) {
       let at = register;
@@ -112,6 +142,7 @@ export function concat(...values: readonly Value[]): Value {
 export const isIn = (value: Value, set: string): Part => ({
   text: `${value.text} @${set}`,
   needs: value.needs,
+  ethernet: value.ethernet,
   expressions: [...value.load(0), { name: 'lookup', set, sreg: 0 }],
 });
 
@@ -123,15 +154,104 @@ export const isNotIn = (value: Value, set: string): Part => ({
 });
 
 /** `meta l4proto tcp` */
-export const protocol = (name: 'tcp' | 'udp' | 'sctp'): Part => ({
+export const protocol = (name: 'tcp' | 'udp' | 'sctp' | 'ipv6-icmp'): Part => ({
   text: `meta l4proto ${name}`,
+  expressions: [...l4proto.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(protocolNumber(name), 1) }],
+});
+
+/** `udp dport 68`; of fragments only the first has ports. */
+export const udpDport = (port: number): Part => ({
+  text: `udp dport ${port}`,
+  expressions: [...protocol('udp').expressions, ...dport.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(port, 2) }],
+});
+
+/** Type of an ICMP or ICMPv6 message, by its number and by the name that nft has for it. */
+export const icmpType = (family: Family, type: number, name: string): Part => ({
+  text: `${family === 'ipv4' ? 'icmp' : 'icmpv6'} type ${name}`,
+  needs: family,
   expressions: [
     ...l4proto.load(0),
-    { name: 'cmp', sreg: 0, op: 'eq', data: `0x${protocolNumber(name).toString(16).padStart(2, '0')}` },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hex(family === 'ipv4' ? 1 : 58, 1) },
+    { name: 'payload', dreg: 0, base: 'transport', offset: 0, length: 1 },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hex(type, 1) },
   ],
 });
 
+/** Matches when the address is in the prefix. */
+export function isWithin(which: 'saddr' | 'daddr', prefix: Prefix): Part {
+  const value = (which === 'saddr' ? saddr : daddr)(prefix.family);
+  const [load] = value.load(0) as [Expression & { name: 'payload' }];
+  const bytes = prefix.address.bytes;
+  const compare = (length: number): Expression => ({
+    ...{ name: 'cmp', sreg: 0, op: 'eq' },
+    data: `0x${Buffer.from(bytes.subarray(0, length)).toString('hex')}`,
+  });
+  const whole = prefix.length % 8 === 0;
+  const mask = Buffer.alloc(bytes.length);
+  for (let bit = 0; bit < prefix.length; bit++) mask[bit >> 3]! |= 0x80 >> (bit & 7);
+  const text = prefix.length === bytes.length * 8 ? `${prefix.address}` : `${prefix}`;
+  return {
+    text: `${value.text} ${text}`,
+    needs: prefix.family,
+    // As nft does: whole bytes are loaded alone.
+    expressions: whole
+      ? [{ ...load, length: prefix.length / 8 }, compare(prefix.length / 8)]
+      : [
+          load,
+          {
+            ...{ name: 'bitwise', sreg: 0, dreg: 0, length: bytes.length },
+            ...{ mask: `0x${mask.toString('hex')}`, xor: `0x${'00'.repeat(bytes.length)}` },
+          },
+          compare(bytes.length),
+        ],
+  };
+}
+
+/** `ip daddr >= 224.0.0.0`: multicast, what is reserved, and the broadcast to all. */
+export const daddrFrom = (address: IpAddr): Part => ({
+  text: `${daddr(address.family).text} >= ${address}`,
+  needs: address.family,
+  expressions: [
+    ...daddr(address.family).load(0),
+    { name: 'cmp', sreg: 0, op: 'gte', data: `0x${Buffer.from(address.bytes).toString('hex')}` },
+  ],
+});
+
+const hostU16 = (value: number): string => `0x${Buffer.from(Uint16Array.of(value).buffer).toString('hex')}`;
 const hostU32 = (value: number): string => `0x${Buffer.from(Uint32Array.of(value).buffer).toString('hex')}`;
+
+/** The packet never left this node: `lo` is the first link of every namespace. */
+export const iifIsLoopback: Part = {
+  text: 'iif "lo"',
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'iif' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(1) },
+  ],
+};
+
+/** The packet came by a link of this group (`ip link set … group`). */
+export const iifInGroup = (group: number): Part => ({
+  text: `iifgroup ${group}`,
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'iifgroup' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(group) },
+  ],
+});
+
+/** The packet came by the link of this name. */
+export const iifIs = (name: string): Part => ({
+  text: `iifname "${name}"`,
+  expressions: [
+    ...iifname.load(0),
+    { name: 'cmp', sreg: 0, op: 'eq', data: `0x${Buffer.alloc(16).fill(name, 0, name.length).toString('hex')}` },
+  ],
+});
+
+/** Adds the packet to a named counter. */
+export const countIn = (counter: string): Part => ({
+  text: `counter name "${counter}"`,
+  expressions: [{ name: 'objref', type: 'counter', object: counter }],
+});
 
 /** Bits of enum ip_conntrack_status and of NF_CT_STATE_BIT. */
 const ctBits = (key: 'status' | 'state', text: string, bits: number): Part => ({
@@ -206,27 +326,6 @@ export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({
     { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(2) }, // RTN_LOCAL
   ],
 });
-
-/** Packets of one family. */
-export const isFamily = (family: Family): Part => ({ text: `meta nfproto ${family}`, needs: family, expressions: [] });
-
-/** `iifname "pod*"`: the name of the link that it came in by begins so; or does not. */
-export const iifnameBegins = (text: string, { not = false } = {}): Part => ({
-  text: `iifname ${not ? '!= ' : ''}"${text}*"`,
-  expressions: [
-    { name: 'meta', dreg: 0, key: 'iifname' },
-    { name: 'cmp', sreg: 0, op: not ? 'neq' : 'eq', data: `0x${Buffer.from(text).toString('hex')}` },
-  ],
-});
-
-/** `fib saddr . iif oif missing`: the way back to the source does not lead out by the link that the packet came in by. */
-export const sourceIsElsewhere: Part = {
-  text: 'fib saddr . iif oif missing',
-  expressions: [
-    { name: 'fib', dreg: 0, result: 'oif', flags: fibSource | fibIncoming | fibPresent },
-    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(0) },
-  ],
-};
 
 export const rejectWithTcpReset: Part = { text: 'reject with tcp reset', expressions: [{ name: 'reject', type: 'tcp reset' }] };
 /** ICMP or ICMPv6 port unreachable. */

@@ -1,7 +1,7 @@
 import { KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { nlmFlag } from '../netlink/constants.ts';
-import { nftMessage, writeChain, writeElement, writeRule, writeSet, writeTable } from './messages.ts';
+import { nftMessage, writeChain, writeCounter, writeElement, writeRule, writeSet, writeTable } from './messages.ts';
 import type { Chain, Element, NftSetSpec, Rule, Table } from './types.ts';
 
 const subsystem = 10; // NFNL_SUBSYS_NFTABLES
@@ -131,6 +131,22 @@ export class NftTransaction {
   deleteSet(name: string, about?: unknown): this {
     return this.#object(nftMessage.delSet, 0, `delete set inet ${this.#table} ${name}`, about, () =>
       this.#batch.attribute(1, (w) => w.cstring(this.#table)).attribute(2, (w) => w.cstring(name)),
+    );
+  }
+
+  /** One that is there goes on counting. */
+  addCounter(name: string, about?: unknown): this {
+    return this.#object(nftMessage.newObj, nlmFlag.create, `add counter inet ${this.#table} ${name}`, about, () =>
+      writeCounter(this.#batch, this.#table, name),
+    );
+  }
+
+  deleteCounter(name: string, about?: unknown): this {
+    return this.#object(nftMessage.delObj, 0, `delete counter inet ${this.#table} ${name}`, about, () =>
+      this.#batch
+        .attribute(1, (w) => w.cstring(this.#table))
+        .attribute(2, (w) => w.cstring(name))
+        .attribute(3, (w) => w.be32(1)),
     );
   }
 

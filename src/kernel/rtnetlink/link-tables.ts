@@ -61,6 +61,8 @@ export const bridgePortAttrs = attrs({
   broadcastFlood: [30, bool8],
   neighbourSuppress: [32, bool8],
   isolated: [33, bool8],
+  /** Frames come in only with a MAC that has a forwarding entry at this port. */
+  locked: [39, bool8],
 });
 
 /** IFLA_INFO_…; the data's table depends on the kind */
@@ -74,37 +76,50 @@ export const linkInfoAttrs = attrs({
 /** IN6_ADDR_GEN_MODE_… */
 export const addrGenMode = named(u8, { eui64: 0, none: 1, 'stable-privacy': 2, random: 3 });
 
+/** IPV4_DEVCONF_… (include/uapi/linux/ip.h), with the names that they have as sysctls; as the kernel takes them. It lists them as an array. */
+export const ipv4ConfAttrs = attrs({
+  proxy_arp: [3, u32],
+  accept_redirects: [4, u32],
+  send_redirects: [6, u32],
+  rp_filter: [8, u32],
+});
+
 /** IFLA_AF_SPEC: by address family */
 const afSpecAttrs = attrs({
-  inet6: [10, nested(attrs({ addrGenMode: [8, addrGenMode] }))],
+  inet: [2, nested(attrs({ conf: [1, bytes] }))],
+  inet6: [10, nested(attrs({ addrGenMode: [8, addrGenMode] }, { unknown: 'dropped' }))],
 });
 
 /** struct ifinfomsg */
 const ifinfomsg = struct({ family: u8, _pad: pad(1), hardwareType: u16, index: s32, flags: u32, change: u32 });
 
 /** IFLA_… */
-const linkAttrs = attrs({
-  mac: [1, lladdr],
-  name: [3, cstring],
-  mtu: [4, u32],
-  /** ifindex of the other end (veth) or the link below */
-  link: [5, u32],
-  master: [10, u32],
-  txQueueLength: [13, u32],
-  operState: [16, named(u8, { unknown: 0, 'not-present': 1, down: 2, 'lower-layer-down': 3, testing: 4, dormant: 5, up: 6 })],
-  linkInfo: [18, nested(linkInfoAttrs)],
-  alias: [20, cstring],
-  afSpec: [26, nested(afSpecAttrs)],
-  group: [27, u32],
-  netNsFd: [28, u32],
-  extMask: [29, u32],
-  promiscuity: [30, u32],
-  txQueues: [31, u32],
-  rxQueues: [32, u32],
-  carrier: [33, u8],
-  /** id, in the reader's namespace, of the namespace that `link` is in */
-  linkNetnsId: [37, s32],
-});
+const linkAttrs = attrs(
+  {
+    mac: [1, lladdr],
+    name: [3, cstring],
+    mtu: [4, u32],
+    /** ifindex of the other end (veth) or the link below */
+    link: [5, u32],
+    master: [10, u32],
+    txQueueLength: [13, u32],
+    operState: [16, named(u8, { unknown: 0, 'not-present': 1, down: 2, 'lower-layer-down': 3, testing: 4, dormant: 5, up: 6 })],
+    linkInfo: [18, nested(linkInfoAttrs)],
+    alias: [20, cstring],
+    afSpec: [26, nested(afSpecAttrs)],
+    group: [27, u32],
+    netNsFd: [28, u32],
+    extMask: [29, u32],
+    promiscuity: [30, u32],
+    txQueues: [31, u32],
+    rxQueues: [32, u32],
+    carrier: [33, u8],
+    /** id, in the reader's namespace, of the namespace that `link` is in */
+    linkNetnsId: [37, s32],
+  },
+  // Statistics and dozens more.
+  { unknown: 'dropped' },
+);
 
 export const newLink = message(16, ifinfomsg, linkAttrs); // RTM_NEWLINK
 export const rtmDelLink = 17;

@@ -3,9 +3,20 @@ import type { Mac } from '../../net/mac.ts';
 import type { Decoder, Encoder, Infer } from '../../wire/codec.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
-import { type addrGenMode, bridgeAttrs, bridgePortAttrs, linkFlags, type newLink, vethAttrs, vxlanAttrs } from './link-tables.ts';
+import {
+  type addrGenMode,
+  bridgeAttrs,
+  bridgePortAttrs,
+  ipv4ConfAttrs,
+  linkFlags,
+  type newLink,
+  vethAttrs,
+  vxlanAttrs,
+} from './link-tables.ts';
 
 export type AddrGenMode = Infer<typeof addrGenMode>;
+/** Settings of a link that are sysctls too, `net/ipv4/conf/<link>/<name>`. Given here they cost no look-up in /proc. */
+export type Ipv4Conf = Omit<Infer<typeof ipv4ConfAttrs>, 'unknown'>;
 export type BridgeOptions = Omit<Infer<typeof bridgeAttrs>, 'unknown'>;
 export type BridgePortOptions = Omit<Infer<typeof bridgePortAttrs>, 'unknown'>;
 
@@ -97,6 +108,7 @@ export interface LinkChange {
   txQueueLength?: number;
   /** How the kernel makes its IPv6 link-local address; changed before `up`. */
   addrGenMode?: AddrGenMode;
+  ipv4?: Ipv4Conf;
   bridge?: BridgeOptions;
   /** Needs `master` to be set, in this change or earlier. */
   port?: BridgePortOptions;
@@ -159,9 +171,16 @@ export function creationOf(spec: LinkSpec): LinkMessage {
  * The RTM_NEWLINKs that change a link: the kernel sets flags before the address generation mode, so that what must be set before the link comes up goes ahead.
  */
 export function changesOf(index: number, change: LinkChange): LinkMessage[] {
-  const { addrGenMode: mode, port, bridge, up, arp, promiscuous, master, ...plain } = change;
+  const { addrGenMode: mode, ipv4, port, bridge, up, arp, promiscuous, master, ...plain } = change;
   const messages: LinkMessage[] = [];
-  if (mode !== undefined) messages.push({ index, afSpec: { inet6: { addrGenMode: mode } } });
+  if (mode !== undefined || ipv4)
+    messages.push({
+      index,
+      afSpec: {
+        ...(mode === undefined ? {} : { inet6: { addrGenMode: mode } }),
+        ...(ipv4 ? { inet: { conf: encoded(ipv4ConfAttrs, ipv4) } } : {}),
+      },
+    });
   let flags = 0;
   let mask = 0;
   const set = (bit: number, value: boolean | undefined): void => {

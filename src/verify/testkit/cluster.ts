@@ -64,6 +64,14 @@ export class SmallCluster implements Disposable {
   #pod(name: string, node: TestNs, net4: string, first: number, net6: string): TestNs {
     const pod = this.#world.namespace(name);
     this.#world.join(pod, [`${net4}.${first + 2}/30`, `${net6}::2/64`], node, [`${net4}.${first + 1}/30`, `${net6}::1/64`]);
+    // The pod's own addresses, and nobody else's.
+    const link = `to-${name}`;
+    nft(
+      node,
+      'add table inet door; add chain inet door pre { type filter hook prerouting priority -450; }',
+      `add rule inet door pre iifname ${link} ip saddr != ${net4}.${first + 2} drop`,
+      `add rule inet door pre iifname ${link} ip6 saddr != { ${net6}::2, fe80::/10, :: } drop`,
+    );
     route(pod, '0.0.0.0/0', `${net4}.${first + 1}`);
     route(pod, '::/0', `${net6}::1`);
     return pod;
