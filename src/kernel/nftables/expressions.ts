@@ -160,8 +160,6 @@ export interface ForeignExpression {
 /** NFTA_FIB_F_… */
 export const fibSource = 1;
 export const fibDestination = 2;
-export const fibIncoming = 8;
-export const fibPresent = 32;
 
 type AnyField = Field<unknown>;
 const fieldsOf = (name: string): Record<string, AnyField> | undefined =>
