@@ -59,6 +59,8 @@ export async function killStorm(node: ProcessNode, options: StormOptions): Promi
     await storm.deleteLive();
     await storm.judge('after all pods are deleted');
   } finally {
+    // After an error no agent is there any more that could answer a DEL.
+    storm.giveUp();
     await storm.end(runtimes).catch(() => {});
     storm[Symbol.dispose]();
   }
@@ -72,6 +74,7 @@ class Storm implements Disposable {
   readonly #live = new Map<string, LivePod>();
   readonly #problems: string[] = [];
   #ending = false;
+  #givenUp = false;
   #adds = 0;
   #retries = 0;
   #answers = 0;
@@ -121,6 +124,11 @@ class Storm implements Disposable {
     }
   }
 
+  /** Nobody tries again from here on. */
+  giveUp(): void {
+    this.#givenUp = true;
+  }
+
   async end(runtimes: readonly Promise<void>[]): Promise<void> {
     this.#ending = true;
     await Promise.all(runtimes);
@@ -153,7 +161,7 @@ class Storm implements Disposable {
     this.#live.delete(containerId);
     const early = inThousand() < 250;
     if (early) NetNs.remove(netns);
-    while ((await this.#call('DEL', containerId, netns)).code !== 0) {
+    while ((await this.#call('DEL', containerId, netns)).code !== 0 && !this.#givenUp) {
       this.#retries++;
       await sleep(10);
     }
