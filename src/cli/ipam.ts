@@ -1,11 +1,10 @@
 import { Command, Option } from 'commander';
 import type { IpamEntry, IpamReport } from '../agent/ipam-report.ts';
 import { UsageError } from '../lab/errors.ts';
-import { faultOfLabName, LabNames } from '../lab/names.ts';
 import { ipamOf } from '../lab/node-client.ts';
-import { readState } from '../lab/state.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { printable, Style, table } from './output.ts';
+import { runningLab } from './running-lab.ts';
 
 interface ListOptions {
   name: string;
@@ -45,12 +44,7 @@ async function reportsOf({ name, node, socket }: ListOptions): Promise<{ reports
 }
 
 function socketsOf(lab: string, node: string | undefined): string[] {
-  const fault = faultOfLabName(lab);
-  if (fault) throw new UsageError(fault);
-  requireRoot();
-  const names = new LabNames(lab);
-  const state = readState(names);
-  if (!state) throw new UsageError(`no lab "${lab}" is there; make it with: podnet lab up --name ${lab}`);
+  const { names, state } = runningLab(lab);
   const nodes = state.config.nodes.map((one) => one.name);
   if (node !== undefined && !nodes.includes(node))
     throw new UsageError(`the lab "${lab}" has no node "${node}"; it has ${nodes.join(', ')}`);

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { EnvironmentError, UsageError } from '../lab/errors.ts';
 import { requireRoot } from './errors.ts';
-import { namesOf } from './lab.ts';
+import { namesOf } from './running-lab.ts';
 
 /** `podnet kubectl …`: the real kubectl of this machine with the lab's credential. */
 export function kubectlCommand(): Command {

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { takeDown } from '../lab/down.ts';
 import { exitCodes, requireRoot } from './errors.ts';
-import { namesOf } from './lab.ts';
 import { count } from './output.ts';
+import { namesOf } from './running-lab.ts';
 
 export function downCommand(): Command {
   return new Command('down')

@@ -1,13 +1,5 @@
 import { Command } from 'commander';
-import { UsageError } from '../lab/errors.ts';
-import { faultOfLabName, LabNames } from '../lab/names.ts';
 import { addCommands, type CommandLoader } from './commands.ts';
-
-export function namesOf(lab: string): LabNames {
-  const fault = faultOfLabName(lab);
-  if (fault) throw new UsageError(fault);
-  return new LabNames(lab);
-}
 
 const loaders: Readonly<Record<string, CommandLoader>> = {
   up: { load: async () => (await import('./lab-up.ts')).upCommand() },

@@ -1,15 +1,14 @@
 import { Command, Option } from 'commander';
 import type { AgentStatus } from '../agent/status.ts';
-import { UsageError } from '../lab/errors.ts';
-import { faultOfLabName, LabNames } from '../lab/names.ts';
+import type { LabNames } from '../lab/names.ts';
 import { agentStatusOf, podsOf } from '../lab/node-client.ts';
 import { recordedProcesses } from '../lab/processes.ts';
-import { readState } from '../lab/state.ts';
 import { topology } from '../lab/topology.ts';
 import { adminClient } from '../lab/up.ts';
 import type { RunnerPod } from '../runner/config.ts';
-import { exitCodes, requireRoot } from './errors.ts';
+import { exitCodes } from './errors.ts';
 import { printable, Style, table } from './output.ts';
+import { runningLab } from './running-lab.ts';
 
 interface LabStatus {
   lab: string;
@@ -47,12 +46,7 @@ export function statusCommand(): Command {
 }
 
 async function statusOf(lab: string): Promise<LabStatus> {
-  const fault = faultOfLabName(lab);
-  if (fault) throw new UsageError(fault);
-  requireRoot();
-  const names = new LabNames(lab);
-  const state = readState(names);
-  if (!state) throw new UsageError(`no lab "${lab}" is there; make it with: podnet lab up --name ${lab}`);
+  const { names, state } = runningLab(lab);
   const recorded = recordedProcesses(names.pidsDir);
   const control = recorded.get('control')?.pid;
   const problems = control === undefined ? Promise.resolve([controlGone(lab)]) : problemsOfApi(names);

@@ -1,12 +1,10 @@
 import { Command, Option } from 'commander';
-import { UsageError } from '../lab/errors.ts';
-import { faultOfLabName, LabNames } from '../lab/names.ts';
-import { readState } from '../lab/state.ts';
 import { adminClient } from '../lab/up.ts';
 import { verifyLab } from '../lab/verify.ts';
 import { conclusionOf, failureLines, type Report, tableOf } from '../verify/report.ts';
-import { exitCodes, requireRoot } from './errors.ts';
+import { exitCodes } from './errors.ts';
 import { printable, Style, table } from './output.ts';
+import { runningLab } from './running-lab.ts';
 
 interface VerifyOptions {
   name: string;
@@ -23,12 +21,7 @@ export function verifyCommand(): Command {
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--no-color', 'plain text')
     .action(async ({ name, all, output, color }: VerifyOptions) => {
-      const fault = faultOfLabName(name);
-      if (fault) throw new UsageError(fault);
-      requireRoot();
-      const names = new LabNames(name);
-      const state = readState(names);
-      if (!state) throw new UsageError(`no lab "${name}" is there; make it with: podnet lab up --name ${name}`);
+      const { names, state } = runningLab(name);
       using client = adminClient(names, 10_000);
       const report = await verifyLab(names, state.config, client, all);
       if (output === 'json') console.log(JSON.stringify(report, undefined, 2));

@@ -8,7 +8,7 @@ import { KubeClient } from '../kube/client.ts';
 import { Deployments, Endpoints, Nodes, Pods, Services } from '../kube/resources.ts';
 import type { Node } from '../kube/types.ts';
 import { needsRoot } from '../testing/root.ts';
-import { kubectlBinaries, needsTool, requireTool } from '../testing/tools.ts';
+import { kubectlBinaries, needsTool } from '../testing/tools.ts';
 import { ApiEndpoint } from './api-endpoint.ts';
 import { labConfig } from './config.ts';
 import { startControlPlane } from './control-plane.ts';

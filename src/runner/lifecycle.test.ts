@@ -6,24 +6,7 @@ import { conditionOf } from '../kube/objects.ts';
 import { Events, Pods } from '../kube/resources.ts';
 import type { Container, ContainerStatus } from '../kube/types.ts';
 import { needsRoot } from '../testing/root.ts';
-import { getPods, needsBusybox, World } from './testkit/world.ts';
-
-/** A container that runs a shell script for real. */
-const shell = (name: string, script: string, more: Partial<Container> = {}): Container => ({
-  name,
-  image: 'busybox',
-  command: ['sh', '-c', script],
-  ...more,
-});
-/** Ends at once when it is asked to. */
-const forEver = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
-
-async function withWorld(run: (world: World) => Promise<void>): Promise<void> {
-  await using world = new World();
-  world.configure();
-  await world.start();
-  await run(world);
-}
+import { forEver, getPods, needsBusybox, shell, withWorld, World } from './testkit/world.ts';
 
 const containerOf = async (world: World, pod: string, index = 0): Promise<ContainerStatus | undefined> =>
   (await world.get(pod)).status?.containerStatuses?.[index];

@@ -3,24 +3,8 @@ import { once } from 'node:events';
 import * as http from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import type { Container } from '../kube/types.ts';
 import { connectSpdy } from './streams/testkit/spdy-client.ts';
-import { needsBusybox, World } from './testkit/world.ts';
-
-const shell = (script: string, more: Partial<Container> = {}): Container => ({
-  name: 'c',
-  image: 'busybox',
-  command: ['sh', '-c', script],
-  ...more,
-});
-const forEver = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
-
-async function withWorld(run: (world: World) => Promise<void>): Promise<void> {
-  await using world = new World();
-  world.configure();
-  await world.start();
-  await run(world);
-}
+import { forEver, needsBusybox, shell, withWorld, type World } from './testkit/world.ts';
 
 /** A log from the runner's socket; `more` is what comes after the answer's begin. */
 async function logs(world: World, pod: string, query = ''): Promise<{ code: number; text: string }> {
@@ -60,7 +44,7 @@ test('logs: all, the last lines, of the run before, and followed to the end of t
     await world.pod('a', {
       volumes: [{ name: 'data', emptyDir: {} }],
       containers: [
-        shell(
+        shell('c', 
           'if test -e /data/again; then echo second run; read x; echo bye; exit 0; fi; touch /data/again; echo one; echo two >&2; echo three; exit 1',
           {
             stdin: true,
@@ -85,9 +69,9 @@ test('logs: all, the last lines, of the run before, and followed to the end of t
 
 test("what cannot be is told in kubelet's words", needsBusybox, () =>
   withWorld(async (world) => {
-    await world.pod('a', { containers: [shell(forEver)] });
+    await world.pod('a', { containers: [shell('c', forEver)] });
     await world.pod('waits', {
-      containers: [shell('true', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }] })],
+      containers: [shell('c', 'true', { env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'x', key: 'y' } } }] })],
     });
     await world.ready('a');
     await world.until(
@@ -108,7 +92,7 @@ test("what cannot be is told in kubelet's words", needsBusybox, () =>
 test('exec and attach in a container: outputs apart, input, exit code; attach says nothing of the past', needsBusybox, () =>
   withWorld(async (world) => {
     await world.pod('a', {
-      containers: [shell('echo past; while read line; do echo "heard $line"; done; exit 4', { stdin: true, stdinOnce: true })],
+      containers: [shell('c', 'echo past; while read line; do echo "heard $line"; done; exit 4', { stdin: true, stdinOnce: true })],
       restartPolicy: 'Never',
     });
     await world.ready('a');
@@ -155,7 +139,7 @@ test('a stand-in has logs, attach and, by busybox in its network, exec', needsBu
 
 test('port-forward reaches the loopback of the pod, of real containers and stand-ins', needsBusybox, () =>
   withWorld(async (world) => {
-    await world.pod('real', { containers: [shell('mkdir /www; echo it is me > /www/me; httpd -f -p 127.0.0.1:9000 -h /www')] });
+    await world.pod('real', { containers: [shell('c', 'mkdir /www; echo it is me > /www/me; httpd -f -p 127.0.0.1:9000 -h /www')] });
     await world.pod('stand-in', { containers: [{ name: 'c', image: 'nginx', ports: [{ containerPort: 9000 }] }] });
     for (const name of ['real', 'stand-in']) await world.ready(name);
     const ask = async (pod: string, question: string): Promise<string> => {

@@ -1,11 +1,12 @@
 import { isNotFound } from '../../kube/api.ts';
-import { controllerOf, isDeleting, isPodAvailable, isPodReady, jsonEqual, key, podCondition } from '../../kube/objects.ts';
+import { isDeleting, isPodAvailable, isPodReady, jsonEqual, key, podCondition } from '../../kube/objects.ts';
 import { ControllerRevisions, DaemonSets, Nodes, Pods } from '../../kube/resources.ts';
-import { fromLabelSelector, matches } from '../../kube/selectors.ts';
+import { fromLabelSelector } from '../../kube/selectors.ts';
 import type { DaemonSet, DaemonSetStatus, Pod } from '../../kube/types.ts';
 import { claimChildren, slowStart } from '../children.ts';
 import { type Context, controller, indexedPods, ownerIndex, type Running } from '../context.ts';
 import { presentRevision, revisionLabel, trimRevisions } from '../controller-revisions.ts';
+import { enqueueOwners } from '../owners.ts';
 import { resolvePercent } from '../percent.ts';
 import { podFromTemplate } from '../pod-template.ts';
 import { daemonSpec, fitsNode, nodeOf } from './placement.ts';
@@ -19,8 +20,6 @@ export function daemonSetController(context: Context): Running {
   const nodes = informers.of(Nodes);
   const revisions = informers.of(ControllerRevisions);
   revisions.addIndex('owner', ownerIndex);
-  sets.addIndex('namespace', ({ metadata }) => [metadata.namespace ?? '']);
-  sets.addIndex('uid', ({ metadata }) => [metadata.uid ?? '']);
   const running = controller(context, {
     name: 'daemonset-controller',
     informers: [sets, pods, nodes, revisions],
@@ -141,20 +140,7 @@ export function daemonSetController(context: Context): Running {
       );
       if (matters) for (const set of sets.list()) queue.add(key(set));
     }),
-    pods.onChange((changes) => {
-      for (const { object, previous } of changes) {
-        for (const pod of previous && previous !== object ? [object, previous] : [object]) {
-          const ref = controllerOf(pod);
-          const owners = ref
-            ? sets.byIndex('uid', ref.uid)
-            : sets.byIndex('namespace', pod.metadata.namespace ?? '').filter(({ spec }) => {
-                const selector = fromLabelSelector(spec?.selector);
-                return selector?.length && matches(selector, pod.metadata.labels);
-              });
-          for (const set of owners) queue.add(key(set));
-        }
-      }
-    }),
+    enqueueOwners(sets, pods, queue, ({ spec }) => fromLabelSelector(spec?.selector)),
   ];
   return {
     ready: running.ready,

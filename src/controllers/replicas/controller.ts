@@ -1,6 +1,5 @@
 import { isNotFound, type KubeObject, type Resource } from '../../kube/api.ts';
 import {
-  controllerOf,
   isDeleting,
   isPodActive,
   isPodAvailable,
@@ -17,6 +16,7 @@ import { fromLabelSelector, fromMap, matches, type Selector } from '../../kube/s
 import type { Pod, PodTemplateSpec, ReplicaSet, ReplicaSetStatus, ReplicationController } from '../../kube/types.ts';
 import { claimChildren, slowStart } from '../children.ts';
 import { type Context, controller, indexedPods, type Running } from '../context.ts';
+import { enqueueOwners } from '../owners.ts';
 import { podFromTemplate } from '../pod-template.ts';
 import { deletionOrder } from './ranking.ts';
 
@@ -55,8 +55,6 @@ function replicasController<T extends Replicated>(context: Context, flavour: Fla
   const { api, informers, now } = context;
   const owners = informers.of(flavour.resource);
   const pods = indexedPods(informers, Pods);
-  owners.addIndex('namespace', ({ metadata }) => [metadata.namespace ?? '']);
-  owners.addIndex('uid', ({ metadata }) => [metadata.uid ?? '']);
   const running = controller(context, {
     name: flavour.name,
     informers: [owners, pods],
@@ -161,21 +159,7 @@ function replicasController<T extends Replicated>(context: Context, flavour: Fla
   const offOwners = owners.onChange((changes) => {
     for (const change of changes) if (change.type !== 'deleted') queue.add(change.key);
   });
-  const offPods = pods.onChange((changes) => {
-    for (const { object, previous } of changes) {
-      for (const pod of previous && previous !== object ? [object, previous] : [object]) {
-        const ref = controllerOf(pod);
-        if (ref) {
-          if (ref.kind === flavour.resource.kind) for (const owner of owners.byIndex('uid', ref.uid)) queue.add(key(owner));
-        } else {
-          for (const owner of owners.byIndex('namespace', pod.metadata.namespace ?? '')) {
-            const selector = flavour.selector(owner);
-            if (selector?.length && matches(selector, pod.metadata.labels)) queue.add(key(owner));
-          }
-        }
-      }
-    }
-  });
+  const offPods = enqueueOwners(owners, pods, queue, flavour.selector);
   return {
     ready: running.ready,
     stop() {

@@ -1,11 +1,12 @@
 import { isNotFound } from '../../kube/api.ts';
-import { controllerOf, isDeleting, isPodActive, isPodReady, jsonEqual, key, podCondition } from '../../kube/objects.ts';
+import { isDeleting, isPodActive, isPodReady, jsonEqual, podCondition } from '../../kube/objects.ts';
 import { ControllerRevisions, Pods, StatefulSets } from '../../kube/resources.ts';
-import { fromLabelSelector, matches } from '../../kube/selectors.ts';
+import { fromLabelSelector } from '../../kube/selectors.ts';
 import type { Pod, PodTemplateSpec, StatefulSet, StatefulSetStatus } from '../../kube/types.ts';
 import { claimChildren } from '../children.ts';
 import { type Context, controller, indexedPods, ownerIndex, type Running } from '../context.ts';
 import { presentRevision, revisionLabel, trimRevisions } from '../controller-revisions.ts';
+import { enqueueOwners } from '../owners.ts';
 import { podFromTemplate } from '../pod-template.ts';
 import { isHealthy, ordinalOf, plan, type Rules } from './plan.ts';
 
@@ -19,8 +20,6 @@ export function statefulSetController(context: Context): Running {
   const pods = indexedPods(informers, Pods);
   const revisions = informers.of(ControllerRevisions);
   revisions.addIndex('owner', ownerIndex);
-  sets.addIndex('namespace', ({ metadata }) => [metadata.namespace ?? '']);
-  sets.addIndex('uid', ({ metadata }) => [metadata.uid ?? '']);
   const running = controller(context, {
     name: 'statefulset-controller',
     informers: [sets, pods, revisions],
@@ -156,20 +155,7 @@ export function statefulSetController(context: Context): Running {
     sets.onChange((changes) => {
       for (const change of changes) if (change.type !== 'deleted') queue.add(change.key);
     }),
-    pods.onChange((changes) => {
-      for (const { object, previous } of changes) {
-        for (const pod of previous && previous !== object ? [object, previous] : [object]) {
-          const ref = controllerOf(pod);
-          const owners = ref
-            ? sets.byIndex('uid', ref.uid)
-            : sets.byIndex('namespace', pod.metadata.namespace ?? '').filter(({ spec }) => {
-                const selector = fromLabelSelector(spec?.selector);
-                return selector?.length && matches(selector, pod.metadata.labels);
-              });
-          for (const set of owners) queue.add(key(set));
-        }
-      }
-    }),
+    enqueueOwners(sets, pods, queue, ({ spec }) => fromLabelSelector(spec?.selector)),
   ];
   return {
     ready: running.ready,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { FakeApi } from '../../kube/fake.ts';
 import { isPodReady } from '../../kube/objects.ts';
 import { Pods } from '../../kube/resources.ts';
-import type { Pod } from '../../kube/types.ts';
+import type { Container, Pod } from '../../kube/types.ts';
 import { needsRoot } from '../../testing/root.ts';
 import type { RunnerConfig, RunnerPod } from '../config.ts';
 import { type LabRunner, type RunnerDeps, startRunner } from '../index.ts';
@@ -113,4 +113,22 @@ export function getPods(socketPath: string): Promise<RunnerPod[]> {
       })
       .on('error', reject);
   });
+}
+
+/** A shell script that ends at once when it is asked to, and not before. */
+export const forEver = 'trap "exit 0" TERM; while :; do sleep 0.05; done';
+
+/** A container that runs a shell script for real. */
+export const shell = (name: string, script: string, more: Partial<Container> = {}): Container => ({
+  name,
+  image: 'busybox',
+  command: ['sh', '-c', script],
+  ...more,
+});
+
+export async function withWorld(run: (world: World) => Promise<void>): Promise<void> {
+  await using world = new World();
+  world.configure();
+  await world.start();
+  await run(world);
 }
