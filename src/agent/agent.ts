@@ -163,6 +163,7 @@ export class NodeAgent {
       problems: [
         ...problems,
         ...this.#attachments.lost(),
+        ...this.#attacher.problems(),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
@@ -171,6 +172,8 @@ export class NodeAgent {
   }
 
   async close(): Promise<void> {
+    // No ADD holds the end up; the runtime tries again.
+    this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
     for (const part of [this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();

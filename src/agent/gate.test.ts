@@ -32,3 +32,12 @@ test('a gate that shuts again remembers that pods may run behind it', async () =
   assert.deepEqual([gate.why, gate.wasOpen], ['the links are gone', true]);
   await assert.rejects(gate.pass(0), /the links are gone/);
 });
+
+test('who waits at a gate that is closed for good goes on at once, and it never opens again', async () => {
+  const gate = new Gate('starting');
+  const waiting = assert.rejects(gate.pass(60_000), /not ready: the agent is being stopped/);
+  gate.close('the agent is being stopped');
+  await waiting;
+  gate.set(undefined);
+  await assert.rejects(gate.pass(60_000), /not ready: the agent is being stopped/);
+});

@@ -6,6 +6,7 @@ export class Gate {
   /** It was open once: pods may be running. */
   #wasOpen = false;
   #waiting = new Set<() => void>();
+  #closed = false;
 
   constructor(why: string) {
     this.#why = why;
@@ -21,15 +22,33 @@ export class Gate {
   }
 
   set(why: string | undefined): void {
+    if (this.#closed) return;
     this.#why = why;
     if (why !== undefined) return;
     this.#wasOpen = true;
     for (const go of this.#waiting) go();
   }
 
-  /** @throws CniError 11 when it is still shut after so long */
+  /** Shut for good: nobody waits any more. */
+  close(why: string): void {
+    this.#closed = true;
+    this.#why = why;
+    for (const go of this.#waiting) go();
+  }
+
+  /** @throws CniError 11 when it is still shut after so long, or at once when it is shut for good */
   async pass(waitMs: number): Promise<void> {
     if (this.#why === undefined) return;
+    if (!this.#closed) await this.#opened(waitMs);
+    if (this.#why === undefined) return;
+    throw new CniError(
+      cniCode.tryAgainLater,
+      `the node's network is not ready: ${this.#why}`,
+      "'podnet status' tells more; the runtime tries again by itself",
+    );
+  }
+
+  async #opened(waitMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
@@ -39,11 +58,5 @@ export class Gate {
       const timer = setTimeout(done, waitMs);
       this.#waiting.add(done);
     });
-    if (this.#why === undefined) return;
-    throw new CniError(
-      cniCode.tryAgainLater,
-      `the node's network is not ready: ${this.#why}`,
-      "'podnet status' tells more; the runtime tries again by itself",
-    );
   }
 }

@@ -128,3 +128,19 @@ test('a node that is not in the API, or has no pod CIDR yet, is not ready and sa
   await node.setNode('me', ['192.0.2.1', '2001:db8::1'], ['10.1.0.0/24', 'fd01::/64']);
   await node.settled();
 });
+
+test('an agent that is stopped does not wait for an ADD that waits for the node: it is to be tried again', needsRoot, async () => {
+  await using node = await TestNode.make();
+  await node.api.delete(Nodes, 'me');
+  await node.start();
+  const { path } = node.world.namespace('a');
+  const add = node.cni({ command: 'ADD', containerId: 'a', netns: path });
+  // What comes after it is answered, so it has come.
+  await eventually(async () => assert.equal((await node.cni({ command: 'STATUS' })).code, 1));
+  const begin = performance.now();
+  await node.stop();
+  assert.ok(performance.now() - begin < 15_000, 'ADD would have waited for 20 s');
+  const { code, json } = await add;
+  assert.deepEqual([code, json.code], [1, 11]);
+  assert.match(String(json.msg), /agent is being stopped|agent is not running/);
+});

@@ -16,7 +16,7 @@ export interface ServerOptions {
 }
 
 export interface CniServer {
-  /** Stops listening, lets the calls that run end, takes the socket away. */
+  /** Stops listening, lets the calls that run end, refuses those that have not said yet what they want (code 11), takes the socket away. */
   close(): Promise<void>;
 }
 
@@ -27,23 +27,30 @@ export interface CniServer {
  */
 export async function startCniServer(options: ServerOptions): Promise<CniServer> {
   const { socketPath } = options;
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => serve(socket, options));
+  /** Of the connections whose request is not complete. */
+  const receiving = new Set<(code: number, msg: string) => void>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => serve(socket, options, receiving));
   await listenForRoot(server, socketPath);
   return {
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve()); // node unlinks the socket
+        for (const refuse of receiving) refuse(cniCode.tryAgainLater, "podnet's agent is being stopped");
       }),
   };
 }
 
-function serve(socket: net.Socket, options: ServerOptions): void {
+function serve(socket: net.Socket, options: ServerOptions, receiving: Set<(code: number, msg: string) => void>): void {
   const parts: Buffer[] = [];
   let size = 0;
   let done = false;
-  const finish = (reply: Reply): void => {
+  const received = (): void => {
     done = true;
     clearTimeout(timer);
+    receiving.delete(refuse);
+  };
+  const finish = (reply: Reply): void => {
+    received();
     socket.end(encodeReply(reply));
   };
   const refuse = (code: number, msg: string): void => {
@@ -54,8 +61,9 @@ function serve(socket: net.Socket, options: ServerOptions): void {
   };
   const limit = options.receiveTimeoutMs ?? 30_000;
   const timer = setTimeout(() => refuse(cniCode.decode, `the request was not complete after ${limit / 1000} s`), limit);
-  socket.on('error', () => clearTimeout(timer));
-  socket.on('close', () => clearTimeout(timer));
+  receiving.add(refuse);
+  socket.on('error', received);
+  socket.on('close', received);
 
   const uid = peerUid(socket);
   if (uid !== (options.uid ?? 0)) {
@@ -71,8 +79,7 @@ function serve(socket: net.Socket, options: ServerOptions): void {
   });
   socket.on('end', () => {
     if (done) return;
-    done = true;
-    clearTimeout(timer);
+    received();
     options.answer(Buffer.concat(parts)).then(finish, (error: unknown) => {
       const { code, message } = CniError.from(error);
       finish({ exitCode: 1, stdout: `${JSON.stringify({ cniVersion: '1.0.0', code, msg: message })}\n` });

@@ -118,6 +118,12 @@ export class Attacher implements Disposable {
     return this.#reaper.drain();
   }
 
+  /** What keeps detached links from being deleted, in words; it is tried again. */
+  problems(): string[] {
+    const { failure } = this.#reaper;
+    return failure ? [`links of deleted pods are still there: ${failure.message}; it is tried again`] : [];
+  }
+
   /** What is wrong with an attachment, in words. @throws NamespaceError */
   check(pod: PodLink, netns: string, node: LinkNode, told?: ToldOfPod): string[] {
     using ns = this.#open(netns);

@@ -3,17 +3,39 @@ import type { NetNs } from '../kernel/netns.ts';
 
 /** So many ms are waited for more links: the first of a group costs 20 ms, each further one 0.4 ms. */
 const gatherMs = 30;
-/** The thread is let go after this long without work: it holds some megabytes. */
-const idleMs = 10_000;
+/**
+ * The thread is let go after this long without work: it holds 12 MB, and to start it takes 40 ms of a processor. No DEL waits for that, but for those with
+ * `cni.waitForDeletion`.
+ */
+const idleMs = 60_000;
+/** A deletion that failed is tried again after so long, then after twice as long each time, up to `slowestMs`. */
+const retryMs = 1000;
+const slowestMs = 60_000;
+
+export interface ReaperOptions {
+  /** The thread that deletes: it answers each message with what went wrong, or with undefined. */
+  open?: (ns: NetNs) => Worker;
+  /** Default 1 s. */
+  retryMs?: number;
+}
+
+// The descriptor stays open as long as the reaper is used; the path means the same file in every thread.
+const openWorker = (ns: NetNs): Worker =>
+  new Worker(new URL('./reaper-worker.js', import.meta.url), { workerData: `/proc/self/fd/${ns.fd}` });
 
 /**
  * Deletes the links of the deletion group in a thread of its own, since the kernel lets the deleter wait for RCU. Most are gone by then, with the namespace
- * of their pod.
+ * of their pod. What fails is tried again until it does not: no later DEL is needed for it.
  */
 export class Reaper implements Disposable {
   readonly #ns: NetNs;
+  readonly #openWorker: (ns: NetNs) => Worker;
+  readonly #retryMs: number;
+  #failures = 0;
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When `#timer` ends, by performance.now(). */
+  #due = 0;
   #idle: NodeJS.Timeout | undefined;
   /** A request is under way; another is wanted after it. */
   #busy = false;
@@ -22,18 +44,25 @@ export class Reaper implements Disposable {
   #failure: Error | undefined;
   #disposed = false;
 
-  constructor(ns: NetNs) {
+  constructor(ns: NetNs, options: ReaperOptions = {}) {
     this.#ns = ns;
+    this.#openWorker = options.open ?? openWorker;
+    this.#retryMs = options.retryMs ?? retryMs;
+  }
+
+  /** What the last deletion failed with; undefined when there is nothing to try again. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   /** Links have been put into the group. */
   schedule(): void {
     if (this.#disposed) return;
     this.#again = true;
-    this.#timer ??= setTimeout(() => this.#start(), gatherMs).unref();
+    this.#startIn(gatherMs);
   }
 
-  /** Waits until all links that were in the group when it was called are gone. @throws what the last deletion failed with */
+  /** Waits until all links that were in the group when it was called are gone. @throws what deletion fails with now; it is tried again all the same */
   drain(): Promise<void> {
     if (!this.#busy && !this.#again) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -63,9 +92,16 @@ export class Reaper implements Disposable {
     this.#worker.postMessage('delete');
   }
 
+  /** Sooner than a start that is due later, not later than one that is due sooner: `schedule` after a failure does not wait for the retry. */
+  #startIn(ms: number): void {
+    if (this.#timer !== undefined && this.#due <= performance.now() + ms) return;
+    clearTimeout(this.#timer);
+    this.#due = performance.now() + ms;
+    this.#timer = setTimeout(() => this.#start(), ms).unref();
+  }
+
   #open(): Worker {
-    // The descriptor stays open as long as this object is used; the path means the same file in every thread.
-    const worker = new Worker(new URL('./reaper-worker.js', import.meta.url), { workerData: `/proc/self/fd/${this.#ns.fd}` });
+    const worker = this.#openWorker(this.#ns);
     worker.unref();
     worker.on('message', (failure: string | undefined) => this.#done(failure === undefined ? undefined : new Error(failure)));
     worker.on('error', (error) => {
@@ -77,11 +113,16 @@ export class Reaper implements Disposable {
 
   #done(failure: Error | undefined): void {
     this.#busy = false;
+    if (this.#disposed) return;
     this.#failure = failure;
-    if (this.#again) return this.#start();
+    this.#failures = failure ? this.#failures + 1 : 0;
+    if (this.#again && !failure) return this.#start();
     this.#worker?.unref();
     this.#settle();
     this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
+    if (!failure) return;
+    this.#again = true;
+    this.#startIn(Math.min(slowestMs, this.#retryMs * 2 ** (this.#failures - 1)));
   }
 
   #rest(): void {

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 
 import net from 'node:net';
 import { dirname } from 'node:path';
 
-/** Length of sun_path, without its NUL (unix(7)). */
+/** Bytes of a sun_path, without its NUL (unix(7)). */
 export const longestSocketPath = 107;
 
 /**
@@ -11,15 +11,17 @@ export const longestSocketPath = 107;
  * A socket that a dead process left is replaced.
  * @param takeOver replaces that of a living process, too, which then goes on with the connections it has. The new one is put in place by rename: there is
  *   no moment without, and the former owner, when it ends, does not take it away (libuv deletes the name that a socket was bound to).
- * @throws Error when another process answers on it, or when something that is no socket is in the way
+ *   The name it is born with takes one byte more.
+ * @throws RangeError when the path is too long; Error when another process answers on it, or when something that is no socket is in the way
  */
 export async function listenForRoot(server: net.Server, path: string, { takeOver = false } = {}): Promise<void> {
+  const born = takeOver ? `${path}~` : path;
+  refuseTooLong(path, Buffer.byteLength(born) - Buffer.byteLength(path));
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat && !stat.isSocket())
     throw new Error(`${path} is in the way and is no socket; move it away, or configure another path`);
   if (stat && !takeOver && (await isAnswered(path))) throw new Error(`another process answers on ${path}; stop it first`);
-  const born = takeOver ? `${path}~` : path;
   rmSync(born, { force: true });
   // Born without rights for others: between bind and chmod there is no moment in which anybody else could connect.
   const umask = process.umask(0o177);
@@ -32,6 +34,13 @@ export async function listenForRoot(server: net.Server, path: string, { takeOver
   }
   await once(server, 'listening');
   chmodSync(path, 0o600);
+}
+
+/** Before anything is made: libuv would bind to a path that is cut off, or tell of an invalid argument. */
+function refuseTooLong(path: string, more: number): void {
+  const [length, most] = [Buffer.byteLength(path), longestSocketPath - more];
+  if (length > most)
+    throw new RangeError(`the socket path ${path} has ${length} bytes and may have ${most} (unix(7)): configure a shorter one`);
 }
 
 /** Renames the socket, and deletes its new name when the server closes, unless another has it by then. */

@@ -61,6 +61,25 @@ test('an answer that breaks off, or is no JSON, is an error and not an endless w
   await assert.rejects(getJson(path, '/status'), /s\.sock answers what is no JSON: hello/);
 });
 
+test('a path that does not fit is refused at once, with its length; the longest that fits is listened on', async (t) => {
+  for (const [takeOver, most] of [
+    [false, 107],
+    [true, 106],
+  ] as const) {
+    const dir = folder(t);
+    const path = (length: number): string => join(dir, 'x'.repeat(length - dir.length - 1));
+    const tooLong = new RegExp(`has ${most + 1} bytes and may have ${most}`);
+    await assert.rejects(
+      listenForRoot(net.createServer(), join(dir, 'made', path(most - 4).slice(dir.length)), { takeOver }),
+      tooLong,
+    );
+    assert.deepEqual(readdirSync(dir), [], 'nothing was made');
+    await using server = await serveHttp(path(most), { '/who': () => ({ body: ['longest'] }) }, { takeOver });
+    assert.ok(server);
+    assert.deepEqual(await getJson(path(most), '/who'), ['longest']);
+  }
+});
+
 test('what is no socket is never removed', async (t) => {
   const path = join(folder(t), 's.sock');
   writeFileSync(path, 'mine');
