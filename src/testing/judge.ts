@@ -23,6 +23,12 @@ export function bridge<T = Record<string, unknown>>(path: string, ...args: strin
   return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
 }
 
+/** `tc -j …`; without `-s` what was counted is left out. */
+export function tc<T = Record<string, unknown>>(path: string, ...args: string[]): T[] {
+  const text = run(path, 'tc', '-j', ...args);
+  return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
+}
+
 /** `nft -j …`: the list below "nftables". */
 export function nft<T = Record<string, unknown>>(path: string, ...args: string[]): T[] {
   return (JSON.parse(run(path, 'nft', '-j', ...args)) as { nftables: T[] }).nftables;

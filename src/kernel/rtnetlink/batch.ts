@@ -15,6 +15,8 @@ import {
   ntfProxy,
   rtmDelNeighbour,
 } from './neighbours.ts';
+import { ingressMessage, ingressParent, newQdisc, rootParent, rtmDelQdisc, type Tbf, tbfMessage } from './qdiscs.ts';
+import { newFilter, type Redirect, redirectMessage } from './redirects.ts';
 import { newRoute, type Route, type RouteKey, routeDeletion, routeMessage, rtmDelRoute } from './routes.ts';
 import { newRule, type Rule, rtmDelRule, ruleMessage } from './rules.ts';
 
@@ -199,5 +201,31 @@ export class RtBatch {
       subject: rule,
       fulfilled: absent,
     });
+  }
+
+  /** What leaves by the link is shaped; takes the place of the root qdisc that is there. Before the link is up it costs no wait for RCU. */
+  replaceTbf(link: number, tbf: Tbf): this {
+    const operation = { verb: `replace root qdisc of link ${link}`, subject: tbf, fulfilled: nothing };
+    return this.#message(newQdisc.type, replace, newQdisc.body, tbfMessage(link, tbf), operation);
+  }
+
+  /** The link has its default qdisc again. */
+  deleteRootQdisc(link: number): this {
+    const value = { index: link, parent: rootParent };
+    return this.#message(rtmDelQdisc, 0, newQdisc.body, value, { verb: 'delete root qdisc', subject: link, fulfilled: absent });
+  }
+
+  /** All that comes by the link goes out by another; two messages, the first makes the ingress qdisc. */
+  addRedirect(redirect: Redirect): this {
+    const { link, to } = redirect;
+    const operation = { verb: 'redirect', subject: redirect, fulfilled: nothing };
+    this.#message(newQdisc.type, add, newQdisc.body, ingressMessage(link), operation);
+    return this.#message(newFilter.type, add, newFilter.body, redirectMessage(link, to), operation);
+  }
+
+  /** Every filter of what comes by the link goes with it. */
+  deleteIngress(link: number): this {
+    const operation = { verb: 'delete ingress qdisc', subject: link, fulfilled: absent };
+    return this.#message(rtmDelQdisc, 0, newQdisc.body, { index: link, parent: ingressParent }, operation);
   }
 }

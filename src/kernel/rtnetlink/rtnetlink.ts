@@ -18,6 +18,8 @@ import {
   ntfProxy,
   rtmGetNeighbour,
 } from './neighbours.ts';
+import { ingressHandle, newQdisc, type Qdisc, qdiscOf, rtmGetQdisc } from './qdiscs.ts';
+import { newFilter, type Redirect, redirectOf, rtmGetFilter } from './redirects.ts';
 import { type ListedRoute, newRoute, type Route, type RouteKey, routeOf, rtmGetRoute } from './routes.ts';
 import { newRule, type Rule, rtmGetRule, ruleOf } from './rules.ts';
 
@@ -287,6 +289,28 @@ export class RtNetlink implements Disposable {
 
   deleteFdb(entry: Fdb): void {
     this.batch((b) => b.deleteFdb(entry));
+  }
+
+  // ---- traffic control
+
+  /** Of all links; those that the kernel made by itself are left out, but for `noqueue` and the like. */
+  qdiscs(): Qdisc[] {
+    return this.#socket.dump(
+      rtmGetQdisc,
+      (m) => newQdisc.body.encode(m, {}),
+      'list qdiscs',
+      (type, reader) => (type === newQdisc.type ? qdiscOf(newQdisc.body.decode(reader)) : undefined),
+    );
+  }
+
+  /** Of what comes by the link; the first by priority. */
+  redirect(link: number): Redirect | undefined {
+    return this.#socket.dump(
+      rtmGetFilter,
+      (m) => newFilter.body.encode(m, { index: link, parent: ingressHandle }),
+      `list ingress filters of link ${link}`,
+      (type, reader) => (type === newFilter.type ? redirectOf(newFilter.body.decode(reader)) : undefined),
+    )[0];
   }
 
   // ---- rules
