@@ -17,7 +17,11 @@ export const unknownNetwork = '?';
  */
 export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Family[]): string[] {
   const known = new Set(ipam.leases().map(({ notes }) => notes.link));
-  const lost = rt.links().filter(({ name, group }) => isPodLink(name) && group !== deletionGroup && !known.has(name));
+  const links = rt.links();
+  const names = new Set(links.map(({ name }) => name));
+  // A disk that lost what was last written to it may bring leases back that were given up.
+  const isDead = ({ notes }: Lease): boolean => !names.has(notes.link ?? '');
+  const lost = links.filter(({ name, group }) => isPodLink(name) && group !== deletionGroup && !known.has(name));
   if (lost.length === 0) return [];
   return lost.map((link) => {
     const behind = neighboursBehind(link, rt);
@@ -31,7 +35,7 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
     };
     try {
-      ipam.restore({ network: unknownNetwork, containerId: link.name, ifname: '?' }, addresses, notes);
+      ipam.restore({ network: unknownNetwork, containerId: link.name, ifname: '?' }, addresses, notes, isDead);
       return `the lease of ${addresses.join(' and ')} was made anew from the link ${link.name}`;
     } catch (error) {
       return `the link ${link.name} has no lease: ${(error as Error).message}`;

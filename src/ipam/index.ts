@@ -2,5 +2,7 @@ export { thisBoot } from './boot.ts';
 export { IpamError, type IpamFault } from './errors.ts';
 export type { Hold } from './holds.ts';
 export { hostLocalLeases } from './host-local.ts';
-export { type DamagedLease, Ipam, type IpamOptions, type PoolUse } from './ipam.ts';
+export { Ipam, type IpamOptions } from './ipam.ts';
 export { keyText, type Lease, type LeaseKey, type LeaseNotes } from './lease.ts';
+export type { DamagedLease } from './lease-files.ts';
+export type { PoolUse } from './pools.ts';

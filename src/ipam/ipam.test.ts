@@ -209,6 +209,21 @@ test('two files that claim one address or one container: the second is quarantin
   assert.equal(text(ipam.get(key('a'))), '10.244.1.2 fd00:10:244:1::2');
 });
 
+test('F25: an address that a lease which cannot be read keeps back stays back when another lease of it is released', () => {
+  using directory = new Directory();
+  {
+    using ipam = directory.open();
+    ipam.allocate(key('a'));
+  }
+  fs.writeFileSync(path.join(directory.path, '10.244.1.2_fd00:10:244:1::9.json'), '');
+  using ipam = directory.open();
+  ipam.release(key('a'));
+  assert.deepEqual(
+    ['10.244.1.2', 'fd00:10:244:1::9', 'fd00:10:244:1::2'].map((address) => ipam.isFree(IpAddr.parse(address))),
+    [false, false, true],
+  );
+});
+
 test('a second agent on the same leases is refused', () => {
   using directory = new Directory();
   using first = directory.open();
