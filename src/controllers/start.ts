@@ -8,6 +8,7 @@ import { endpointsController } from './endpoints/legacy-controller.ts';
 import { mirroringControllerOf } from './endpoints/mirror-controller.ts';
 import { endpointSliceController } from './endpoints/slice-controller.ts';
 import { garbageCollector } from './garbage-collector.ts';
+import { type LoadBalancerOptions, loadBalancerController } from './load-balancer/controller.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeIpamOptions, nodeIpamController } from './node-ipam/controller.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
@@ -24,13 +25,15 @@ export interface ControllersOptions extends NodeIpamOptions, ServiceAccountOptio
   nodeLifecycle?: NodeLifecycleOptions;
   podGc?: PodGcOptions;
   maxEndpointsPerSlice?: number;
+  /** Without it nobody gives load balancers addresses. */
+  loadBalancer?: LoadBalancerOptions;
   /** Milliseconds since 1970. */
   now?: () => number;
   onError?: (controller: string, key: string, error: Error) => void;
 }
 
 /** Every controller, by the name that `--controllers` of kube-controller-manager would have. */
-const controllers: Record<string, (context: Context, options: ControllersOptions) => Running> = {
+const controllers: Record<string, (context: Context, options: ControllersOptions) => Running | undefined> = {
   'node-ipam-controller': nodeIpamController,
   scheduler,
   'replicaset-controller': replicaSetController,
@@ -46,6 +49,7 @@ const controllers: Record<string, (context: Context, options: ControllersOptions
   'garbage-collector-controller': (context, options) => garbageCollector(context, options.resources ?? allResources),
   'pod-garbage-collector-controller': (context, options) => podGcController(context, options.podGc),
   'node-lifecycle-controller': (context, options) => nodeLifecycleController(context, options.nodeLifecycle),
+  'service-lb-controller': (context, options) => options.loadBalancer && loadBalancerController(context, options.loadBalancer),
   'cluster-dns-controller': (context, options) => clusterDnsController(context, options.dns),
 };
 
@@ -57,7 +61,7 @@ export function startControllers(api: Api, options: ControllersOptions): Running
   const onError = options.onError ?? (() => {});
   const informers = new SharedInformers(api, (resource, error) => onError('informer', resource.plural, error));
   const context: Context = { api, informers, now: options.now ?? Date.now, onError };
-  const running = Object.values(controllers).map((start) => start(context, options));
+  const running = Object.values(controllers).flatMap((start) => start(context, options) ?? []);
   return {
     ready: Promise.all(running.map(({ ready }) => ready)).then(() => undefined),
     stop() {

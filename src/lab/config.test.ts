@@ -15,6 +15,13 @@ test('a lab without options has three nodes on one IPv4 link', () => {
   assert.deepEqual([kubernetesServiceIps(config), clusterDnsIps(config)].flat().map(String), ['10.96.0.1', '10.96.0.10']);
 });
 
+test('load balancers get addresses of the first link, of every family, and none when the pools are empty', () => {
+  assert.deepEqual(labConfig({ ipFamily: 'dual' }).loadBalancerPools, ['172.30.0.128-172.30.0.254', 'fd30::1:0-fd30::1:ffff']);
+  assert.deepEqual(labConfig({ ipFamily: 'ipv6' }).loadBalancerPools, ['fd30::1:0-fd30::1:ffff']);
+  assert.deepEqual(labConfig({}, { loadBalancerPools: [] }).loadBalancerPools, []);
+  assert.deepEqual(labConfig({}, { loadBalancerPools: ['172.30.0.200/30'] }).loadBalancerPools, ['172.30.0.200-172.30.0.203']);
+});
+
 test('every family gets addresses of its own, in the order of the families', () => {
   for (const [ipFamily, addresses] of [
     ['ipv4', ['172.30.0.11']],
@@ -52,6 +59,15 @@ const wrong: readonly (readonly [options: Parameters<typeof labConfig>[0], file:
   [{ ipFamily: 'ipv5' }, {}, /--ip-family must be one of ipv4, ipv6, dual, not "ipv5"/],
   [{}, { podCidr: '10.0.0.0/8' }, /unknown field "podCidr"/],
   [{}, { podCidrs: ['10.0.0.1/8'] }, /podCidrs: .*host bits are set; the network is 10\.0\.0\.0\/8/],
+  [
+    {},
+    { loadBalancerPools: ['172.31.0.0/24'] },
+    /loadBalancerPools: .* is not within 172\.30\.0\.0\/24, the first link of the lab/,
+  ],
+  [{}, { loadBalancerPools: ['172.30.0.60-172.30.0.90'] }, /overlaps 172\.30\.0\.0-172\.30\.0\.74, which the lab uses/],
+  [{}, { loadBalancerPools: ['172.30.0.128/25'] }, /overlaps 172\.30\.0\.255/],
+  [{}, { loadBalancerPools: ['fd30::1:0/112'] }, /is ipv6, and the lab is ipv4 only/],
+  [{}, { loadBalancerPools: ['172.30.0.9-172.30.0.5'] }, /loadBalancerPools: .*its end comes before its start/],
   [{ nodes: 'x' }, {}, /--nodes must be a whole number from 1 to 64, not "x"/],
   [
     {},

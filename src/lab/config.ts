@@ -1,9 +1,10 @@
 import { parseUpstream } from '../dns/forward/upstreams.ts';
 import { type Family, families } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { IpRange } from '../net/range.ts';
 import { UsageError } from './errors.ts';
 import { faultOfLabName, faultOfNodeName } from './names.ts';
-import { checkRanges } from './ranges.ts';
+import { checkPools, checkRanges } from './ranges.ts';
 
 export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
 export const attachModes = ['routed', 'bridge'] as const;
@@ -19,6 +20,8 @@ export interface LabConfig {
   /** One CIDR per family, primary first. */
   podCidrs: string[];
   serviceCidrs: string[];
+  /** What Services of type LoadBalancer get their addresses from: `FIRST-LAST` or CIDRs, on the underlay's first link. None: they get none. */
+  loadBalancerPools: string[];
   clusterDomain: string;
   /** Destinations that pods reach with their own address, beside pods, nodes and Services. */
   nonMasqueradeCidrs: string[];
@@ -48,6 +51,8 @@ export interface LabOptions {
 
 const podRanges: Record<Family, string> = { ipv4: '10.244.0.0/16', ipv6: 'fd00:10:244::/56' };
 const serviceRanges: Record<Family, string> = { ipv4: '10.96.0.0/16', ipv6: 'fd00:10:96::/112' };
+/** Of the first link's prefixes (topology.ts), clear of nodes, router and broadcast. */
+const balancerPools: Record<Family, string> = { ipv4: '172.30.0.128-172.30.0.254', ipv6: 'fd30::1:0-fd30::1:ffff' };
 const maxNodes = 64;
 
 /** The families of a lab, primary first. */
@@ -75,6 +80,10 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
     backend: oneOf('--backend', options.backend ?? from.backend ?? 'auto', backends),
     podCidrs: cidrs('podCidrs', from.podCidrs, served, podRanges),
     serviceCidrs: cidrs('serviceCidrs', from.serviceCidrs, served, serviceRanges),
+    loadBalancerPools:
+      from.loadBalancerPools === undefined
+        ? served.map((family) => balancerPools[family])
+        : list(from.loadBalancerPools).map((text) => parsed('loadBalancerPools', text, IpRange.parse).toString()),
     clusterDomain: domain(from.clusterDomain ?? 'cluster.local'),
     nonMasqueradeCidrs: list(from.nonMasqueradeCidrs).map((text) => cidr('nonMasqueradeCidrs', text).toString()),
     mtu: whole('mtu', from.mtu ?? 1500, 1280, 9000),
@@ -82,11 +91,13 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
     upstreamDns: list(from.upstreamDns).map((text) => resolver(text)),
   };
   checkRanges(config);
+  checkPools(config, served);
   return config;
 }
 
 const fields = [
   ...['name', 'nodes', 'links', 'ipFamily', 'attach', 'backend', 'podCidrs', 'serviceCidrs', 'clusterDomain'],
+  'loadBalancerPools',
   ...['nonMasqueradeCidrs', 'mtu', 'images', 'upstreamDns'],
 ];
 

@@ -62,6 +62,7 @@ export async function startControlPlane(
     podCidrs: config.podCidrs,
     serviceCidrs: config.serviceCidrs,
     caCertificate: authority.certificate,
+    ...(config.loadBalancerPools.length > 0 ? { loadBalancer: { pools: config.loadBalancerPools } } : {}),
     resources: servedResources,
     onError: (controller, key, error) => log(`${controller}: ${key}: ${error.message}`),
   });

@@ -1,5 +1,6 @@
 import { addressBits, type Family } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { IpRange } from '../net/range.ts';
 import type { LabConfig } from './config.ts';
 import { UsageError } from './errors.ts';
 
@@ -12,6 +13,11 @@ const smallestServiceRange = 16n;
 
 /** What the lab uses itself: the underlay's links, and the client outside (topology.ts). */
 export const underlayRanges = ['172.30.0.0/21', '198.51.100.0/24', 'fd30::/61', '2001:db8:51:100::/64'].map(Prefix.parse);
+/** The first link of each family, where the router looks for the addresses of load balancers by ARP and ND, and what stands there already. */
+const firstLink: Record<Family, { prefix: Prefix; taken: IpRange[] }> = {
+  ipv4: { prefix: Prefix.parse('172.30.0.0/24'), taken: ['172.30.0.0-172.30.0.74', '172.30.0.255'].map(IpRange.parse) },
+  ipv6: { prefix: Prefix.parse('fd30::/64'), taken: [IpRange.parse('fd30::-fd30::4a')] },
+};
 const special: readonly (readonly [what: string, prefix: Prefix])[] = [
   ...['0.0.0.0/8', '127.0.0.0/8', '::/127'].map((text) => ["this machine's own", Prefix.parse(text)] as const),
   ...['169.254.0.0/16', 'fe80::/10'].map((text) => ['link-local', Prefix.parse(text)] as const),
@@ -50,4 +56,17 @@ export function checkRanges({ podCidrs, serviceCidrs, nodes }: Pick<LabConfig, '
       const taken = special.find(([, range]) => range.overlaps(cidr));
       if (taken) throw new UsageError(`${field}: ${cidr} overlaps ${taken[1]}, which is ${taken[0]}; choose another range`);
     }
+}
+
+/** @throws UsageError when load balancers could get an address that is not on the underlay's first link, or is somebody's there */
+export function checkPools({ loadBalancerPools }: Pick<LabConfig, 'loadBalancerPools'>, served: readonly Family[]): void {
+  for (const pool of loadBalancerPools.map(IpRange.parse)) {
+    const fault = (why: string): UsageError => new UsageError(`loadBalancerPools: ${pool} ${why}`);
+    if (!served.includes(pool.family)) throw fault(`is ${pool.family}, and the lab is ${served.join(', ')} only: leave it out`);
+    const { prefix, taken } = firstLink[pool.family];
+    if (!prefix.contains(pool.first) || !prefix.contains(pool.last))
+      throw fault(`is not within ${prefix}, the first link of the lab, where they are announced: choose a range there`);
+    const other = taken.find((range) => range.overlaps(pool));
+    if (other) throw fault(`overlaps ${other}, which the lab uses for its router and nodes: choose another range of ${prefix}`);
+  }
 }

@@ -287,6 +287,7 @@ export class Registry {
     if (!subresource) strategy.prepareUpdate?.(object, old, this.around);
     validateMetadata(resource, object, errors);
     validateMetadataUpdate(object, old, errors);
+    if (subresource === 'status') strategy.validateStatus?.(object, old, errors, this.around);
     if (!subresource || subresource === 'ephemeralcontainers') {
       strategy.validate?.(object, errors, this.around);
       if (!subresource) strategy.validateUpdate?.(object, old, errors, this.around);

@@ -32,6 +32,8 @@ export interface Strategy<T = StoredObject> {
   prepareUpdate?(object: T, old: T, around: Surroundings): void;
   validate?(object: T, errors: FieldErrors, around: Surroundings): void;
   validateUpdate?(object: T, old: T, errors: FieldErrors, around: Surroundings): void;
+  /** A write to the subresource `status`; the rest of the object is the stored one's. */
+  validateStatus?(object: T, old: T, errors: FieldErrors, around: Surroundings): void;
   /** Texts for the Warning header. */
   warnings?(object: T, old: T | undefined): string[];
   /** The last step before the write, after everything was found valid: takes what must be unique in the cluster. */

@@ -13,8 +13,11 @@ export const needsHealthCheckPort = (spec: ServiceSpec): boolean =>
 export const isExternallyAccessible = (spec: ServiceSpec): boolean =>
   allowsNodePorts(spec) || (spec.type === 'ClusterIP' && (spec.externalIPs?.length ?? 0) > 0);
 
-export function defaultService({ spec }: Service): void {
+export function defaultService({ spec, status }: Service): void {
   if (!spec) return;
+  // SA13
+  if (spec.type === 'LoadBalancer')
+    for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= 'VIP';
   spec.sessionAffinity ||= 'None';
   if (spec.sessionAffinity === 'None') delete spec.sessionAffinityConfig;
   if (spec.sessionAffinity === 'ClientIP') {

@@ -3,7 +3,7 @@ import { strategy } from '../../registry/strategy.ts';
 import { allocate, releaseAll } from './allocate.ts';
 import { settleFamilies } from './families.ts';
 import { defaultService, dropTypeDependent, keepAllocated, normalizeClusterIps } from './fields.ts';
-import { validateService, validateServiceUpdate } from './validate.ts';
+import { validateLoadBalancerStatus, validateService, validateServiceUpdate } from './validate.ts';
 
 export const services = strategy<Service>({
   initialStatus: { loadBalancer: {} },
@@ -11,8 +11,11 @@ export const services = strategy<Service>({
   prepareCreate({ spec }) {
     if (spec) normalizeClusterIps(spec, undefined);
   },
-  prepareUpdate({ spec }, { spec: old }) {
+  prepareUpdate(service, { spec: old }) {
+    const { spec } = service;
     if (!spec || !old) return;
+    // SA11: what a load balancer was given is no address of another type.
+    if (old.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') service.status = { ...service.status, loadBalancer: {} };
     normalizeClusterIps(spec, old);
     keepAllocated(spec, old);
     dropTypeDependent(spec, old);
@@ -22,6 +25,9 @@ export const services = strategy<Service>({
   },
   validateUpdate(service, old, errors) {
     validateServiceUpdate(service, old, errors);
+  },
+  validateStatus(service, _old, errors) {
+    validateLoadBalancerStatus(service, errors);
   },
   warnings({ spec }) {
     const found: string[] = [];
@@ -43,8 +49,8 @@ export const services = strategy<Service>({
 /** What is stored and not done, so that nobody takes what he sees for its effect. */
 function notYet(spec: Service['spec']): string[] {
   const found: string[] = [];
-  if (spec?.type === 'LoadBalancer') found.push('podnet gives no load balancer addresses yet; node ports work');
-  if (spec?.sessionAffinity === 'ClientIP') found.push('podnet does not keep sessionAffinity ClientIP yet: each connection goes to any endpoint');
+  if (spec?.sessionAffinity === 'ClientIP')
+    found.push('podnet does not keep sessionAffinity ClientIP yet: each connection goes to any endpoint');
   if (spec?.ports?.some(({ protocol }) => protocol === 'SCTP')) found.push('podnet does not serve SCTP ports yet');
   return found;
 }

@@ -294,6 +294,33 @@ describe('Services', () => {
       await api.create(Services, service(web, '1-digit-first'));
     }));
 
+  test('SA13: addresses of a load balancer are VIPs unless said, stand only with an address, and go with the type', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, type: 'LoadBalancer' }));
+      const status = (ingress: object[]) =>
+        api.patch(Services, made.metadata.name, 'default', { status: { loadBalancer: { ingress } } }, 'merge', {
+          subresource: 'status',
+        });
+      const given = await status([{ ip: '192.0.2.7' }, { hostname: 'lb.example.com' }]);
+      assert.deepEqual(given.status?.loadBalancer?.ingress, [{ ip: '192.0.2.7', ipMode: 'VIP' }, { hostname: 'lb.example.com' }]);
+      for (const [ingress, text] of [
+        [
+          { hostname: 'a.b', ipMode: 'VIP' },
+          'status.loadBalancer.ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set',
+        ],
+        [{ ip: '192.0.2.7', ipMode: 'Nat' }, 'status.loadBalancer.ingress[0].ipMode: Unsupported value: "Nat"'],
+        [{ ip: '192.0.2.07' }, 'status.loadBalancer.ingress[0].ip: Invalid value'],
+        [{ hostname: '192.0.2.7' }, 'must be a DNS name, not an IP address'],
+      ] as const)
+        await assert.rejects(status([ingress]), refused(text));
+      const plain = await api.patch(Services, made.metadata.name, 'default', { spec: { type: 'NodePort' } }, 'merge');
+      assert.deepEqual(plain.status, { loadBalancer: {} });
+      await assert.rejects(
+        status([{ ip: '192.0.2.7' }]),
+        refused("status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"),
+      );
+    }));
+
   test('what was tried only (dryRun), or failed, takes nothing', () =>
     withApi(async (api) => {
       const spec = { type: 'NodePort', clusterIP: '10.96.9.9', ports: [{ port: 80, nodePort: 30999 }] };

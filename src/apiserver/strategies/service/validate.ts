@@ -1,4 +1,5 @@
 import type { Service, ServicePort, ServiceSpec } from '../../../kube/types.ts';
+import { IpAddr } from '../../../net/ip.ts';
 import type { FieldErrors } from '../../validation/field-errors.ts';
 import { validateCidr, validateIp } from '../../validation/ip.ts';
 import { validateLabels } from '../../validation/metadata.ts';
@@ -171,4 +172,25 @@ export function validateServiceUpdate(service: Service, old: Service, errors: Fi
     errors.forbidden('spec.healthCheckNodePort', immutable);
   if (spec.type === 'LoadBalancer' && before.type === 'LoadBalancer' && spec.loadBalancerClass !== before.loadBalancerClass)
     errors.invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set');
+}
+
+/** SA13, ValidateLoadBalancerStatus: only load balancers have addresses of one, and ipMode is said of an address. */
+export function validateLoadBalancerStatus({ spec, status }: Service, errors: FieldErrors): void {
+  const path = 'status.loadBalancer.ingress';
+  const ingress = status?.loadBalancer?.ingress ?? [];
+  if (ingress.length > 0 && spec?.type !== 'LoadBalancer') {
+    errors.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
+    return;
+  }
+  ingress.forEach(({ ip, ipMode, hostname }, at) => {
+    const here = `${path}[${at}]`;
+    if (ip) validateIp(ip, `${here}.ip`, errors);
+    if (ip && ipMode === undefined) errors.required(`${here}.ipMode`, 'must be specified when `ip` is set');
+    else if (!ip && ipMode !== undefined) errors.forbidden(`${here}.ipMode`, 'may not be specified when `ip` is not set');
+    else if (ipMode !== undefined && ipMode !== 'VIP' && ipMode !== 'Proxy')
+      errors.notSupported(`${here}.ipMode`, ipMode, ['Proxy', 'VIP']);
+    if (!hostname) return;
+    for (const fault of isDns1123Subdomain(hostname)) errors.invalid(`${here}.hostname`, hostname, fault);
+    if (IpAddr.tryParse(hostname)) errors.invalid(`${here}.hostname`, hostname, 'must be a DNS name, not an IP address');
+  });
 }
