@@ -20,6 +20,7 @@ import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { watchDrift } from './drift.ts';
 import { Forgetter } from './forgetter.ts';
+import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
@@ -69,6 +70,8 @@ export class NodeAgent {
   #dns: DnsReadiness | undefined;
   #drift: Disposable | undefined;
   #lastDrift: string | undefined;
+  /** Of nodes, as last logged. */
+  #toldProblems: ReadonlySet<string> = new Set();
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
   #cniServer: CniServer | undefined;
@@ -163,6 +166,7 @@ export class NodeAgent {
       problems: [
         ...problems,
         ...this.#attachments.lost(),
+        ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
@@ -269,8 +273,17 @@ export class NodeAgent {
     return result.failures.length === 0;
   }
 
+  /** What is wrong with nodes goes to the log when it begins and when it ends. */
+  #tellProblems(): void {
+    const now = new Set(this.#network.problems);
+    for (const problem of now) if (!this.#toldProblems.has(problem)) this.#parts.log(`problem: ${problem}`);
+    for (const problem of this.#toldProblems) if (!now.has(problem)) this.#parts.log(`solved: ${problem}`);
+    this.#toldProblems = now;
+  }
+
   /** Opens or shuts the gate of ADD, and tells the runtime of the network when it can be served (CNI14). */
   #judge(): void {
+    this.#tellProblems();
     const why = this.#whyNot();
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);

@@ -155,13 +155,90 @@ test(
     const fresh = await node.addPod('fresh');
     assert.deepEqual(fresh.addresses, ['10.1.9.2', 'fd01:0:0:9::2']);
     for (const address of old.addresses) run(fresh.ns.path, 'ping', '-c1', '-W5', address);
+    // The same after a restart, and when another node has got the former range.
+    await node.stop();
+    await node.setNode('heir', ['192.0.2.3', '2001:db8::3'], ['10.1.0.0/24', 'fd01::/64']);
+    await node.startReady();
+    for (const address of old.addresses) run(fresh.ns.path, 'ping', '-c1', '-W5', address);
+    const told =
+      /^old \(10\.1\.0\.2, fd01::2\) are from a pod CIDR that the node has no more: their addresses belong to node heir now/;
+    assert.ok(node.status().problems.some((line) => told.test(line)));
+    assert.match((await node.addPod('next')).addresses.join(), /^10\.1\.9\.\d+,fd01:0:0:9::/);
+    await node.cni({ command: 'DEL', containerId: 'next' });
     assert.equal((await node.cni({ command: 'DEL', containerId: 'old' })).code, 0);
+    assert.deepEqual(node.status().problems, []);
     assert.deepEqual(
       readdirSync(node.config.stateDir).filter((name) => name.endsWith('.json')),
       ['10.1.9.2_fd01:0:0:9::2.json'],
     );
   },
 );
+
+test(
+  "F27: another node with a pod CIDR that overlaps this one's is told in status and log, gets no route here, and is well again as soon as it has another",
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.startReady();
+    const pod = await node.addPod('a');
+    const right = node.kernel();
+    // As wide, wider, narrower; one that was there before and one that is new; of one family each.
+    for (const [name, podCIDRs, told, reached] of [
+      [
+        'twin',
+        ['10.1.0.0/24', 'fd01:0:0:7::/64'],
+        /10\.1\.0\.0\/24 of this node overlaps 10\.1\.0\.0\/24 of node twin/,
+        ['fd01:0:0:7::/64'],
+      ],
+      ['wide', ['10.1.8.0/24', 'fd01::/56'], /fd01::\/64 of this node overlaps fd01::\/56 of node wide/, ['10.1.8.0/24']],
+      ['narrow', ['10.1.0.128/25'], /overlaps 10\.1\.0\.128\/25 of node narrow: two pods may have the same address/, []],
+    ] as const) {
+      await node.setNode(name, ['192.0.2.3', '2001:db8::3'], [...podCIDRs]);
+      await eventually(() => assert.ok(node.status().problems.some((line) => told.test(line))));
+      await node.settled();
+      const routes = ['-4', '-6'].flatMap((family) => ip<{ dst: string; gateway?: string }>(node.ns.path, family, 'route'));
+      const ways = routes.filter(({ gateway }) => gateway === '192.0.2.3' || gateway === '2001:db8::3').map(({ dst }) => dst);
+      assert.deepEqual(ways, reached, 'of the other family alone');
+      assert.ok(node.log.some((line) => /^problem: /.test(line) && told.test(line)));
+      const held = new Set(node.kernel());
+      assert.deepEqual(
+        right.filter((line) => /"dst":"(10\.1\.0|fd01::)/.test(line) && !held.has(line)),
+        [],
+      );
+      for (const address of pod.addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
+      await node.api.delete(Nodes, name);
+      await eventually(() => assert.deepEqual(node.status().problems, []));
+      assert.ok(node.log.some((line) => /^solved: /.test(line) && told.test(line)));
+    }
+    // A Node that is made anew: its former CIDR is no conflict any more.
+    await node.setNode('twin', ['192.0.2.3', '2001:db8::3'], ['10.1.0.0/24']);
+    await eventually(() => assert.equal(node.status().problems.length, 1));
+    await node.api.delete(Nodes, 'twin');
+    await node.setNode('twin', ['192.0.2.3', '2001:db8::3'], ['10.1.5.0/24']);
+    await eventually(() => {
+      assert.deepEqual(node.status().problems, []);
+      assert.match(run(node.ns.path, 'ip', 'route', 'show', '10.1.5.0/24'), /via 192\.0\.2\.3/);
+    });
+  },
+);
+
+test('F27: a pod CIDR in a Service CIDR, over the own link, or over the address of a node is told', needsRoot, async () => {
+  await using node = await TestNode.make();
+  await node.startReady();
+  const become = async (...podCIDRs: string[]): Promise<void> =>
+    void (await node.api.update(Nodes, { ...(await node.api.get(Nodes, 'me')), spec: { podCIDR: podCIDRs[0]!, podCIDRs } }));
+  await node.setNode('far', ['198.51.100.9', '2001:db8:9::9'], ['10.1.4.0/24']);
+  for (const [podCIDR, told] of [
+    ['10.96.3.0/24', /^the pod CIDR 10\.96\.3\.0\/24 overlaps the Service CIDR 10\.96\.0\.0\/16: /],
+    ['192.0.2.128/25', /^the pod CIDR 192\.0\.2\.128\/25 overlaps 192\.0\.2\.0\/24, where eth0 and other nodes/],
+    ['198.51.100.0/24', /^the address 198\.51\.100\.9 of node far is in the pod CIDR 198\.51\.100\.0\/24 of this node; /],
+  ] as const) {
+    await become(podCIDR, 'fd01::/64');
+    await eventually(() => assert.deepEqual(node.status().problems.filter((line) => told.test(line)).length, 1));
+  }
+  await become('10.1.0.0/24', 'fd01::/64');
+  await eventually(() => assert.deepEqual(node.status().problems, []));
+});
 
 for (const [what, podCIDRs, expected] of [
   ['missing', undefined, /podCIDRs is empty/],

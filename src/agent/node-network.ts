@@ -1,7 +1,7 @@
 import { type AttachMode, attachModes, type LinkNode } from '../links/index.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import { planPeer, planSelf, podMtu, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
+import { planPeer, planSelf, podMtu, problemsOfSelf, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { doorItems, doorOwner } from './door.ts';
 import type { NodeFacts } from './node-facts.ts';
@@ -62,7 +62,7 @@ export class NodeNetwork {
   /** The node itself changed, or its links did: plans everything anew. */
   setSelf(facts: NodeFacts): void {
     this.#facts = facts;
-    this.#problems.set(facts.self.name, facts.problems);
+    this.#problems.set(facts.self.name, [...facts.problems, ...problemsOfSelf(facts.self, facts.local, this.#routes)]);
     this.#reconciler.contribute(selfOwner, planSelf(facts.self, facts.local, this.#routes));
     this.#mtu = undefined;
     this.#planShared();

@@ -96,7 +96,12 @@ export class Ipam implements Disposable {
     const lease = { key, addresses, notes, boot: this.#boot.id };
     try {
       for (const pool of this.#pools.all)
-        addresses.push(this.#take(pool, wanted.find(({ family }) => family === pool.prefix.family)));
+        addresses.push(
+          this.#take(
+            pool,
+            wanted.find(({ family }) => family === pool.prefix.family),
+          ),
+        );
       this.#leases.put(lease);
     } catch (error) {
       for (const address of addresses) this.#give(address);
@@ -124,7 +129,12 @@ export class Ipam implements Disposable {
    * @param isDead whether a lease is one that a disk brought back: it gives way
    * @throws IpamError 'exists' when the key or an address has another lease, 'storage'
    */
-  restore(key: LeaseKey, addresses: readonly IpAddr[], notes: LeaseNotes, isDead: (lease: Lease) => boolean = () => false): Lease {
+  restore(
+    key: LeaseKey,
+    addresses: readonly IpAddr[],
+    notes: LeaseNotes,
+    isDead: (lease: Lease) => boolean = () => false,
+  ): Lease {
     const lease = { key, addresses, notes, boot: this.#boot.id };
     const others = this.leases().filter((one) => keyText(one.key) === keyText(key) || shareAddress(one, lease));
     const other = others.find((one) => !isDead(one));

@@ -111,9 +111,18 @@ test('F25: a disk that loses its last writes while the pods run on: none loses i
     for (const [link, { addresses }] of running)
       if (!known.has(link)) ipam.restore({ network: '?', containerId: link, ifname: '?' }, addresses, { link }, isDead);
     const inUse = addressesOf(running.values());
-    ipam.hold('this node', inUse.map((text) => ({ address: IpAddr.parse(text), why: 'a route' })));
+    ipam.hold(
+      'this node',
+      inUse.map((text) => ({ address: IpAddr.parse(text), why: 'a route' })),
+    );
     for (const [link, { addresses }] of running)
-      assert.deepEqual(ipam.leases().find(({ notes }) => notes.link === link)?.addresses.map(String), addresses.map(String));
+      assert.deepEqual(
+        ipam
+          .leases()
+          .find(({ notes }) => notes.link === link)
+          ?.addresses.map(String),
+        addresses.map(String),
+      );
     // The runtime's GC: what the disk brought back goes.
     for (const lease of ipam.leases().filter(isDead)) ipam.release(lease.key);
     const given = allocateSome(ipam);

@@ -17,9 +17,7 @@ export interface InUse {
 export function refused(address: IpAddr, { leases, held }: InUse, ranges: readonly Prefix[]): IpamError {
   const holder = leases.find(({ addresses }) => addresses.some((one) => one.equals(address)));
   const hold = held.find((one) => one.address.equals(address));
-  const why = holder
-    ? `${holderText(holder)} has it`
-    : (hold?.why ?? `it is none that pods get from ${ranges.join(' and ')}`);
+  const why = holder ? `${holderText(holder)} has it` : (hold?.why ?? `it is none that pods get from ${ranges.join(' and ')}`);
   return new IpamError('refused', `the address ${address} that was asked for cannot be had: ${why}`);
 }
 

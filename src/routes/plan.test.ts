@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { type Item, keyOf } from '../reconcile/model.ts';
-import { type LocalFacts, planPeer, planSelf, podMtu, type RouteNode, type RoutesConfig, vxlanMac } from './plan.ts';
+import {
+  type LocalFacts,
+  planPeer,
+  planSelf,
+  podMtu,
+  problemsOfSelf,
+  type RouteNode,
+  type RoutesConfig,
+  vxlanMac,
+} from './plan.ts';
 
 const node = (name: string, addresses: string[], podCidrs: string[]): RouteNode => ({
   name,
@@ -123,4 +132,23 @@ test('forwarding is on for the served families, and router advertisements are ke
     'net/ipv6/conf/eth0/accept_ra=2',
     'net/ipv6/conf/all/forwarding=1',
   ]);
+});
+
+test("F27: a pod CIDR that overlaps the node's own is told and gets no route; what is wrong with the own is told", () => {
+  for (const cidr of ['10.244.0.0/24', '10.244.0.0/16', '10.244.0.128/25']) {
+    const { items, problems } = planPeer(node('n4', ['172.30.0.14'], [cidr, 'fd00:10:244:4::/64']), self, local, config);
+    assert.deepEqual(
+      items.flatMap((item) => (item.kind === 'route' ? [`${item.destination}`] : [])),
+      ['fd00:10:244:4::/64'],
+    );
+    assert.match(problems[0]!, new RegExp(`10.244.0.0/24 of this node overlaps ${cidr} of node n4`));
+  }
+  const both = planPeer(node('n4', ['172.30.0.14', 'fd30::e'], ['10.244.0.0/24', 'fd00:10:244:4::/64']), self, local, config);
+  assert.deepEqual(routes(both.items), ['fd00:10:244:4::/64 via fd30::e dev eth0 src fd30::b']);
+  assert.deepEqual(problemsOfSelf(self, local, config), []);
+  const wrong = node('n1', [], ['10.0.0.0/8', 'fd30::/96']);
+  assert.deepEqual(
+    problemsOfSelf(wrong, local, config).map((line) => line.replace(/[:;,].*/, '')),
+    ['the pod CIDR 10.0.0.0/8 overlaps the Service CIDR 10.96.0.0/16', 'the pod CIDR fd30'],
+  );
 });

@@ -121,9 +121,42 @@ function tunnel(self: RouteNode, local: LocalFacts, config: RoutesConfig): Link[
   return [{ kind: 'link', name: vxlanLink, type: 'vxlan', mtu, mac: vxlanMac(end), up: true, vxlan }];
 }
 
+const overlapping = (prefix: Prefix, others: readonly Prefix[]): Prefix | undefined =>
+  others.find((other) => other.overlaps(prefix));
+
+/**
+ * What is wrong with a node's pod CIDRs by themselves: addresses of pods that are also addresses of Services, or of nodes and routers on its links (F27).
+ * @returns a sentence each
+ */
+export function problemsOfSelf(self: RouteNode, local: LocalFacts, config: RoutesConfig): string[] {
+  return self.podCidrs.flatMap((cidr) => {
+    const services = overlapping(cidr, config.serviceCidrs);
+    const onLink = overlapping(cidr, local.onLink);
+    return [
+      ...(services
+        ? [`the pod CIDR ${cidr} overlaps the Service CIDR ${services}: pods and Services may have the same address; ${remedy}`]
+        : []),
+      ...(onLink
+        ? [`the pod CIDR ${cidr} overlaps ${onLink}, where ${local.uplink} and other nodes have their addresses; ${remedy}`]
+        : []),
+    ];
+  });
+}
+
+const remedy = 'give the node another pod CIDR (node.spec.podCIDRs cannot be changed: delete the Node and register it anew)';
+
+/** Of a pod CIDR of a peer: what makes it no place that this node may have a route to (F27). */
+function conflict(peer: RouteNode, destination: Prefix, self: RouteNode): string | undefined {
+  const own = overlapping(destination, self.podCidrs);
+  return own === undefined
+    ? undefined
+    : `the pod CIDR ${own} of this node overlaps ${destination} of node ${peer.name}: two pods may have the same address, and those of ${peer.name} are not reached from here; ${remedy}`;
+}
+
 /**
  * How this node reaches the pods of another: one route for each pod CIDR, and the tunnel's neighbour and forwarding entries where it goes
- * through one. Every route names the node's own address as source, so that nodes reach pods from the address that the cluster knows.
+ * through one. Every route names the node's own address as source, so that nodes reach pods from the address that the cluster knows. There is none for a
+ * pod CIDR that overlaps the node's own: its pods would be cut off.
  * @param mtu of pods (`podMtu`). Where it is lower than the link's, the route says so: no router fragments IPv6, and what the node sends would be lost
  * until it has learned.
  */
@@ -135,9 +168,19 @@ export function planPeer(
   mtu = local.uplinkMtu,
 ): PeerPlan {
   const plan: PeerPlan = { items: [], problems: [] };
+  for (const address of peer.addresses) {
+    const cidr = self.podCidrs.find((prefix) => prefix.contains(address));
+    if (cidr)
+      plan.problems.push(`the address ${address} of node ${peer.name} is in the pod CIDR ${cidr} of this node; ${remedy}`);
+  }
   for (const destination of peer.podCidrs) {
     const { family } = destination;
     if (!config.families.includes(family)) continue;
+    const why = conflict(peer, destination, self);
+    if (why !== undefined) {
+      plan.problems.push(why);
+      continue;
+    }
     const own = addressOf(self, family);
     const route = { kind: 'route', destination, type: 'unicast', ...(own ? { source: own } : {}) } as const;
     switch (wayTo(peer, family, local, config.backend)) {
