@@ -46,6 +46,8 @@ const everything: Record<string, Item[]> = {
       onlink: true,
     },
     { kind: 'route', destination: Prefix.parse('fd00:9::/64'), type: 'blackhole' },
+    { kind: 'proxy', link: 'uplink', address: IpAddr.parse('192.0.2.77') },
+    { kind: 'proxy', link: 'uplink', address: IpAddr.parse('fd00:2::77') },
   ],
   service: [table('layout 1'), set('ipv4_addr'), element('10.9.9.9'), element('10.9.9.8'), chain('tcp', 'udp')],
 };
@@ -60,6 +62,7 @@ function bed(world: TestWorld): { ns: TestNs; start(): Reconciler & Disposable }
     'add table inet foreign; add chain inet foreign c { type filter hook input priority 5; }; add rule inet foreign c tcp dport 22 accept',
   );
   run(ns.path, 'ip', 'route', 'add', '10.77.0.0/16', 'via', '192.0.2.2', 'proto', 'static');
+  run(ns.path, 'ip', 'neigh', 'add', 'proxy', '192.0.2.99', 'dev', 'uplink');
   run(ns.path, 'ip', 'link', 'add', 'theirs', 'type', 'bridge');
   return {
     ns,
@@ -77,11 +80,19 @@ const wishAll = (reconciler: Reconciler): void => {
 const keys = (result: { operations: readonly { verb: string; key: string }[] }): string[] =>
   result.operations.map(({ verb, key }) => `${verb} ${key}`);
 
+/** Addresses that links answer for, in both families. */
+const proxies = (path: string): string[] =>
+  run(path, 'ip', '-d', 'neigh', 'show', 'proxy')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
+
 /** What belongs to others, as ip and nft show it. */
 const foreign = ({ path }: TestNs): unknown => [
   run(path, 'nft', 'list', 'table', 'inet', 'foreign'),
   run(path, 'ip', 'route', 'show', 'proto', 'static'),
   run(path, 'ip', '-o', 'link', 'show', 'theirs'),
+  proxies(path).filter((line) => !line.endsWith('proto 112')),
 ];
 
 test(
@@ -106,6 +117,8 @@ test(
     assert.equal(ip(ns.path, 'route', 'show', 'proto', '112').length, 1);
     assert.match(run(ns.path, 'ip', '-6', 'route', 'show', 'proto', '112'), /blackhole fd00:9::\/64/);
     assert.match(run(ns.path, 'bridge', 'fdb', 'show', 'dev', 'vxlan0'), /02:00:00:00:00:02 dst 192\.0\.2\.2/);
+    for (const address of ['192.0.2.77', 'fd00:2::77'])
+      assert.ok(proxies(ns.path).includes(`${address} dev uplink proxy proto 112`), proxies(ns.path).join('\n'));
     for (const name of ['bridge0', 'vxlan0']) assert.equal(ip(ns.path, 'link', 'show', name)[0]!.ifalias, 'podnet', name);
 
     using second = start();
@@ -116,6 +129,7 @@ test(
     assert.doesNotMatch(run(ns.path, 'ip', '-o', 'link'), /bridge0|vxlan0/);
     assert.doesNotMatch(run(ns.path, 'nft', 'list', 'tables'), /podnet/);
     assert.equal(run(ns.path, 'ip', 'route', 'show', 'proto', '112'), '');
+    assert.doesNotMatch(proxies(ns.path).join(), /112/);
     assert.deepEqual(foreign(ns), theirs);
   },
 );
@@ -135,6 +149,8 @@ test('F43, F44, P6: what others changed is found and put right, and nothing else
     ['ip route del blackhole fd00:9::/64', ['add route 254 fd00:9::/64']],
     ['ip route add 10.3.0.0/24 dev bridge0 proto 112', ['delete route 254 10.3.0.0/24']],
     ['bridge fdb del 02:00:00:00:00:02 dev vxlan0', ['add fdb vxlan0 02:00:00:00:00:02']],
+    ['ip neigh del proxy fd00:2::77 dev uplink', ['add proxy uplink fd00:2::77']],
+    ['ip neigh add proxy 192.0.2.78 dev uplink protocol 112', ['delete proxy uplink 192.0.2.78']],
     ['ip neigh change 10.2.0.0 dev vxlan0 lladdr 02:00:00:00:00:09 nud permanent', ['replace neighbour vxlan0 10.2.0.0']],
   ];
   for (const [command, repaired] of damages) {

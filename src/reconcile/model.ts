@@ -7,7 +7,19 @@ import type { Prefix } from '../net/prefix.ts';
  * One thing that the kernel of a node should hold. Plain data: the kernel writer applies it, the tracer walks a packet through it,
  * the doctor compares it with what the kernel really holds.
  */
-export type Item = Sysctl | Link | Address | Route | Neighbour | Fdb | NftTable | NftChain | NftSet | NftElement | NftCounter;
+export type Item =
+  | Sysctl
+  | Link
+  | Address
+  | Route
+  | Neighbour
+  | Proxy
+  | Fdb
+  | NftTable
+  | NftChain
+  | NftSet
+  | NftElement
+  | NftCounter;
 
 /** What a node's network should be: every item by its key (see `keyOf`). */
 export type NodeNetwork = ReadonlyMap<string, Item>;
@@ -61,6 +73,16 @@ export interface Neighbour {
   mac: Mac;
 }
 
+/**
+ * The link answers ARP or ND for an address that is none of this machine's, with podnet's own protocol number (112). For IPv4 the address must be routed
+ * to another link, and `ip_forward` be on; for IPv6 `forwarding` and the link's `proxy_ndp`.
+ */
+export interface Proxy {
+  kind: 'proxy';
+  link: string;
+  address: IpAddr;
+}
+
 /** A VXLAN forwarding entry: frames to `mac` go to the node at `destination`. */
 export interface Fdb {
   kind: 'fdb';
@@ -111,6 +133,8 @@ export function keyOf(item: Item): string {
       return `route ${item.table ?? 254} ${item.destination}`;
     case 'neighbour':
       return `neighbour ${item.link} ${item.address}`;
+    case 'proxy':
+      return `proxy ${item.link} ${item.address}`;
     case 'fdb':
       return `fdb ${item.link} ${item.mac}`;
     case 'nft-table':

@@ -84,7 +84,13 @@ export class NftWriter implements Writer {
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       const table = this.#nft.tables().find(({ name }) => name === this.#table);
-      const content = table && { table: { ...table, comment: undefined }, chains: [], sets: [], elements: new Map(), counters: [] };
+      const content = table && {
+        table: { ...table, comment: undefined },
+        chains: [],
+        sets: [],
+        elements: new Map(),
+        counters: [],
+      };
       return { content, generation };
     }
   }

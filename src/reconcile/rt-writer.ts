@@ -3,18 +3,19 @@ import type * as kernel from '../kernel/rtnetlink/links.ts';
 import { routeProtocol } from '../kernel/rtnetlink/routes.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { changeLink, linkItem, makeLink, mustBeRemade, ownAlias } from './link-changes.ts';
-import type { Address, Fdb, Item, Link, Neighbour, Route } from './model.ts';
+import type { Address, Fdb, Item, Link, Neighbour, Proxy, Route } from './model.ts';
 import { keyOf } from './model.ts';
 import type { Failure, Operation, Writer } from './operations.ts';
 
-type OnLink = Address | Route | Neighbour | Fdb;
+type OnLink = Address | Route | Neighbour | Proxy | Fdb;
 
 /**
- * Writes links, addresses, routes, neighbours and FDB entries. Podnet's own are: links with its alias, what is on them, and routes of its protocol;
+ * Writes links, addresses, routes, neighbours, proxies and FDB entries. Podnet's own are: links with its alias, what is on them, and routes and proxies
+ * of its protocol;
  * everything else is only looked at. Each change succeeds or fails alone.
  */
 export class RtWriter implements Writer {
-  readonly kinds: ReadonlySet<Item['kind']> = new Set(['link', 'address', 'route', 'neighbour', 'fdb']);
+  readonly kinds: ReadonlySet<Item['kind']> = new Set(['link', 'address', 'route', 'neighbour', 'proxy', 'fdb']);
   readonly #rt: RtNetlink;
 
   constructor(rt: RtNetlink) {
@@ -46,6 +47,8 @@ export class RtWriter implements Writer {
       const item: Neighbour = { kind: 'neighbour', link: names.get(link) ?? `#${link}`, address, mac };
       if (isOurs(link, item)) yield item;
     }
+    for (const { link, address, protocol } of this.#rt.proxies())
+      if (protocol === routeProtocol.podnet) yield { kind: 'proxy', link: names.get(link) ?? `#${link}`, address };
     for (const { link, mac, destination } of this.#rt.fdb()) {
       if (!destination) continue;
       const item: Fdb = { kind: 'fdb', link: names.get(link) ?? `#${link}`, mac, destination };
@@ -144,7 +147,7 @@ export class RtWriter implements Writer {
   }
 }
 
-const order: Item['kind'][] = ['address', 'route', 'neighbour', 'fdb'];
+const order: Item['kind'][] = ['address', 'route', 'neighbour', 'proxy', 'fdb'];
 const kindOf = (operation: Operation): Item['kind'] => (operation.verb === 'delete' ? operation.actual : operation.item).kind;
 /** Addresses come before routes, which name them as their source. */
 const byKind = (a: Operation, b: Operation): number => order.indexOf(kindOf(a)) - order.indexOf(kindOf(b));
@@ -184,6 +187,11 @@ function write(batch: RtBatch, verb: Operation['verb'], item: OnLink, index: num
       const { address, mac } = item;
       if (verb === 'delete') batch.deleteNeighbour({ link, address });
       else batch.replaceNeighbour({ link, address, mac });
+      return;
+    }
+    case 'proxy': {
+      if (verb === 'delete') batch.deleteProxy(link, item.address);
+      else batch.addProxy(link, item.address);
       return;
     }
     case 'fdb': {

@@ -17,7 +17,7 @@ import {
 } from './neighbours.ts';
 import { ingressMessage, ingressParent, newQdisc, rootParent, rtmDelQdisc, type Tbf, tbfMessage } from './qdiscs.ts';
 import { newFilter, type Redirect, redirectMessage } from './redirects.ts';
-import { newRoute, type Route, type RouteKey, routeDeletion, routeMessage, rtmDelRoute } from './routes.ts';
+import { newRoute, type Route, type RouteKey, routeDeletion, routeMessage, routeProtocol, rtmDelRoute } from './routes.ts';
 import { newRule, type Rule, rtmDelRule, ruleMessage } from './rules.ts';
 
 const add = nlmFlag.create | nlmFlag.excl;
@@ -141,9 +141,9 @@ export class RtBatch {
     return this.#neighbour(rtmDelNeighbour, 0, neighbourDeletion(neighbour), 'delete neighbour', neighbour, absent);
   }
 
-  /** The link answers ARP or ND for the address. */
+  /** The link answers ARP or ND for the address, as others' routers would; with podnet's protocol number, so that its entries are known again. */
   addProxy(link: number, address: Neighbour['address']): this {
-    const value = { ...neighbourMessage({ link, address, flags: ['proxy'] }), flags: ntfProxy };
+    const value = { ...neighbourMessage({ link, address, flags: ['proxy'] }), flags: ntfProxy, protocol: routeProtocol.podnet };
     return this.#neighbour(newNeighbour.type, replace, value, 'add proxy', { link, address }, nothing);
   }
 

@@ -58,6 +58,8 @@ export interface Neighbour {
   /** `['permanent']` by default */
   state?: readonly NeighbourState[];
   flags?: readonly NeighbourFlag[];
+  /** NDA_PROTOCOL: who made the entry; the numbers are those of routes */
+  protocol?: number;
 }
 
 export type NeighbourKey = Pick<Neighbour, 'link' | 'address'> & { proxy?: boolean };
@@ -107,6 +109,7 @@ export const neighbourOf = (got: Infer<typeof newNeighbour.body>): Neighbour | u
     mac: got.lladdr,
     state: neighbourState.read(got.state),
     flags: neighbourFlags.read(got.flags),
+    ...(got.protocol === undefined ? {} : { protocol: got.protocol }),
   };
 
 export const fdbMessage = (spec: Fdb): NeighbourMessage => ({
