@@ -22,6 +22,7 @@ import { watchDrift } from './drift.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
+import { HostPorts } from './hostports.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
@@ -61,6 +62,7 @@ export class NodeAgent {
   readonly #reconciler: Reconciler;
   readonly #runner: Runner;
   readonly #network: NodeNetwork;
+  readonly #hostPorts: HostPorts;
   readonly #attachments: PodAttachments;
   readonly #sources: Sources;
   readonly #gate = new Gate('the API server has not told of nodes and Services yet');
@@ -92,9 +94,12 @@ export class NodeAgent {
     const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
     this.#reconciler = new Reconciler(writers, { onWork: () => this.#runner.trigger() });
     this.#network = new NodeNetwork(this.#reconciler, settings);
+    const { serviceCidrs } = settings;
+    this.#hostPorts = new HostPorts({ ipam: this.#ipam, rt: this.#rt, conntrack: this.#conntrack, serviceCidrs });
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
       forgetter: this.#forgetter,
+      hostPorts: this.#hostPorts,
       node: () => this.#network.linkNode,
       waitForDeletion: settings.cni.waitForDeletion ?? false,
     });
@@ -168,6 +173,7 @@ export class NodeAgent {
         ...this.#attachments.lost(),
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
+        ...this.#hostPorts.clashes(this.#reconciler.actual()),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],

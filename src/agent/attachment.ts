@@ -18,6 +18,8 @@ export interface AttachmentNotes extends Record<string, string> {
   since: string;
   /** `namespace/name` of the pod, or '' */
   pod: string;
+  /** Its host ports, as `formatMappings` of the room hostports writes them, or '' */
+  ports: string;
 }
 
 /** The link that belongs to a lease; undefined for a lease that this version did not write. */

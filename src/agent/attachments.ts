@@ -25,6 +25,7 @@ import { toCniError } from './cni-errors.ts';
 import { guestItems, guestOwner } from './door.ts';
 import type { Forgetter } from './forgetter.ts';
 import type { Gate } from './gate.ts';
+import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
 import { recoveredLease, unknownNetwork } from './recover.ts';
 
@@ -34,6 +35,7 @@ export interface AttachmentsOptions {
   reconciler: Reconciler;
   gate: Gate;
   forgetter: Forgetter;
+  hostPorts: HostPorts;
   /** What is known of the node; undefined until it is. */
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
@@ -85,6 +87,8 @@ export class PodAttachments implements Attachments {
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
         await this.#live(link, netns);
+        reconciler.contributeNow(mappingOwner(key), mappingItems(lease));
+        this.#options.hostPorts.added(lease);
         return resultOf(link, netns, attacher.mode, node);
       } catch (error) {
         // The first ADD's link, addresses and lease are not this one's to take away.
@@ -110,15 +114,16 @@ export class PodAttachments implements Attachments {
       const { attacher } = this.#options;
       const wrong = contradictions(expected, link);
       wrong.push(...attacher.check(link, netns, this.#node(), toldOf(expected, link)));
-      wrong.push(...this.#notInKernel(link, this.#node()));
+      wrong.push(...this.#notInKernel(lease, link, this.#node()));
       if (wrong.length > 0) throw damaged(wrong);
     });
   }
 
   /** What the node must hold for a pod, and the kernel does not (CNI8); it is mended soon. All is read for it, so that is done now and then only. */
-  #notInKernel(link: PodLink, node: LinkNode): string[] {
+  #notInKernel(lease: Lease, link: PodLink, node: LinkNode): string[] {
     const { attacher, reconciler } = this.#options;
-    const keys = new Set([...attacher.mode.planPod(link, node), ...guestItems(attacher.mode, link)].map(keyOf));
+    const items = [...attacher.mode.planPod(link, node), ...guestItems(attacher.mode, link), ...mappingItems(lease)];
+    const keys = new Set(items.map(keyOf));
     const read = performance.now() - this.#readAt > readAgainMs;
     if (read) this.#readAt = performance.now();
     const gone = reconciler.plan({ read }).filter(({ key, verb }) => verb !== 'delete' && keys.has(key));
@@ -185,12 +190,14 @@ export class PodAttachments implements Attachments {
         this.#items.delete(text);
         reconciler.withdraw(attachmentOwner(lease.key));
         reconciler.withdraw(guestOwner(lease.key));
+        reconciler.withdraw(mappingOwner(lease.key));
         continue;
       }
       const items = attacher.mode.planPod(link, known);
       this.#items.set(text, items);
       reconciler.contribute(attachmentOwner(lease.key), items);
       reconciler.contribute(guestOwner(lease.key), guestItems(attacher.mode, link));
+      reconciler.contribute(mappingOwner(lease.key), mappingItems(lease));
     }
   }
 
@@ -271,13 +278,17 @@ export class PodAttachments implements Attachments {
     return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
   }
 
-  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, { ips, mac }: Wishes, node: LinkNode, inode: string): Lease {
-    const { ipam } = this.#options;
+  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes, node: LinkNode, inode: string): Lease {
+    const { ipam, hostPorts } = this.#options;
+    const { ips, mac } = wishes;
     if (mac) this.#requireFree(mac);
     const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
     let link = '';
     for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
     const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
+    const podFamilies = ipam.ranges.map(({ family }) => family);
+    const { note: ports, former } = hostPorts.claim(wishes.ports, name, podFamilies);
+    for (const lease of former) this.#withdrawPorts(lease);
     const notes: AttachmentNotes = {
       link,
       mtu: String(node.podMtu),
@@ -286,8 +297,17 @@ export class PodAttachments implements Attachments {
       pod: name,
       mac: mac ? String(mac) : '',
       since: new Date().toISOString(),
+      ports,
     };
     return ipam.allocate(key, notes, ips);
+  }
+
+  /** Of a former sandbox of a pod whose next one wants the same. */
+  #withdrawPorts(lease: Lease): void {
+    const { ipam, reconciler, hostPorts } = this.#options;
+    ipam.replace(lease, lease.key, { ...lease.notes, ports: '' });
+    reconciler.contributeNow(mappingOwner(lease.key), []);
+    hostPorts.deleted(lease);
   }
 
   /** Two stations with one MAC on a bridge would take each other's frames. */
@@ -305,8 +325,9 @@ export class PodAttachments implements Attachments {
     );
   }
 
-  #undo({ key }: Lease, link: PodLink | undefined): void {
-    const { ipam, attacher, reconciler, node } = this.#options;
+  #undo(lease: Lease, link: PodLink | undefined): void {
+    const { key } = lease;
+    const { ipam, attacher, reconciler, node, hostPorts } = this.#options;
     const text = keyText(key);
     const known = node();
     const items = this.#items.get(text) ?? (link && known ? attacher.mode.planPod(link, known) : []);
@@ -314,6 +335,8 @@ export class PodAttachments implements Attachments {
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
     reconciler.contributeNow(guestOwner(key), []);
+    reconciler.contributeNow(mappingOwner(key), []);
+    hostPorts.deleted(lease);
     this.#items.delete(text);
     ipam.release(key);
     this.#options.forgetter.schedule();

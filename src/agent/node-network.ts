@@ -4,6 +4,7 @@ import type { Reconciler } from '../reconcile/index.ts';
 import { planPeer, planSelf, podMtu, problemsOfSelf, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { doorItems, doorOwner } from './door.ts';
+import { hostPortsItems, hostPortsOwner } from './hostports.ts';
 import type { NodeFacts } from './node-facts.ts';
 import type { Settings } from './settings.ts';
 import type { NodeView } from './views.ts';
@@ -14,7 +15,7 @@ const modeOwner = 'attach mode';
 export const peerOwner = (name: string): string => `node ${name}`;
 
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
-export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner];
+export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, hostPortsOwner];
 
 /** Contributes what follows from Nodes: own forwarding and links, routes to the others, what is not masqueraded. */
 export class NodeNetwork {
@@ -108,6 +109,7 @@ export class NodeNetwork {
     this.#changed.clear();
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
     this.#reconciler.contribute(doorOwner, doorItems(this.#mode));
+    this.#reconciler.contribute(hostPortsOwner, hostPortsItems(self.addresses));
     const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
     const all = [self, ...peers];
     const egress = {

@@ -31,7 +31,7 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
     const mac = behind[0]?.mac;
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
     const notes: AttachmentNotes = {
-      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '' },
+      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: '' },
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
     };
     try {

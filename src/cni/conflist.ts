@@ -4,6 +4,14 @@ import { supportedVersions } from './version.ts';
 
 export const confListName = '10-podnet.conflist';
 
+/** Runtimes hand over only what a plugin says it takes, and drop the rest in silence (CNI13). */
+const capabilities = {
+  portMappings: true,
+  ips: true,
+  mac: true,
+  dns: true,
+};
+
 /**
  * The network's configuration for the runtime: one plugin in the list, since each further one costs a process per pod.
  * `cniVersion` is for runtimes before 1.1.0, which refuse a version they do not know; newer ones choose from `cniVersions`.
@@ -13,7 +21,7 @@ export function confList(networkName: string): string {
     cniVersion: '1.0.0',
     cniVersions: supportedVersions.slice(supportedVersions.indexOf('1.0.0')),
     name: networkName,
-    plugins: [{ type: 'podnet' }],
+    plugins: [{ type: 'podnet', capabilities }],
   };
   return `${JSON.stringify(list, undefined, 2)}\n`;
 }

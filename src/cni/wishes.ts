@@ -3,18 +3,28 @@ import { Mac } from '../net/mac.ts';
 import { CniError, cniCode } from './errors.ts';
 import type { Dns } from './result.ts';
 
-/** What a runtime asks for by the capabilities `ips`, `mac` and `dns` (CNI13). */
+/** One entry of the capability `portMappings`. */
+export interface PortMapping {
+  protocol: 'tcp' | 'udp' | 'sctp';
+  /** Absent: all addresses of the node. */
+  hostIp?: IpAddr;
+  hostPort: number;
+  containerPort: number;
+}
+
+/** What a runtime asks for by the capabilities `ips`, `mac`, `dns` and `portMappings` (CNI13). */
 export interface Wishes {
   /** At most one of each family. */
   ips: readonly IpAddr[];
   mac: Mac | undefined;
   dns: Dns | undefined;
+  ports: readonly PortMapping[];
 }
 
 /** @throws CniError 7 with the key and the value seen */
 export function parseWishes(runtimeConfig: Readonly<Record<string, unknown>> | undefined): Wishes {
-  const { ips, mac, dns } = runtimeConfig ?? {};
-  return { ips: parseIps(ips), mac: parseMac(mac), dns: parseDns(dns) };
+  const { ips, mac, dns, portMappings } = runtimeConfig ?? {};
+  return { ips: parseIps(ips), mac: parseMac(mac), dns: parseDns(dns), ports: parsePorts(portMappings) };
 }
 
 const fault = (key: string, value: unknown, expected: string, cause?: unknown): CniError =>
@@ -66,4 +76,39 @@ function texts(key: string, value: unknown): string[] {
   if (value === undefined || value === null) return [];
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value as string[];
   throw fault(key, value, 'a list of texts');
+}
+
+/** CRI10. An entry without a host port, or with 0, asks for nothing. */
+function parsePorts(value: unknown): PortMapping[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw fault('portMappings', value, 'a list of objects');
+  return value.flatMap((entry: unknown, i) => {
+    if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
+      throw fault(`portMappings[${i}]`, entry, 'an object with hostPort, containerPort, protocol and hostIP');
+    const { hostPort, containerPort, protocol, hostIP } = entry as Record<string, unknown>;
+    const key = (name: string): string => `portMappings[${i}].${name}`;
+    if (hostPort === undefined || hostPort === null || hostPort === 0) return [];
+    const mapping: PortMapping = {
+      protocol: parseProtocol(key('protocol'), protocol),
+      hostPort: parsePort(key('hostPort'), hostPort),
+      containerPort: parsePort(key('containerPort'), containerPort),
+    };
+    if (hostIP === undefined || hostIP === null || hostIP === '') return [mapping];
+    const hostIp = typeof hostIP === 'string' ? IpAddr.tryParse(hostIP) : undefined;
+    if (!hostIp) throw fault(key('hostIP'), hostIP, 'an address of the node, 0.0.0.0 or ::');
+    return [{ ...mapping, hostIp }];
+  });
+}
+
+function parsePort(key: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+  throw fault(key, value, 'a port from 1 to 65535');
+}
+
+/** Runtimes write it small or large; absent is TCP, as in a Pod. */
+function parseProtocol(key: string, value: unknown): PortMapping['protocol'] {
+  if (value === undefined || value === null || value === '') return 'tcp';
+  const found = (['tcp', 'udp', 'sctp'] as const).find((name) => typeof value === 'string' && value.toLowerCase() === name);
+  if (!found) throw fault(key, value, 'tcp, udp or sctp');
+  return found;
 }

@@ -217,6 +217,17 @@ function postroutingChains(node: ServiceNode): Chain[] {
   ];
 }
 
+/** Names of the sets that tell what belongs to Services, for whoever translates after them. */
+export const serviceSets = (family: Family) => ({
+  serviceCidrs: named('service-cidrs', family),
+  nodePortAddresses: named('nodeport-ips', family),
+  refusedNodePorts: named('nodeports-refused', family),
+});
+
+/** Keys of the elements of which one is there when a Service has the node port (see `keyOf` of the model). */
+export const nodePortKeys = (family: Family, protocol: Protocol, port: number): string[] =>
+  ['nodeports', 'nodeports-outside', 'nodeports-refused'].map((name) => `nft-element ${named(name, family)} ${protocol} . ${port}`);
+
 const element = (name: string, key: string, data?: string): NftElement =>
   data === undefined ? { kind: 'nft-element', set: name, key } : { kind: 'nft-element', set: name, key, data };
 

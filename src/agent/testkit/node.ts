@@ -155,9 +155,12 @@ export class TestNode implements AsyncDisposable {
   }
 
   /** Makes a namespace and adds it to the network. @returns its addresses; @throws Error with the answer of ADD */
-  async addPod(name: string): Promise<{ ns: TestNs; addresses: string[]; result: Record<string, unknown> }> {
+  async addPod(
+    name: string,
+    more: Pick<CniCall, 'config' | 'env'> = {},
+  ): Promise<{ ns: TestNs; addresses: string[]; result: Record<string, unknown> }> {
     const ns = this.world.namespace(name);
-    const { code, json } = await this.cni({ command: 'ADD', containerId: name, netns: ns.path });
+    const { code, json } = await this.cni({ command: 'ADD', containerId: name, netns: ns.path, ...more });
     if (code !== 0) throw new Error(`ADD: ${JSON.stringify(json)}`);
     const addresses = (json.ips as { address: string }[]).map(({ address }) => address.slice(0, address.indexOf('/')));
     return { ns, addresses, result: json };

@@ -306,6 +306,17 @@ export const dnatByPriority = (family: Family, map: string): Part => ({
   ],
 });
 
+/** `dnat ip to meta l4proto . th dport map @hostports4`; no match when the map does not know the value, whose data is `address . port`. */
+export const dnatByMap = (family: Family, value: Value, map: string): Part => ({
+  text: `dnat ${familyKeyword[family]} to ${value.text} map @${map}`,
+  needs: family,
+  expressions: [
+    ...value.load(0),
+    { name: 'lookup', set: map, sreg: 0, dreg: 0 },
+    { name: 'nat', type: 'dnat', family: familyKeyword[family], address: 0, port: family === 'ipv4' ? 1 : 4 },
+  ],
+});
+
 /** Gives the packet's connection this source address and a random free port. */
 export const snatTo = (address: IpAddr): Part => ({
   text: `snat ${familyKeyword[address.family]} to ${address} fully-random`,
@@ -313,6 +324,13 @@ export const snatTo = (address: IpAddr): Part => ({
     { name: 'immediate', dreg: 0, data: `0x${Buffer.from(address.bytes).toString('hex')}` },
     { name: 'nat', type: 'snat', family: familyKeyword[address.family], address: 0, flags: natFullyRandom },
   ],
+});
+
+/** The packet's connection keeps its source, and its port unless another connection has it: a decision, so that no later chain is asked. */
+export const keepSource = (family: Family): Part => ({
+  text: `snat ${familyKeyword[family]} to ${saddr(family).text}`,
+  needs: family,
+  expressions: [...saddr(family).load(0), { name: 'nat', type: 'snat', family: familyKeyword[family], address: 0 }],
 });
 
 /** Gives the packet's connection the address of the link it leaves by. */
