@@ -115,8 +115,8 @@ export class HostPorts {
       if (!hostIp) continue;
       const what = `hostIP ${hostIp} of host port ${hostSide(ports)}`;
       if (!podFamilies.includes(hostIp.family)) throw refused(`${what}: the pod has no ${hostIp.family} address`);
-      if (hostIp.isUnspecified) continue;
-      if (hostIp.isLoopback) throw refused(`${what}: host ports are not reached through loopback`, `choose an address of a link, or none`);
+      // All addresses, and those that every node has.
+      if (hostIp.isUnspecified || hostIp.isLoopback) continue;
       if (hostIp.isLinkLocal) throw refused(`${what}: a link-local address cannot lead to a pod`);
       if (!own.some((address) => address.equals(hostIp))) throw refused(`${what} is not an address of this node`);
       if (this.#options.serviceCidrs.some((cidr) => cidr.contains(hostIp))) throw refused(`${what} is an address of a Service`);

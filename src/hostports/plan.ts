@@ -56,8 +56,8 @@ const numbers = protocols.map(
 const afterServices = -99;
 const beforeSource = 99;
 
-/** Where no host port is ever looked for: packets to these never leave the node, or cannot be routed to a pod. */
-const never = ['127.0.0.0/8', '::1/128', 'fe80::/10'].map(Prefix.parse);
+const loopback = { ipv4: Prefix.parse('127.0.0.0/8'), ipv6: Prefix.parse('::1/128') } as const;
+const linkLocal = Prefix.parse('fe80::/10');
 
 const bothFamilies = <T>(fn: (family: Family) => T[]): T[] => families.flatMap(fn);
 
@@ -79,13 +79,17 @@ function chains({ addresses, services }: HostPortsNode): Chain[] {
     {
       name: 'hostports',
       rules: [
-        ...never.map((prefix) => rule(isWithin('daddr', prefix), returns)),
+        // What comes from one is not forwarded.
+        rule(isWithin('daddr', linkLocal), returns),
         ...bothFamilies((family) => {
           const { serviceCidrs, nodePortAddresses, refusedNodePorts } = services[family];
           return [
+            // Answers would come from the pod's link to a loopback address, which only route_localnet lets in.
+            rule(isWithin('saddr', loopback[family]), returns),
             rule(isIn(daddr(family), serviceCidrs), returns),
             rule(isIn(daddr(family), nodePortAddresses), isIn(nodePort, refusedNodePorts), returns),
             rule(dnatByMap(family, concat(daddr(family), l4proto, dport), specific(family))),
+            rule(isWithin('daddr', loopback[family]), returns),
             rule(dnatByMap(family, nodePort, wildcard(family))),
           ];
         }),

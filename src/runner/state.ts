@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerStateTerminated } from '../kube/types.ts';
+import type { PortMapping } from './sandbox/port-mappings.ts';
 
 /** What a restarted runner must know of a container. */
 export interface ContainerRecord {
@@ -37,6 +38,8 @@ export interface PodRecord {
   podIPs: string[];
   /** The raw answer of ADD, for DEL. */
   cniResult?: unknown;
+  /** What ADD was asked for, for DEL. */
+  portMappings?: readonly PortMapping[];
   containers: Record<string, ContainerRecord>;
 }
 

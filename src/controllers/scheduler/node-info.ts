@@ -58,9 +58,11 @@ export interface HostPort {
   port: number;
 }
 
+/** Of containers and sidecars. */
 export function hostPortsOf(pod: Pod): HostPort[] {
   const ports: HostPort[] = [];
-  for (const container of pod.spec?.containers ?? []) {
+  const sidecars = (pod.spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
+  for (const container of [...(pod.spec?.containers ?? []), ...sidecars]) {
     for (const { hostPort, hostIP, protocol, containerPort } of container.ports ?? []) {
       const port = hostPort ?? (pod.spec?.hostNetwork ? containerPort : 0);
       if (port) ports.push({ protocol: protocol ?? 'TCP', ip: hostIP || '0.0.0.0', port });

@@ -50,6 +50,8 @@ const labelled = (labels: Record<string, string>, change: PodChange = () => {}):
 const asking = (cpu: string): Pod => pod((p) => (p.spec!.containers[0]!.resources = { requests: { cpu } }));
 const hostPort = (port: number, hostIP?: string): Pod =>
   pod((p) => (p.spec!.containers[0]!.ports = [{ containerPort: 80, hostPort: port, ...(hostIP ? { hostIP } : {}) }]));
+const udpHostPort = (port: number): Pod =>
+  pod((p) => (p.spec!.containers[0]!.ports = [{ containerPort: 80, hostPort: port, protocol: 'UDP' }]));
 const term = (app: string, topologyKey = 'kubernetes.io/hostname'): PodAffinityTerm => ({
   labelSelector: { matchLabels: { app } },
   topologyKey,
@@ -138,6 +140,18 @@ const cases: [what: string, pod: Pod, cluster: Cluster, expected: string][] = [
   ],
   ['pod count', pod(), cluster(all((n) => (n.status!.allocatable!.pods = '0'))), '0/3 nodes are available: 3 Too many pods.'],
   ['a taken host port', hostPort(80), cluster({}, { a: [hostPort(80)], b: [hostPort(80, '1.2.3.4')] }), 'c'],
+  [
+    "a sidecar's host port",
+    pod((p) => (p.spec!.initContainers = [{ name: 's', restartPolicy: 'Always', ports: [{ containerPort: 1, hostPort: 80 }] }])),
+    cluster({}, { a: [hostPort(80)], b: [hostPort(81)], c: [pod()] }),
+    'b',
+  ],
+  [
+    'the same host port of another protocol',
+    udpHostPort(80),
+    cluster({}, { a: [udpHostPort(80)], b: [hostPort(80)], c: [udpHostPort(80)] }),
+    'b',
+  ],
   [
     'the same host port on another address',
     hostPort(80, '1.1.1.1'),

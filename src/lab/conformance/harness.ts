@@ -40,6 +40,8 @@ export interface Place {
   ips: string[];
   /** Of the first container's process, when it has one. */
   pid?: number;
+  /** Which address HTTP comes from; the kernel's choice when absent. */
+  source?: string;
 }
 
 export interface PodOptions {
@@ -137,7 +139,8 @@ export class TestLab implements AsyncDisposable {
 
   /** The body of the answer to a GET. @throws KernelError ECONNREFUSED, ETIMEDOUT and others of the connection */
   async http(from: Place, address: string, port: number, path = '/hostname', connectMs = 5000): Promise<string> {
-    const socket = await connectTcp(this.#ns(from), IpAddr.parse(address), port, { timeoutMs: connectMs });
+    const source = from.source === undefined ? {} : { source: IpAddr.parse(from.source) };
+    const socket = await connectTcp(this.#ns(from), IpAddr.parse(address), port, { timeoutMs: connectMs, ...source });
     socket.setTimeout(10_000, () => socket.destroy(new Error(`${address} port ${port} took the request and did not answer`)));
     socket.write(`GET ${path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n`);
     const answer = await text(socket);

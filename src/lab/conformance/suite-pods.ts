@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Place, podOfAnswer, type TestLab } from './harness.ts';
+import { Pods } from '../../kube/resources.ts';
+import { eventually, type Place, podOfAnswer, type TestLab } from './harness.ts';
 
 type Options = { skip: string | false };
 
@@ -50,6 +51,55 @@ export function podTests(lab: () => TestLab, options: Options): void {
         }
       }
     });
+
+  test(
+    'C20, CRI10: pods with one host port number on another host address or of another protocol all run on one node, each reached by its own',
+    options,
+    async () => {
+      const node = await lab().node('node-1');
+      const other = await lab().node('node-2');
+      const port = 54323;
+      for (const [family, localhost] of ['127.0.0.1', '::1'].entries()) {
+        const own = node.ips[family]!;
+        const make = (name: string, hostIP: string, protocol: 'TCP' | 'UDP'): Promise<Place> => {
+          const ports = [{ containerPort: 8080, hostPort: port, hostIP, protocol }];
+          return lab().pod(name, { node: 'node-1', spec: { containers: [{ name: 'main', image: 'agnhost', ports }] } });
+        };
+        const names = [`host-port-local-${family}`, `host-port-tcp-${family}`, `host-port-udp-${family}`] as const;
+        await Promise.all([make(names[0], localhost, 'TCP'), make(names[1], own, 'TCP'), make(names[2], own, 'UDP')]);
+        assert.equal(await lab().http({ ...node, source: own }, localhost, port), names[0], 'from the node to loopback');
+        for (const from of [node, other, await lab().ready('client-1'), await lab().ready('client-2')]) {
+          assert.equal(await lab().http(from, own, port), names[1], `TCP from ${from.name}`);
+          assert.equal(podOfAnswer(await lab().udp(from, own, port)), names[2], `UDP from ${from.name}`);
+        }
+        for (const name of names) await lab().removePod(name);
+      }
+    },
+  );
+
+  test('CRI10: pods with one host port go to different nodes; the next waits until one of them is gone', options, async () => {
+    const ports = [{ containerPort: 8080, hostPort: 54324, protocol: 'TCP' as const }];
+    const spec = { containers: [{ name: 'main', image: 'agnhost', ports }] };
+    await Promise.all(['one-port-a', 'one-port-b'].map((name) => lab().pod(name, { spec })));
+    const onNodes = async (): Promise<(string | undefined)[]> => {
+      const pods = await Promise.all(['one-port-a', 'one-port-b'].map((name) => lab().api.get(Pods, name, 'default')));
+      return pods.map((pod) => pod.spec?.nodeName).sort();
+    };
+    assert.deepEqual(await onNodes(), ['node-1', 'node-2']);
+    const third = lab().pod('one-port-c', { spec });
+    await eventually(async () => {
+      const { status } = await lab().api.get(Pods, 'one-port-c', 'default');
+      assert.match(JSON.stringify(status?.conditions ?? []), /didn't have free ports for the requested pod ports/);
+    });
+    await lab().removePod('one-port-a');
+    await third;
+    const from = await lab().ready('client-1');
+    const seen = await Promise.all(
+      lab().nodes.map(async (node) => lab().http(from, (await lab().node(node)).ips[0]!, 54324)),
+    );
+    assert.deepEqual(seen.sort(), ['one-port-b', 'one-port-c']);
+    for (const name of seen) await lab().removePod(name);
+  });
 
   test('C3, R10: a pod with host name and subdomain finds its full name in its own /etc/hosts', options, async () => {
     await lab().service('subdomain', { clusterIP: 'None', selector: { app: 'named' }, ports: [{ name: 'http', port: 80 }] });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Cni, loadConfList } from './cni.ts';
+import { portMappingsOf } from './port-mappings.ts';
 
 /** A plugin that is the given shell script, and a configuration for it. */
 class Bed implements Disposable {
@@ -74,6 +75,40 @@ test('ADD and DEL are called as containerd calls them: environment, configuratio
   );
   await bed.cni.delete(target, raw);
   assert.deepEqual((JSON.parse(bed.read('in-DEL')) as { prevResult: unknown }).prevResult, JSON.parse(result));
+});
+
+test('CRI10, CNI13: host ports are handed to a plugin that says it takes them, at ADD and DEL, and to no other', async () => {
+  using bed = new Bed(`cat > in-$CNI_COMMAND; [ $CNI_COMMAND != ADD ] || echo '${result}'`);
+  const portMappings = portMappingsOf({
+    metadata: { name: 'web' },
+    spec: {
+      containers: [
+        { name: 'a', ports: [{ containerPort: 80, hostPort: 8080 }, { containerPort: 81 }, { containerPort: 82, hostPort: 0 }] },
+        { name: 'b', ports: [{ containerPort: 53, hostPort: 53, protocol: 'UDP', hostIP: '192.0.2.1' }] },
+      ],
+      initContainers: [
+        { name: 'before', ports: [{ containerPort: 1, hostPort: 1 }] },
+        { name: 'sidecar', restartPolicy: 'Always', ports: [{ containerPort: 9, hostPort: 9, protocol: 'SCTP' }] },
+      ],
+    },
+  });
+  const wanted = [
+    { hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '' },
+    { hostPort: 53, containerPort: 53, protocol: 'udp', hostIP: '192.0.2.1' },
+    { hostPort: 9, containerPort: 9, protocol: 'sctp', hostIP: '' },
+  ];
+  assert.deepEqual(portMappings, wanted);
+  for (const [capabilities, expected] of [
+    [{ portMappings: true, ips: true }, { portMappings: wanted }],
+    [{ portMappings: false }, undefined],
+    [undefined, undefined],
+  ]) {
+    bed.configure('10-a.conflist', { cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'plugin', capabilities }] });
+    const { raw } = await bed.cni.add({ ...target, portMappings });
+    await bed.cni.delete({ ...target, portMappings }, raw);
+    for (const command of ['ADD', 'DEL'])
+      assert.deepEqual((JSON.parse(bed.read(`in-${command}`)) as { runtimeConfig?: unknown }).runtimeConfig, expected, command);
+  }
 });
 
 test("a plugin's error is told in its own words, also when it speaks none", async () => {

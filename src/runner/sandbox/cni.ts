@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseResult, type Result } from '../../cni/result.ts';
+import type { PortMapping } from './port-mappings.ts';
 
 export interface CniOptions {
   binDir: string;
@@ -15,6 +16,8 @@ export interface CniTarget {
   containerId: string;
   netns: string;
   pod: { namespace: string; name: string; uid: string };
+  /** For a plugin that has the capability. */
+  portMappings?: readonly PortMapping[];
 }
 
 interface ConfList {
@@ -115,11 +118,18 @@ export class Cni {
       ...plugin,
       name: list.name,
       cniVersion: list.cniVersion,
+      ...runtimeConfig(plugin, target),
       ...(previous === undefined ? {} : { prevResult: previous }),
     };
     const env = { ...process.env, CNI_COMMAND: command, CNI_PATH: binDir, ...(target ? targetEnv(target) : {}) };
     return run(join(binDir, String(plugin.type)), command, env, JSON.stringify(config), timeoutMs);
   }
+}
+
+/** Only what the plugin says that it takes, as libcni has it (CNI13). */
+function runtimeConfig({ capabilities }: Record<string, unknown>, target: CniTarget | undefined): object {
+  const wanted = (capabilities as Record<string, boolean> | undefined)?.portMappings === true;
+  return wanted && target?.portMappings?.length ? { runtimeConfig: { portMappings: target.portMappings } } : {};
 }
 
 const targetEnv = ({ containerId, netns, pod }: CniTarget): Record<string, string> => ({

@@ -4,6 +4,7 @@ import { writeSysctl } from '../../kernel/sysctl.ts';
 import type { Pod } from '../../kube/types.ts';
 import type { PodRecord } from '../state.ts';
 import type { Cni, CniTarget } from './cni.ts';
+import { portMappingsOf } from './port-mappings.ts';
 
 /** As containerd sets them, so that containers without privileges may listen below 1024 and ping. */
 const defaults: readonly (readonly [string, string])[] = [
@@ -11,14 +12,21 @@ const defaults: readonly (readonly [string, string])[] = [
   ['net.ipv4.ping_group_range', '0 2147483647'],
 ];
 
-const targetOf = ({ sandboxId, netns, namespace, name, uid }: PodRecord): CniTarget => ({
+const targetOf = ({ sandboxId, netns, namespace, name, uid, portMappings }: PodRecord): CniTarget => ({
   containerId: sandboxId,
   netns,
   pod: { namespace, name, uid },
+  ...(portMappings ? { portMappings } : {}),
 });
 
-/** Makes the pod's network namespace and attaches it. Leaves nothing behind when it fails. @returns the addresses and the raw CNI result */
-export async function createSandbox(record: PodRecord, pod: Pod, cni: Cni): Promise<{ podIPs: string[]; cniResult: unknown }> {
+/** Makes the pod's network namespace and attaches it. Leaves nothing behind when it fails. @returns what is known of it from now on */
+export async function createSandbox(
+  record: PodRecord,
+  pod: Pod,
+  cni: Cni,
+): Promise<Pick<PodRecord, 'podIPs' | 'cniResult' | 'portMappings'>> {
+  const ports = portMappingsOf(pod);
+  const target = targetOf({ ...record, portMappings: ports });
   try {
     using ns = NetNs.create(record.netns);
     using rt = RtNetlink.open(ns);
@@ -29,12 +37,13 @@ export async function createSandbox(record: PodRecord, pod: Pod, cni: Cni): Prom
         throw new Error(`sysctl "${name}" is not one of the network namespace; the lab sets only net.*`);
       writeSysctl(ns, name.replaceAll('.', '/'), value);
     }
-    const { result, raw } = await cni.add(targetOf(record));
+    const { result, raw } = await cni.add(target);
     if (result.ips.length === 0) throw new Error('the CNI result has no addresses');
-    return { podIPs: result.ips.map(({ address }) => address.split('/')[0]!), cniResult: raw };
+    const podIPs = result.ips.map(({ address }) => address.split('/')[0]!);
+    return { podIPs, cniResult: raw, ...(ports.length > 0 ? { portMappings: ports } : {}) };
   } catch (error) {
     // The first failure is what counts; what DEL could not undo now, GC does at the next start.
-    await cni.delete(targetOf(record), undefined).catch(() => {});
+    await cni.delete(target, undefined).catch(() => {});
     NetNs.remove(record.netns);
     throw error;
   }
