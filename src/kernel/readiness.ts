@@ -71,11 +71,16 @@ export interface DatagramHandler {
   onError?(error: NodeJS.ErrnoException): void;
 }
 
+export interface DatagramWatch extends Disposable {
+  /** Does not keep the process alive. */
+  unref(): void;
+}
+
 /**
  * Calls back for each datagram of any kind of datagram socket (netlink, raw, UDP), without a thread. The descriptor is duplicated: the caller keeps and
  * closes its own. At most 64 KiB of a datagram are kept.
  */
-export function watchDatagrams(fd: number, { onDatagram, onError }: DatagramHandler): Disposable & { unref(): void } {
+export function watchDatagrams(fd: number, { onDatagram, onError }: DatagramHandler): DatagramWatch {
   // node:dgram takes UDP sockets only; it is given one, and the real one is put in its place before libuv watches it.
   const stand = check('socket', sys.socket(afInet, sockDgram | sockCloexec, 0));
   const socket = dgram.createSocket('udp4');

@@ -16,6 +16,28 @@ export const longestSocketPath = 107;
  */
 export async function listenForRoot(server: net.Server, path: string, { takeOver = false } = {}): Promise<void> {
   const born = takeOver ? `${path}~` : path;
+  await bornForRoot(path, born, takeOver, () => {
+    server.listen(born);
+    // Binding is done by now; what it failed with is told by an event.
+    if (takeOver && existsSync(born)) putInPlace(server, born, path);
+  });
+  await once(server, 'listening');
+  chmodSync(path, 0o600);
+}
+
+/**
+ * The same for a socket that is not node's.
+ * @param bind makes the socket with this name
+ * @returns what `bind` gave, and what takes the socket's file away again unless another process has put its own there
+ * @throws as listenForRoot
+ */
+export async function bindForRoot<T>(path: string, bind: () => T): Promise<{ bound: T; remove: () => void }> {
+  const bound = await bornForRoot(path, path, false, bind);
+  chmodSync(path, 0o600);
+  return { bound, remove: removal(path) };
+}
+
+async function bornForRoot<T>(path: string, born: string, takeOver: boolean, bind: () => T): Promise<T> {
   refuseTooLong(path, Buffer.byteLength(born) - Buffer.byteLength(path));
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -26,14 +48,10 @@ export async function listenForRoot(server: net.Server, path: string, { takeOver
   // Born without rights for others: between bind and chmod there is no moment in which anybody else could connect.
   const umask = process.umask(0o177);
   try {
-    server.listen(born);
-    // Binding is done by now; what it failed with is told by an event.
-    if (takeOver && existsSync(born)) putInPlace(server, born, path);
+    return bind();
   } finally {
     process.umask(umask);
   }
-  await once(server, 'listening');
-  chmodSync(path, 0o600);
 }
 
 /** Before anything is made: libuv would bind to a path that is cut off, or tell of an invalid argument. */
@@ -46,10 +64,15 @@ function refuseTooLong(path: string, more: number): void {
 /** Renames the socket, and deletes its new name when the server closes, unless another has it by then. */
 function putInPlace(server: net.Server, born: string, path: string): void {
   renameSync(born, path);
+  server.once('close', removal(path));
+}
+
+/** Takes a socket's file away, unless another is there by then. */
+function removal(path: string): () => void {
   const { ino } = lstatSync(path);
-  server.once('close', () => {
+  return () => {
     if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
-  });
+  };
 }
 
 const isAnswered = (path: string): Promise<boolean> =>
