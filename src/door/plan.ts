@@ -5,7 +5,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Item, NftElement } from '../reconcile/model.ts';
 
 const { rule, concat, iifname, etherSaddr, saddr, isIn, isWithin, daddrFrom, protocol, udpDport, icmpType } = match;
-const { iifIsLoopback, iifInGroup, iifIs, countIn, accept, drop, goto } = match;
+const { iifIsLoopback, iifInGroup, iifIs, addressIsLocal, countIn, accept, drop, goto } = match;
 
 /** How pods' packets enter the node. */
 export interface DoorNode {
@@ -28,7 +28,7 @@ export const reasons = {
   'door-source': 'the source address or MAC is not the one that the pod was given',
   'door-loopback': '127.0.0.0/8 from outside of lo (CVE-2020-8558)',
   'door-router': 'a router advertisement or solicitation of a pod',
-  'door-redirect': 'an ICMP redirect of a pod',
+  'door-redirect': 'an ICMP redirect of a pod, or to one',
   'door-dhcp': 'an answer of a DHCP server in a pod',
   'door-neighbour': 'a neighbour advertisement to all, which nobody asked for',
   'door-multicast': 'broadcast or multicast of a pod',
@@ -79,7 +79,13 @@ function chains({ group, bridge }: DoorNode): Chain[] {
         // Whatever route_localnet says. The kernel itself refuses ::1 (ip6_rcv_core).
         rule(isWithin('daddr', loopback), ...refuse('door-loopback')),
         rule(isWithin('saddr', loopback), ...refuse('door-loopback')),
+        rule(icmpType('ipv4', 5, 'redirect'), goto('door-redirect')),
       ],
+    },
+    {
+      // Of a neighbour of the node: none of it is for a pod, whose only neighbour is the node. (IPv6 itself lets no redirect through a router: RFC 4861, 8.1.)
+      name: 'door-redirect',
+      rules: [rule(addressIsLocal('daddr'), accept), rule(...refuse('door-redirect'))],
     },
     {
       name: 'door-pod',

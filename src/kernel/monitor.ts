@@ -5,7 +5,7 @@ import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNs } from './netns.ts';
 import { watchDatagrams } from './readiness.ts';
 import { type Address, addressOf, newAddress, rtmDelAddress } from './rtnetlink/addresses.ts';
-import { newLink, rtmDelLink } from './rtnetlink/link-tables.ts';
+import { newLink, newLinkEvent, rtmDelLink } from './rtnetlink/link-tables.ts';
 import { type Link, linkOf } from './rtnetlink/links.ts';
 import { addressFamily } from './rtnetlink/names.ts';
 import { type Fdb, fdbOf, type Neighbour, neighbourOf, newNeighbour, rtmDelNeighbour } from './rtnetlink/neighbours.ts';
@@ -28,6 +28,7 @@ const netfilterGroups = { conntrackNew: 1, conntrackUpdate: 2, conntrackDestroy:
 export type RouteTopic = keyof typeof routeGroups;
 
 export type RouteEvent =
+  /** The link without queues, alias, other end and address generation mode. */
   | { topic: 'links'; change: 'new' | 'delete'; link: Link }
   | { topic: 'addresses'; change: 'new' | 'delete'; address: Address }
   | { topic: 'routes'; change: 'new' | 'delete'; route: ListedRoute }
@@ -60,7 +61,7 @@ function routeEvent(type: number, reader: Reader): RouteEvent | undefined {
   switch (type) {
     case newLink.type:
     case rtmDelLink: {
-      const message = newLink.body.decode(reader);
+      const message = newLinkEvent.body.decode(reader);
       // Bridges tell of their ports with AF_BRIDGE messages of another shape; the link's own follow.
       return message.family === addressFamily.bridge
         ? undefined

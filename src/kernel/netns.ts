@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { check, errnoName, KernelError } from './errors.ts';
 import { Fd } from './fd.ts';
@@ -23,7 +23,7 @@ interface Stay {
   inode: bigint;
 }
 
-const inodeOf = (fd: number): bigint => statSync(`/proc/self/fd/${fd}`, { bigint: true }).ino;
+const inodeOf = (fd: number): bigint => fstatSync(fd, { bigint: true }).ino;
 
 /** Where this thread began, opened before it goes elsewhere for the first time. */
 let home: Stay | undefined;
@@ -167,10 +167,11 @@ function createFile(path: string): void {
   }
 }
 
+const statfsBuffer = Buffer.alloc(256);
+
 function requireNamespace(fd: Fd, path: string): void {
-  const buffer = Buffer.alloc(256);
-  check(() => `statfs ${path}`, sys.fstatfs(fd.number, buffer));
-  const kind = check(() => `NS_GET_NSTYPE of ${path}`, kindOfNamespace(fd, buffer));
+  check(() => `statfs ${path}`, sys.fstatfs(fd.number, statfsBuffer));
+  const kind = check(() => `NS_GET_NSTYPE of ${path}`, kindOfNamespace(fd, statfsBuffer));
   if (kind !== cloneNewNet) throw new KernelError(`open ${path}`, 'EINVAL', { extack: 'it is not a network namespace' });
 }
 

@@ -42,21 +42,35 @@ export class Attacher implements Disposable {
     if (this.#rt.links().some(({ group }) => group === deletionGroup)) this.#reaper.schedule();
   }
 
+  /** The namespace of a pod at a path. @throws NamespaceError when the path leads to anything else, or to the node's own */
+  open(netns: string): NetNs {
+    let ns: NetNs;
+    try {
+      ns = NetNs.open(netns);
+    } catch (cause) {
+      throw new NamespaceError(`${netns} is no network namespace: ${(cause as Error).message}`, { cause });
+    }
+    if (!ns.equals(this.#ns)) return ns;
+    ns[Symbol.dispose]();
+    throw new NamespaceError(`${netns} is the node's own network namespace, not a container's`);
+  }
+
   /**
-   * @param netns path of the pod's namespace
+   * @param ns the pod's namespace, from `open`
    * @returns the items that the node now holds for the pod; packets go through when `isLive` says so
    * @throws InterfaceExistsError, NamespaceError, KernelError; nothing stays behind then
    */
-  attach(pod: PodLink, netns: string, node: LinkNode): Item[] {
-    using ns = this.#open(netns);
-    using inside = RtNetlink.open(ns);
+  attach(pod: PodLink, ns: NetNs, node: LinkNode): Item[] {
     const items = this.mode.planPod(pod, node);
     try {
-      const index = this.#makeLink(pod, ns, inside, items);
+      const index = this.#makeLink(pod, ns, items);
       for (const item of items)
         if (item.kind === 'sysctl' && !isIpv4Conf(item, pod.hostLink)) writeSysctl(this.#ns, item.name, item.value);
-      throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
-      securePod(ns, pod);
+      ns.enter(() => {
+        securePod(pod);
+        using inside = RtNetlink.openBrief();
+        throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
+      });
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -64,31 +78,24 @@ export class Attacher implements Disposable {
     }
   }
 
-  /** Looks whether the path leads to the network namespace of a pod. @returns its inode; @throws NamespaceError */
-  namespace(netns: string): bigint {
-    using ns = this.#open(netns);
-    return ns.inode;
-  }
 
   /**
    * Whether packets go through: the kernel takes a link into service some time after both of its ends are up, and drops what is sent until then.
    * Since Linux 6.8 reading the link is enough to have that done (rtnl_getlink calls linkwatch_sync_dev); before, wait until it is.
    */
   isLive(hostLink: string): boolean {
-    const link = this.#rt.link(hostLink);
-    const master = link?.master === undefined ? undefined : this.#rt.link(link.master);
+    const link = this.#rt.linkState(hostLink);
+    const master = link?.master === undefined ? undefined : this.#rt.linkState(link.master);
     return link?.operState === 'up' && (link.master === undefined || master?.operState === 'up');
   }
 
   /**
    * Whether the pod's addresses are in service. One of IPv6 is so only when a worker of the kernel has come to it (addrconf_dad_work makes its local route),
    * also without duplicate detection: what is sent to the pod until then is dropped.
-   * @throws NamespaceError
    */
-  hasAddresses(pod: PodLink, netns: string): boolean {
+  hasAddresses(pod: PodLink, ns: NetNs): boolean {
     const wanted = pod.addresses.filter(({ family }) => family === 'ipv6').map(Prefix.host);
     if (wanted.length === 0) return true;
-    using ns = this.#open(netns);
     using inside = RtNetlink.open(ns);
     const local = inside.routes({ family: 'ipv6', table: routeTable.local });
     return wanted.every((address) => local.some(({ type, destination }) => type === 'local' && destination.equals(address)));
@@ -126,7 +133,7 @@ export class Attacher implements Disposable {
 
   /** What is wrong with an attachment, in words. @throws NamespaceError */
   check(pod: PodLink, netns: string, node: LinkNode, told?: ToldOfPod): string[] {
-    using ns = this.#open(netns);
+    using ns = this.open(netns);
     using inside = RtNetlink.open(ns);
     return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node, told)];
   }
@@ -156,7 +163,7 @@ export class Attacher implements Disposable {
 
   /** Puts right what can be put right inside the pod: routes and addresses that `ip link set eth0 down` took, say. */
   repair(pod: PodLink, netns: string, node: LinkNode): void {
-    using ns = this.#open(netns);
+    using ns = this.open(netns);
     using inside = RtNetlink.open(ns);
     const link = inside.link(pod.ifname);
     if (!link)
@@ -169,25 +176,14 @@ export class Attacher implements Disposable {
     this.#rt[Symbol.dispose]();
   }
 
-  #open(netns: string): NetNs {
-    let ns: NetNs;
-    try {
-      ns = NetNs.open(netns);
-    } catch (cause) {
-      throw new NamespaceError(`${netns} is no network namespace: ${(cause as Error).message}`, { cause });
-    }
-    if (!ns.equals(this.#ns)) return ns;
-    ns[Symbol.dispose]();
-    throw new NamespaceError(`${netns} is the node's own network namespace, not a container's`);
-  }
-
   /** @returns the ifindex of the pod's end */
-  #makeLink(pod: PodLink, ns: NetNs, inside: RtNetlink, items: readonly Item[]): number {
+  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
     const first = this.#tryLink(pod, ns, items, podIndex);
     if (!first) return podIndex;
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
     // Something has a name or a number that was meant for the new link: look what, and try once more.
+    using inside = RtNetlink.open(ns);
     if (inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
     // The caller makes sure that no other pod has this name: it is a link of a former attachment that the reaper has not come to.
     this.#rt.deleteLink({ name: pod.hostLink });

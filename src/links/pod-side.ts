@@ -1,8 +1,7 @@
 import { isNotFound, type KernelError } from '../kernel/errors.ts';
-import type { NetNs } from '../kernel/netns.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { writeSysctl, writeSysctls } from '../kernel/sysctl.ts';
+import { writeSysctls } from '../kernel/sysctl.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
@@ -29,19 +28,17 @@ export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: A
 }
 
 /**
- * Settings of the pod's end that netlink cannot give: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. IPv4's own
- * is set with the link; that of all links counts besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h).
+ * Settings of the pod's end that netlink cannot give: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. To be called
+ * inside of the pod's namespace. IPv4's own is set with the link; that of all links would count besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h), but the
+ * door lets no redirect through to a pod, and a look-up of `all` in /proc costs the more the more namespaces there are.
  */
-export function securePod(ns: NetNs, { ifname, addresses }: PodLink): void {
-  ns.enter(() => {
-    writeSysctl(undefined, 'net/ipv4/conf/all/accept_redirects', '0');
-    try {
-      writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
-    } catch (error) {
-      // A kernel without IPv6 has no such settings, and no such danger.
-      if (addresses.some(({ family }) => family === 'ipv6') || !isNotFound(error as KernelError)) throw error;
-    }
-  });
+export function securePod({ ifname, addresses }: PodLink): void {
+  try {
+    writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
+  } catch (error) {
+    // A kernel without IPv6 has no such settings, and no such danger.
+    if (addresses.some(({ family }) => family === 'ipv6') || !isNotFound(error as KernelError)) throw error;
+  }
 }
 
 /** What the runtime was told of a pod by the whole chain of plugins: it must be there, whoever made it. */

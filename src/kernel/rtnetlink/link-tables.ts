@@ -1,7 +1,7 @@
 import { Mac } from '../../net/mac.ts';
 import { ipv4Addr, ipv6Addr } from '../../wire/addresses.ts';
 import { attrs, nested } from '../../wire/attributes.ts';
-import type { Codec } from '../../wire/codec.ts';
+import type { Codec, Infer } from '../../wire/codec.ts';
 import { message } from '../../wire/message.ts';
 import { be16, bool8, bytes, cstring, pad, s32, u8, u16, u32 } from '../../wire/scalars.ts';
 import { struct } from '../../wire/struct.ts';
@@ -93,21 +93,31 @@ const afSpecAttrs = attrs({
 /** struct ifinfomsg */
 const ifinfomsg = struct({ family: u8, _pad: pad(1), hardwareType: u16, index: s32, flags: u32, change: u32 });
 
+/** What a link is doing. */
+const stateAttrs = {
+  master: [10, u32],
+  operState: [16, named(u8, { unknown: 0, 'not-present': 1, down: 2, 'lower-layer-down': 3, testing: 4, dormant: 5, up: 6 })],
+} as const;
+
+/** What events of a link are looked at for. */
+const eventAttrs = {
+  ...stateAttrs,
+  mac: [1, lladdr],
+  name: [3, cstring],
+  mtu: [4, u32],
+  linkInfo: [18, nested(linkInfoAttrs)],
+  group: [27, u32],
+} as const;
+
 /** IFLA_… */
 const linkAttrs = attrs(
   {
-    mac: [1, lladdr],
-    name: [3, cstring],
-    mtu: [4, u32],
+    ...eventAttrs,
     /** ifindex of the other end (veth) or the link below */
     link: [5, u32],
-    master: [10, u32],
     txQueueLength: [13, u32],
-    operState: [16, named(u8, { unknown: 0, 'not-present': 1, down: 2, 'lower-layer-down': 3, testing: 4, dormant: 5, up: 6 })],
-    linkInfo: [18, nested(linkInfoAttrs)],
     alias: [20, cstring],
     afSpec: [26, nested(afSpecAttrs)],
-    group: [27, u32],
     netNsFd: [28, u32],
     extMask: [29, u32],
     promiscuity: [30, u32],
@@ -122,6 +132,12 @@ const linkAttrs = attrs(
 );
 
 export const newLink = message(16, ifinfomsg, linkAttrs); // RTM_NEWLINK
+/** The same with less of what it says, for those who read many. */
+export const newLinkState = message(16, ifinfomsg, attrs(stateAttrs, { unknown: 'dropped' }));
+export const newLinkEvent = message(16, ifinfomsg, attrs(eventAttrs, { unknown: 'dropped' }));
+export type LinkState = Infer<typeof newLinkState.body>;
+/** RTEXT_FILTER_SKIP_STATS (include/uapi/linux/rtnetlink.h), for `extMask` */
+export const skipStatistics = 1 << 3;
 export const rtmDelLink = 17;
 export const rtmGetLink = 18;
 

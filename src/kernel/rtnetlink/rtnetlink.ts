@@ -5,7 +5,7 @@ import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
 import { type Address, type AddressKey, addressOf, newAddress, rtmGetAddress } from './addresses.ts';
 import { type Operation, RtBatch } from './batch.ts';
-import { newLink, rtmGetLink } from './link-tables.ts';
+import { type LinkState, newLink, newLinkState, rtmGetLink, skipStatistics } from './link-tables.ts';
 import { type Link, type LinkChange, type LinkSpec, linkOf } from './links.ts';
 import { addressFamily, familyNumber } from './names.ts';
 import {
@@ -72,6 +72,11 @@ export class RtNetlink implements Disposable {
     return new RtNetlink(NetlinkSocket.open(netlinkRoute, ns, options));
   }
 
+  /** In the thread's own namespace, for a few small changes: what a long list or a large batch needs is not set up. */
+  static openBrief(): RtNetlink {
+    return new RtNetlink(NetlinkSocket.open(netlinkRoute));
+  }
+
   [Symbol.dispose](): void {
     this.#socket[Symbol.dispose]();
   }
@@ -127,6 +132,26 @@ export class RtNetlink implements Disposable {
         `read link ${which}`,
         (type, reader) => {
           if (type === newLink.type) found = linkOf(newLink.body.decode(reader));
+        },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    return found;
+  }
+
+  /** Whether packets go through, in few words: neither the kernel nor the reader counts statistics. @returns undefined when there is no such link */
+  linkState(which: number | string): LinkState | undefined {
+    let found: LinkState | undefined;
+    const key = typeof which === 'number' ? { index: which } : { name: which };
+    try {
+      this.#socket.request(
+        rtmGetLink,
+        0,
+        (m) => newLink.body.encode(m, { ...key, extMask: skipStatistics }),
+        `read link ${which}`,
+        (type, reader) => {
+          if (type === newLinkState.type) found = newLinkState.body.decode(reader);
         },
       );
     } catch (error) {
