@@ -15,6 +15,7 @@ import {
   podMac,
   type ToldOfPod,
 } from '../links/index.ts';
+import type { NetNs } from '../kernel/netns.ts';
 import { IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -73,7 +74,8 @@ export class PodAttachments implements Attachments {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
       // Before anything is spent on it.
-      const inode = String(this.#options.attacher.namespace(netns));
+      using ns = this.#options.attacher.open(netns);
+      const inode = String(ns.inode);
       const before = this.#leaseOf(key);
       const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
       // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
@@ -83,10 +85,10 @@ export class PodAttachments implements Attachments {
         const { attacher, reconciler } = this.#options;
         // Before the link is there: its first packet meets them.
         reconciler.contributeNow(guestOwner(key), guestItems(attacher.mode, link));
-        const items = await this.#attach(link, netns, node);
+        const items = await this.#attach(link, ns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
-        await this.#live(link, netns);
+        await this.#live(link, ns);
         reconciler.contributeNow(mappingOwner(key), mappingItems(lease));
         this.#options.hostPorts.added(lease);
         return resultOf(link, netns, attacher.mode, node);
@@ -227,14 +229,14 @@ export class PodAttachments implements Attachments {
   }
 
   /** After DEL its link is there for a while, also in the pod: the same namespace may be added again at once. */
-  async #attach(link: PodLink, netns: string, node: LinkNode): Promise<Item[]> {
+  async #attach(link: PodLink, ns: NetNs, node: LinkNode): Promise<Item[]> {
     const { attacher } = this.#options;
     try {
-      return attacher.attach(link, netns, node);
+      return attacher.attach(link, ns, node);
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) throw error;
       await attacher.drain();
-      return attacher.attach(link, netns, node);
+      return attacher.attach(link, ns, node);
     }
   }
 
@@ -282,9 +284,10 @@ export class PodAttachments implements Attachments {
     const { ipam, hostPorts } = this.#options;
     const { ips, mac } = wishes;
     if (mac) this.#requireFree(mac);
-    const taken = new Set(ipam.leases().map(({ notes }) => notes.link));
+    const leases = ipam.leases();
+    const isTaken = (name: string): boolean => leases.some(({ notes }) => notes.link === name);
     let link = '';
-    for (let attempt = 0; link === '' || taken.has(link); attempt++) link = hostLinkName(keyText(key), attempt);
+    for (let attempt = 0; link === '' || isTaken(link); attempt++) link = hostLinkName(keyText(key), attempt);
     const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
     const podFamilies = ipam.ranges.map(({ family }) => family);
     const { note: ports, former } = hostPorts.claim(wishes.ports, name, podFamilies);
@@ -343,11 +346,11 @@ export class PodAttachments implements Attachments {
   }
 
   /** ADD ends when packets go through, so that a pod's first connection does not fail. */
-  async #live(link: PodLink, netns: string): Promise<void> {
+  async #live(link: PodLink, ns: NetNs): Promise<void> {
     const { hostLink } = link;
     const { attacher } = this.#options;
     const end = performance.now() + liveMs;
-    for (let waitMs = 1; !(attacher.isLive(hostLink) && attacher.hasAddresses(link, netns)); waitMs = Math.min(50, waitMs * 2)) {
+    for (let waitMs = 1; !(attacher.isLive(hostLink) && attacher.hasAddresses(link, ns)); waitMs = Math.min(50, waitMs * 2)) {
       if (performance.now() > end)
         throw new CniError(cniCode.tryAgainLater, `the link ${hostLink} was not in service after ${liveMs / 1000} s`);
       await delay(waitMs);

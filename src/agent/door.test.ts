@@ -268,6 +268,30 @@ for (const attach of ['routed', 'bridge'] as const)
   });
 
 for (const attach of ['routed', 'bridge'] as const)
+  test(`T6: a redirect of a neighbour of the node does not reach a pod; one for the node itself does (${attach})`, needsRoot, async () => {
+    await using node = await TestNode.make({ attach });
+    await node.startReady();
+    const one = await node.addPod('one');
+    using a = new Wire(one.ns, one.addresses);
+    using peer = new Wire(node.peer);
+    const uplink = Mac.parse(ip<{ address: string }>(node.ns.path, 'link', 'show', 'eth0')[0]!.address);
+    const redirected = Buffer.concat([at('192.0.2.2').bytes, Buffer.alloc(28)]);
+    const before = dropped(node).redirect!;
+    a.socket.receive();
+    for (const destination of [a.addresses[0]!, at('192.0.2.1')])
+      for (const body of [icmp(5, 1, redirected), icmp(8, 0, Buffer.alloc(8))])
+        peer.socket.send(frame(peer.mac, { source: at('192.0.2.2'), destination, protocol: 'icmp', body }, uplink));
+    await eventually(() => assert.equal(dropped(node).redirect, before + 1));
+    // The echo that was sent after it is there.
+    const types: number[] = [];
+    await eventually(() => {
+      for (const { data, outgoing } of a.socket.receive())
+        if (!outgoing && data.readUInt16BE(12) === 0x0800 && data[23] === 1) types.push(data[34]!);
+      assert.deepEqual(types, [8]);
+    });
+  });
+
+for (const attach of ['routed', 'bridge'] as const)
   test(
     `T7: nothing from outside of lo reaches 127.0.0.0/8 or ::1, whatever route_localnet says (CVE-2020-8558) (${attach})`,
     needsRoot,

@@ -54,8 +54,10 @@ function neighboursBehind({ index, master }: Link, rt: RtNetlink): Neighbour[] {
 
 /** The lease that was made anew from the link which an attachment of this key has. */
 export function recoveredLease(ipam: Ipam, key: LeaseKey): Lease | undefined {
-  const unknown = ipam.leases().filter((lease) => lease.key.network === unknownNetwork);
-  if (unknown.length === 0) return undefined;
-  const names = [0, 1, 2, 3].map((attempt) => hostLinkName(keyText(key), attempt));
-  return unknown.find(({ notes }) => names.includes(notes.link ?? ''));
+  let names: string[] | undefined;
+  return ipam.leases().find(({ key: { network }, notes }) => {
+    if (network !== unknownNetwork) return false;
+    names ??= [0, 1, 2, 3].map((attempt) => hostLinkName(keyText(key), attempt));
+    return names.includes(notes.link ?? '');
+  });
 }

@@ -64,7 +64,7 @@ class Node implements Disposable {
   }
 
   attach(link: PodLink, into: TestNs): void {
-    this.reconciler.contribute(`pod ${link.hostLink}`, this.attacher.attach(link, into.path, node), { applied: true });
+    this.reconciler.contribute(`pod ${link.hostLink}`, this.attacher.attach(link, into.ns, node), { applied: true });
     this.attacher.isLive(link.hostLink);
   }
 
@@ -191,7 +191,7 @@ test("a path that is no network namespace, or the node's own, is refused before 
     ['/proc/self/ns/uts', /not a network namespace/],
   ] as const) {
     assert.throws(
-      () => home.attacher.attach(pod(5), path, node),
+      () => home.attacher.open(path),
       (error: Error) => error instanceof NamespaceError && why.test(error.message),
       path,
     );
@@ -254,7 +254,7 @@ test("T4, T5: a pod believes no redirect and no router's advertisement, and its 
   const inside = home.container('a');
   home.attach(pod(5), inside);
   const value = (where: TestNs, name: string): string => run(where.path, 'cat', `/proc/sys/net/${name}`).trim();
-  for (const name of ['ipv4/conf/all', 'ipv4/conf/eth0', 'ipv6/conf/eth0'])
+  for (const name of ['ipv4/conf/eth0', 'ipv6/conf/eth0'])
     assert.equal(value(inside, `${name}/accept_redirects`), '0', name);
   assert.equal(value(inside, 'ipv6/conf/eth0/accept_ra'), '0');
   const host = pod(5).hostLink;
