@@ -25,7 +25,7 @@ for (const [which, commands] of Object.entries(layouts))
     await node.startReady();
     await node.addPod('a');
     const text = run(node.ns.path, 'nft', 'list', 'table', 'inet', 'podnet');
-    assert.match(text, /comment "podnet layout 1"/);
+    assert.match(text, /comment "podnet layout 2"/);
     assert.match(text, /10\.96\.0\.80 \. tcp \. 80 : /);
     assert.doesNotMatch(text, /stations|: accept/);
   });

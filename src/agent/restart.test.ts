@@ -48,12 +48,12 @@ test('what changed while no agent ran is written after its start, and nothing el
     [
       'gone: element of no-masquerade4 "192.0.2.2"',
       'gone: element of no-masquerade6 "2001:db8::2"',
-      'gone: element of service-ips6 [{"concat":["fd96::80","tcp",80]},"0:3002"]',
-      'gone: element of service-ips6 [{"concat":["fd96::80","udp",80]},"0:4002"]',
+      'gone: element of service-ips6 [{"concat":["fd96::80","tcp",80]},"0:6002"]',
+      'gone: element of service-ips6 [{"concat":["fd96::80","udp",80]},"0:8002"]',
       'gone: route {"dst":"10.1.1.0/24"',
       'gone: route {"dst":"fd01:0:0:1::/64"',
-      'left behind: element of service-ips6 [{"concat":["fd96::80","tcp",80]},"0:3001"]',
-      'left behind: element of service-ips6 [{"concat":["fd96::80","udp",80]},"0:4001"]',
+      'left behind: element of service-ips6 [{"concat":["fd96::80","tcp",80]},"0:6001"]',
+      'left behind: element of service-ips6 [{"concat":["fd96::80","udp",80]},"0:8001"]',
     ],
   );
 });

@@ -16,30 +16,36 @@ const answeredKeys = (addresses: readonly IpAddr[]): ReadonlySet<string> =>
 /** Services on this node: plans what changed, contributes it, and cleans conntrack up once the kernel holds it. */
 export class ServicePath {
   readonly #reconciler: Reconciler;
-  readonly #planner: ServicePlanner;
+  readonly #sources: Sources;
   readonly #stale: StaleUdp;
   readonly #clusterDns: readonly IpAddr[];
   #node: ServiceNode;
-  #begun = false;
+  #answered: ReadonlySet<string> = new Set();
+  /** From `begin` on. */
+  #planner: ServicePlanner | undefined;
   #changed = true;
   #dnsGone = false;
   #deleted = 0;
 
-  /** @param sources in sync; heard from then on */
+  /** @param sources in sync; heard from `begin` on */
   constructor(reconciler: Reconciler, conntrack: Conntrack, sources: Sources, node: ServiceNode, clusterDns: readonly IpAddr[]) {
     this.#reconciler = reconciler;
     this.#stale = new StaleUdp(conntrack);
     this.#node = node;
     this.#clusterDns = clusterDns;
-    this.#planner = new ServicePlanner(node);
-    sources.services.onChange((changes) => this.#setServices(changes));
-    sources.slices.onChange((changes) => this.#setSlices(changes));
+    this.#sources = sources;
   }
 
   /** Contributes from here on. What the kernel holds from before a restart is taken over, so that what is right stays as it is. */
   begin(): void {
-    this.#begun = true;
-    this.#planner.adopt(this.#reconciler.observe());
+    const { services, slices } = this.#sources;
+    const planner = new ServicePlanner({
+      ...{ node: this.#node, services: services.list(), slices: slices.list() },
+      ...{ held: this.#reconciler.observe(), answered: this.#answered },
+    });
+    services.onChange((changes) => this.#setServices(planner, changes));
+    slices.onChange((changes) => this.#setSlices(planner, changes));
+    this.#planner = planner;
     this.#contribute();
   }
 
@@ -50,13 +56,14 @@ export class ServicePath {
 
   setNode(node: ServiceNode): void {
     this.#node = node;
-    this.#planner.setNode(node);
+    this.#planner?.setNode(node);
     this.#contribute();
   }
 
   /** While this node's own DNS answers, the cluster DNS address is not translated; else it leads to other nodes' DNS. */
   setDnsReady(ready: boolean): void {
-    this.#planner.setAnswered(answeredKeys(ready ? this.#clusterDns : []));
+    this.#answered = answeredKeys(ready ? this.#clusterDns : []);
+    this.#planner?.setAnswered(this.#answered);
     this.#dnsGone = !ready;
     this.#contribute();
   }
@@ -72,28 +79,29 @@ export class ServicePath {
     if (complete) this.#changed = this.#dnsGone = false;
   }
 
-  #setServices(changes: readonly Change<Service>[]): void {
+  #setServices(planner: ServicePlanner, changes: readonly Change<Service>[]): void {
     for (const { type, key, object } of changes) {
-      if (type === 'deleted') this.#planner.deleteService(...namesOf(key));
-      else this.#planner.setService(object);
+      if (type === 'deleted') planner.deleteService(...namesOf(key));
+      else planner.setService(object);
     }
     this.#contribute();
   }
 
-  #setSlices(changes: readonly Change<EndpointSlice>[]): void {
+  #setSlices(planner: ServicePlanner, changes: readonly Change<EndpointSlice>[]): void {
     for (const { type, key, object } of changes) {
-      if (type === 'deleted') this.#planner.deleteSlice(...namesOf(key));
-      else this.#planner.setSlice(object);
+      if (type === 'deleted') planner.deleteSlice(...namesOf(key));
+      else planner.setSlice(object);
     }
     this.#contribute();
   }
 
   #contribute(): void {
-    if (!this.#begun) return;
+    const planner = this.#planner;
+    if (!planner) return;
     const nodePortAddresses = nodePortAddressesOf(this.#node);
-    for (const [owner, items] of this.#planner.take()) {
+    for (const [owner, items] of planner.take()) {
       this.#reconciler.contribute(owner, items);
-      this.#stale.services.set(owner, this.#planner.portsOf(owner), nodePortAddresses);
+      this.#stale.services.set(owner, planner.portsOf(owner), nodePortAddresses);
     }
     this.#changed = true;
   }

@@ -8,7 +8,7 @@ import { StaleUdp } from './stale-udp.ts';
 const [vip, pod, client] = ['10.96.0.80', '10.244.1.2', '10.244.1.9'].map(IpAddr.parse) as [IpAddr, IpAddr, IpAddr];
 const backend = { key: `${pod} . 8080`, address: pod, port: 8080, ready: true, serving: true, terminating: false, isLocal: true };
 const port: PlannedPort = {
-  ...{ name: '', family: 'ipv4', protocol: 'udp', clusterIp: vip, port: 80, nodePort: undefined },
+  ...{ name: '', family: 'ipv4', protocol: 'udp', clusterIp: vip, port: 80, nodePort: undefined, externalIps: [] },
   serving: [{ ...backend, zones: undefined, nodes: undefined }],
 };
 const entry = {

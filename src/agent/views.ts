@@ -45,12 +45,25 @@ export const sameNode = (a: NodeView, b: NodeView): boolean =>
 /** Services of another proxy, and headless ones' copies, are nobody's business here; the server leaves them out (SA20). */
 export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless';
 
-export function serviceView({ metadata, spec }: Service): Service {
+const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+
+export function serviceView({ metadata, spec, status }: Service): Service {
   const { type, clusterIP, clusterIPs, ports, internalTrafficPolicy, externalTrafficPolicy } = spec ?? {};
+  const { sessionAffinity, sessionAffinityConfig, externalIPs, loadBalancerSourceRanges, healthCheckNodePort } = spec ?? {};
+  const sourceRanges = metadata.annotations?.[sourceRangesAnnotation];
+  const ingress = status?.loadBalancer?.ingress?.map(({ ip, ipMode }) => ({ ip, ipMode }));
   return {
-    metadata: { namespace: metadata.namespace, name: metadata.name },
+    metadata: {
+      ...{ namespace: metadata.namespace, name: metadata.name },
+      ...(sourceRanges === undefined ? {} : { annotations: { [sourceRangesAnnotation]: sourceRanges } }),
+    },
+    ...(ingress ? { status: { loadBalancer: { ingress } } } : {}),
     spec: {
       ...{ type, clusterIP, clusterIPs, internalTrafficPolicy, externalTrafficPolicy },
+      ...(sessionAffinity === 'ClientIP' ? { sessionAffinity, sessionAffinityConfig } : {}),
+      ...(externalIPs?.length ? { externalIPs } : {}),
+      ...(loadBalancerSourceRanges?.length ? { loadBalancerSourceRanges } : {}),
+      ...(healthCheckNodePort ? { healthCheckNodePort } : {}),
       ports: ports?.map(({ name, protocol, port, nodePort }) => ({ name, protocol, port, nodePort })),
     },
   };

@@ -13,7 +13,7 @@ const cases: { family: Family; vip: string; other: string; node: string; pods: [
 for (const { family, vip, other, node, pods } of cases) {
   const [one, two] = pods;
   const port = (clusterIp: string, serving: string[], rest: Partial<PlannedPort> = {}): PlannedPort => ({
-    ...{ name: '', family, protocol: 'udp', clusterIp: IpAddr.parse(clusterIp), port: 80, nodePort: 30080 },
+    ...{ name: '', family, protocol: 'udp', clusterIp: IpAddr.parse(clusterIp), port: 80, nodePort: 30080, externalIps: [] },
     serving: serving.map((text) => {
       const address = IpAddr.parse(text);
       const flags = { ready: true, serving: true, terminating: false, isLocal: false, zones: undefined, nodes: undefined };

@@ -41,10 +41,10 @@ export class UdpServices {
    */
   set(owner: string, ports: readonly PlannedPort[], nodePortAddresses: readonly IpAddr[]): void {
     const now = new Map<string, ReadonlySet<string>>();
-    for (const { protocol, clusterIp, port, nodePort, family, serving } of ports) {
+    for (const { protocol, clusterIp, externalIps, port, nodePort, family, serving } of ports) {
       if (protocol !== 'udp') continue;
       const backends = new Set(serving.map(({ key }) => key));
-      now.set(keyOf(clusterIp, port), backends);
+      for (const address of [clusterIp, ...externalIps]) now.set(keyOf(address, port), backends);
       if (nodePort === undefined) continue;
       for (const address of nodePortAddresses) if (address.family === family) now.set(keyOf(address, nodePort), backends);
     }

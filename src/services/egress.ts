@@ -1,6 +1,6 @@
 import { Prefix } from '../net/prefix.ts';
 import type { Item } from '../reconcile/model.ts';
-import { named } from './layout.ts';
+import { named } from './names.ts';
 import { textOf, withoutCovered } from './prefixes.ts';
 
 /** The owner of the list of destinations that are not masqueraded. */

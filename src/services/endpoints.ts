@@ -1,6 +1,6 @@
 import type { Endpoint, EndpointSlice } from '../kube/types.ts';
 import { type Family, IpAddr } from '../net/ip.ts';
-import type { Protocol } from './layout.ts';
+import type { Protocol } from './names.ts';
 import type { ServiceNode } from './node.ts';
 
 /** An address and port that a Service may send to. */

@@ -14,6 +14,10 @@ export interface ServiceNode {
   /** Pod CIDRs of this node: what comes from them is a local pod (SD4c). */
   podCidrs: readonly Prefix[];
   serviceCidrs: readonly Prefix[];
+  /** Pods of the whole cluster: no Service takes their addresses for itself. */
+  clusterCidrs?: readonly Prefix[];
+  /** spec.externalIPs within these are served; none are when absent (SA17). */
+  externalIpCidrs?: readonly Prefix[];
 }
 
 export const addressOf = (node: ServiceNode, family: Family): IpAddr | undefined =>

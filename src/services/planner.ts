@@ -3,32 +3,43 @@ import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcil
 import { Adopted } from './adopted.ts';
 import { type Backend, backendsOf, chooseBackends } from './endpoints.ts';
 import { Ids } from './ids.ts';
-import { layoutVersion, named, planLayout, tableName } from './layout.ts';
+import { type LayoutShape, planLayout } from './layout.ts';
+import { layoutVersion, named, tableName } from './names.ts';
 import type { ServiceNode } from './node.ts';
+import { type ServiceObject, ServiceObjects } from './objects.ts';
 import { PortPlan } from './port-plan.ts';
 import { type ServicePortView, serviceKey, viewOf } from './service.ts';
-import { maxSetId, smallestBalancers } from './values.ts';
+import { Timeouts } from './timeouts.ts';
+import { affinityClass, chainStep, maxSetId } from './values.ts';
 
 /** The owner of the table, its chains and sets. */
 export const layoutOwner = 'services';
-
-/** `service default/web` */
-export const ownerOf = (namespace: string | undefined, name: string): string => `service ${namespace ?? 'default'}/${name}`;
-
-const serviceNameLabel = 'kubernetes.io/service-name';
-const headlessLabel = 'service.kubernetes.io/headless';
 
 /** Connections that a service port accepts and where they may go on living; for the clean-up of conntrack. */
 export interface PlannedPort extends ServicePortView {
   serving: readonly Backend[];
 }
 
-interface Entry {
-  service?: Service;
-  slices: Map<string, EndpointSlice>;
+/** What a Service holds from plan to plan. */
+interface ServicePlan {
   ports: Map<string, PortPlan>;
   planned: PlannedPort[];
+  /** The most endpoints of one of its sets. */
   size: number;
+  /** Timeout of its session affinity, in use. */
+  seconds?: number;
+}
+
+/** Everything that must be known before the first plan is made. */
+export interface PlannerStart {
+  node: ServiceNode;
+  /** All of the cluster: numbers of the kernel that none of them owns are free. */
+  services: Iterable<Service>;
+  slices: Iterable<EndpointSlice>;
+  /** What the kernel holds, from `reconciler.observe()`: slots and ids are taken from it. Nothing is taken of a table of another layout, which is replaced. */
+  held: NodeNetwork;
+  /** Service ports that this node answers itself, see `setAnswered`. */
+  answered?: ReadonlySet<string>;
 }
 
 /**
@@ -37,36 +48,33 @@ interface Entry {
  */
 export class ServicePlanner {
   #node: ServiceNode;
-  readonly #entries = new Map<string, Entry>();
-  /** Which Service each slice belongs to. */
-  readonly #ownerOfSlice = new Map<string, string>();
-  readonly #changed = new Set<string>();
-  readonly #setIds = new Ids(maxSetId, 'ids of endpoint sets');
-  readonly #endpointIds = new Ids(0xfffffffe, 'ids of endpoints');
-  #answered: ReadonlySet<string> = new Set();
+  readonly #objects = new ServiceObjects();
+  readonly #plans = new Map<string, ServicePlan>();
+  readonly #ids = new Ids(maxSetId, 'ids of endpoint sets');
+  readonly #timeouts: Timeouts;
+  #answered: ReadonlySet<string>;
+  /** Until the first plan is made. */
   #adopted: Adopted | undefined;
-  #balancers = smallestBalancers;
+  #layoutChanged = true;
+  #shape: LayoutShape;
 
-  constructor(node: ServiceNode) {
+  constructor({ node, services, slices, held, answered = new Set() }: PlannerStart) {
     this.#node = node;
-    this.#changed.add(layoutOwner);
-  }
-
-  /**
-   * Takes the ids and slots that the kernel holds. Call it before the first `take`, with `reconciler.observe()`, and only once all Services and slices of
-   * the cluster have been given: ids of which nobody is the owner by then are free. Nothing is taken of a table of another layout, which is replaced.
-   */
-  adopt(network: NodeNetwork): void {
-    const table = network.get(keyOf({ kind: 'nft-table', name: tableName }));
-    if (table?.kind === 'nft-table' && table.comment === layoutVersion)
-      this.#adopted = new Adopted(network, this.#setIds, this.#endpointIds);
+    this.#answered = answered;
+    const table = held.get(keyOf({ kind: 'nft-table', name: tableName }));
+    if (table?.kind === 'nft-table' && table.comment === layoutVersion) this.#adopted = new Adopted(held, this.#ids);
+    this.#timeouts = new Timeouts(this.#adopted);
+    const { balancers = 0, pickers = 0 } = this.#adopted ?? {};
+    this.#shape = { balancers: Math.max(balancers, chainStep), pickers: Math.max(pickers, chainStep), timeouts: [] };
+    for (const service of services) this.#objects.setService(service);
+    for (const slice of slices) this.#objects.setSlice(slice);
   }
 
   /** Facts of the node changed: everything is planned anew. */
   setNode(node: ServiceNode): void {
     this.#node = node;
-    this.#changed.add(layoutOwner);
-    for (const owner of this.#entries.keys()) this.#changed.add(owner);
+    this.#layoutChanged = true;
+    for (const owner of this.#objects.owners()) this.#objects.mark(owner);
   }
 
   /**
@@ -75,116 +83,105 @@ export class ServicePlanner {
   setAnswered(keys: ReadonlySet<string>): void {
     const before = this.#answered;
     this.#answered = keys;
-    for (const [owner, { planned }] of this.#entries) {
-      if (planned.some((port) => keys.has(serviceKey(port)) !== before.has(serviceKey(port)))) this.#changed.add(owner);
+    for (const [owner, { planned }] of this.#plans) {
+      if (planned.some((port) => keys.has(serviceKey(port)) !== before.has(serviceKey(port)))) this.#objects.mark(owner);
     }
   }
 
   setService(service: Service): void {
-    const owner = ownerOf(service.metadata.namespace, service.metadata.name ?? '');
-    this.#entry(owner).service = service;
-    this.#changed.add(owner);
+    this.#objects.setService(service);
   }
 
   deleteService(namespace: string, name: string): void {
-    const owner = ownerOf(namespace, name);
-    const entry = this.#entries.get(owner);
-    if (!entry) return;
-    entry.service = undefined;
-    this.#changed.add(owner);
+    this.#objects.deleteService(namespace, name);
   }
 
   setSlice(slice: EndpointSlice): void {
-    const key = `${slice.metadata.namespace ?? 'default'}/${slice.metadata.name}`;
-    const { labels } = slice.metadata;
-    const service = labels?.[headlessLabel] === undefined ? labels?.[serviceNameLabel] : undefined;
-    const owner = service === undefined ? undefined : ownerOf(slice.metadata.namespace, service);
-    const before = this.#ownerOfSlice.get(key);
-    if (before !== undefined && before !== owner) this.#dropSlice(key, before);
-    if (owner === undefined) return;
-    this.#ownerOfSlice.set(key, owner);
-    this.#entry(owner).slices.set(key, slice);
-    this.#changed.add(owner);
+    this.#objects.setSlice(slice);
   }
 
   deleteSlice(namespace: string, name: string): void {
-    const key = `${namespace}/${name}`;
-    const owner = this.#ownerOfSlice.get(key);
-    if (owner !== undefined) this.#dropSlice(key, owner);
+    this.#objects.deleteSlice(namespace, name);
   }
 
   /** What is planned otherwise than at the last call, by owner; no items for a Service that went. */
   take(): Map<string, Item[]> {
     const plans = new Map<string, Item[]>();
-    for (const owner of this.#changed) if (owner !== layoutOwner) plans.set(owner, this.#plan(owner));
-    const needed = Math.max(smallestBalancers, ...[...plans.keys()].map((owner) => this.#entries.get(owner)?.size ?? 0));
-    const balancers = Math.ceil(needed / smallestBalancers) * smallestBalancers;
-    // Chains are not taken away again: it would cost as much as making them.
-    if (balancers > this.#balancers) {
-      this.#balancers = balancers;
-      this.#changed.add(layoutOwner);
-    }
-    if (this.#changed.has(layoutOwner)) plans.set(layoutOwner, planLayout(this.#node, this.#balancers));
-    this.#changed.clear();
+    for (const owner of this.#objects.takeChanged()) plans.set(owner, this.#plan(owner, this.#objects.get(owner)));
+    this.#grow(plans.keys());
+    if (this.#layoutChanged) plans.set(layoutOwner, planLayout(this.#node, this.#shape));
+    this.#layoutChanged = false;
     if (this.#adopted) {
       this.#adopted = undefined;
-      this.#setIds.finishAdoption();
-      this.#endpointIds.finishAdoption();
-    }
-    for (const owner of plans.keys()) {
-      const entry = this.#entries.get(owner);
-      if (entry && !entry.service && entry.slices.size === 0) this.#entries.delete(owner);
+      this.#ids.finishAdoption();
     }
     return plans;
   }
 
   /** The service ports of an owner as last planned; none when it is gone. */
   portsOf(owner: string): readonly PlannedPort[] {
-    return this.#entries.get(owner)?.planned ?? [];
+    return this.#plans.get(owner)?.planned ?? [];
   }
 
-  #entry(owner: string): Entry {
-    let entry = this.#entries.get(owner);
-    if (!entry) {
-      entry = { slices: new Map(), ports: new Map(), planned: [], size: 0 };
-      this.#entries.set(owner, entry);
+  /** Chains are made for what the changed Services need. Those for numbers of endpoints are not taken away again: it would cost as much as making them. */
+  #grow(owners: Iterable<string>): void {
+    let { balancers, pickers } = this.#shape;
+    for (const owner of owners) {
+      const { size = 0, seconds } = this.#plans.get(owner) ?? {};
+      const needed = Math.ceil(size / chainStep) * chainStep;
+      if (seconds === undefined) balancers = Math.max(balancers, needed);
+      else pickers = Math.max(pickers, needed);
     }
-    return entry;
+    const timeouts = this.#timeouts.used();
+    const isSame =
+      balancers === this.#shape.balancers &&
+      pickers === this.#shape.pickers &&
+      String(timeouts) === String(this.#shape.timeouts);
+    if (isSame) return;
+    this.#shape = { balancers, pickers, timeouts };
+    this.#layoutChanged = true;
   }
 
-  #dropSlice(key: string, owner: string): void {
-    this.#ownerOfSlice.delete(key);
-    this.#entries.get(owner)?.slices.delete(key);
-    this.#changed.add(owner);
-  }
-
-  #plan(owner: string): NftElement[] {
-    const entry = this.#entries.get(owner);
-    if (!entry) return [];
-    const view = entry.service ? viewOf(entry.service) : undefined;
-    const gone = new Map(entry.ports);
-    const elements: NftElement[] = (view?.clusterIps ?? []).map((address) => ({
-      kind: 'nft-element',
-      set: named('cluster-ips', address.family),
-      key: `${address}`,
-    }));
-    entry.planned = [];
-    entry.size = 0;
+  #plan(owner: string, object: ServiceObject | undefined): NftElement[] {
+    const view = object?.service && viewOf(object.service, this.#node);
+    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: new Map(), planned: [], size: 0 };
+    const before = plan.seconds;
+    const wanted = view?.ports.length ? view.affinitySeconds : undefined;
+    plan.seconds = wanted === undefined ? undefined : this.#timeouts.use(wanted);
+    if (before !== undefined) this.#timeouts.release(before);
+    const gone = new Map(plan.ports);
+    const elements: NftElement[] = [];
+    for (const address of view?.clusterIps ?? [])
+      elements.push({ kind: 'nft-element', set: named('cluster-ips', address.family), key: `${address}` });
+    for (const address of view?.loadBalancerIps ?? [])
+      elements.push({ kind: 'nft-element', set: named('load-balancers', address.family), key: `${address}` });
+    plan.planned = [];
+    plan.size = 0;
     for (const port of view?.ports ?? []) {
       const id = `${port.family} ${port.protocol} ${port.port} ${port.name}`;
       gone.delete(id);
-      let plan = entry.ports.get(id);
-      if (!plan) entry.ports.set(id, (plan = new PortPlan(this.#setIds, this.#endpointIds)));
-      const backends = backendsOf(entry.slices.values(), port.name, port.protocol, port.family, this.#node);
-      const sets = chooseBackends(backends, this.#node);
-      elements.push(...plan.plan(view!, port, sets, this.#answered.has(serviceKey(port)), this.#adopted));
-      entry.planned.push({ ...port, serving: sets.serving });
-      entry.size = Math.max(entry.size, plan.size);
+      let portPlan = plan.ports.get(id);
+      if (!portPlan) plan.ports.set(id, (portPlan = new PortPlan(this.#ids)));
+      const sets = chooseBackends(
+        backendsOf(object!.slices.values(), port.name, port.protocol, port.family, this.#node),
+        this.#node,
+      );
+      elements.push(
+        ...portPlan.plan(port, {
+          ...{ view: view!, sets, adopted: this.#adopted },
+          answeredHere: this.#answered.has(serviceKey(port)),
+          affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
+        }),
+      );
+      plan.planned.push({ ...port, serving: sets.serving });
+      plan.size = Math.max(plan.size, portPlan.size);
     }
-    for (const [id, plan] of gone) {
-      plan.release();
-      entry.ports.delete(id);
+    for (const [id, portPlan] of gone) {
+      portPlan.release();
+      plan.ports.delete(id);
     }
+    if (plan.ports.size > 0) this.#plans.set(owner, plan);
+    else this.#plans.delete(owner);
     return elements;
   }
 }

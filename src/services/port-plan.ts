@@ -1,153 +1,147 @@
 import type { NftElement } from '../reconcile/model.ts';
 import type { Adopted } from './adopted.ts';
 import type { Backend, BackendSets } from './endpoints.ts';
+import { EndpointSet } from './endpoint-set.ts';
 import type { Ids } from './ids.ts';
-import { named } from './layout.ts';
-import { nodePortKey, type ServicePortView, type ServiceView, serviceKey } from './service.ts';
-import { assignSlots } from './slots.ts';
-import { endpointKey, maxEndpoints, serviceValue, slotKey } from './values.ts';
+import { named } from './names.ts';
+import { textOf, withoutCovered } from './prefixes.ts';
+import { externalKeys, nodePortKey, type ServicePortView, type ServiceView, serviceKey } from './service.ts';
+import { numberOf, setKey } from './values.ts';
 
-/** One set of endpoints as it stands in the kernel: who is in which slot. */
-interface EndpointSet {
-  id: number;
-  slots: readonly string[];
-}
-
-/** What a service port holds between two plans. */
-interface PortState {
-  cluster?: EndpointSet;
-  local?: EndpointSet;
-  /** By address and port. */
-  endpointIds: Map<string, number>;
+/** What the plan of a service port depends on beside the port itself. */
+export interface PortContext {
+  view: ServiceView;
+  sets: BackendSets;
+  /** This node answers the port itself, without translation. */
+  answeredHere: boolean;
+  /** Class of its session affinity, if it has one. */
+  affinity: number | undefined;
+  adopted: Adopted | undefined;
 }
 
 const element = (set: string, key: string, data?: string): NftElement =>
   data === undefined ? { kind: 'nft-element', set, key } : { kind: 'nft-element', set, key, data };
 
-/** Keeps the ids and slots of one service port in one family, and writes its elements. */
+/** Keeps the sets of endpoints of one service port in one family, and writes its elements. */
 export class PortPlan {
-  readonly #setIds: Ids;
-  readonly #endpointIds: Ids;
-  readonly #state: PortState = { endpointIds: new Map() };
+  readonly #ids: Ids;
+  #cluster: EndpointSet | undefined;
+  #local: EndpointSet | undefined;
 
-  constructor(setIds: Ids, endpointIds: Ids) {
-    this.#setIds = setIds;
-    this.#endpointIds = endpointIds;
+  constructor(ids: Ids) {
+    this.#ids = ids;
   }
 
   /** The most endpoints that one of its sets has. */
   get size(): number {
-    return Math.max(this.#state.cluster?.slots.length ?? 0, this.#state.local?.slots.length ?? 0);
+    return Math.max(this.#cluster?.size ?? 0, this.#local?.size ?? 0);
   }
 
-  plan(
-    view: ServiceView,
-    port: ServicePortView,
-    { cluster, local }: BackendSets,
-    answeredHere: boolean,
-    adopted: Adopted | undefined,
-  ): NftElement[] {
+  plan(port: ServicePortView, context: PortContext): NftElement[] {
+    const { view, answeredHere } = context;
+    const { cluster, local } = context.sets;
     const { family } = port;
-    const elements: NftElement[] = [];
+    const elements: NftElement[] = answeredHere ? [element(named('answered', family), serviceKey(port))] : [];
+    for (const address of port.externalIps) elements.push(element(named('externals', family), `${address}`));
     const hasNodePort = port.nodePort !== undefined;
-    const serviceIps = named('service-ips', family);
-    if (answeredHere) elements.push(element(named('answered', family), serviceKey(port)));
     if (cluster.length === 0 && local.length === 0) {
       this.release();
       if (hasNodePort) elements.push(element(named('nodeports-refused', family), nodePortKey(port)));
+      for (const key of externalKeys(port)) elements.push(element(named('external-refused', family), key));
       return elements;
     }
+    const isExternal = hasNodePort || port.externalIps.length > 0;
     // A port that is answered here has no lead to its set, by which a restarted agent would know it again: it has none.
-    const usesCluster = (!view.internalLocal && !answeredHere) || hasNodePort;
-    const usesLocal = (view.internalLocal && !answeredHere) || (view.externalLocal && hasNodePort);
-    const leads = this.#leads(view, port);
-    const clusterValue = this.#set('cluster', usesCluster ? cluster : undefined, leads.cluster, adopted, elements);
-    const localValue = this.#set('local', usesLocal ? local : undefined, leads.local, adopted, elements);
-    this.#writeEndpoints(port, [...(usesCluster ? cluster : []), ...(usesLocal ? local : [])], elements);
-    if (!answeredHere) elements.push(element(serviceIps, serviceKey(port), view.internalLocal ? localValue : clusterValue));
-    if (!hasNodePort) return elements;
-    elements.push(element(named('nodeports', family), nodePortKey(port), clusterValue));
-    if (view.externalLocal) {
-      elements.push(element(named('nodeports-outside', family), nodePortKey(port), localValue));
-      elements.push(element(`nodeports-local-${port.protocol}`, `${port.nodePort}`));
-    }
-    return elements;
+    const usesCluster = (!view.internalLocal && !answeredHere) || isExternal;
+    const usesLocal = (view.internalLocal && !answeredHere) || (view.externalLocal && isExternal);
+    const leads = leadsOf(view, port);
+    this.#cluster = this.#keep(this.#cluster, usesCluster, leads.cluster, context);
+    this.#local = this.#keep(this.#local, usesLocal, leads.local, context);
+    const clusterValue = this.#write(this.#cluster, cluster, port, context, elements);
+    const localValue = this.#write(this.#local, local, port, context, elements);
+    if (!answeredHere)
+      elements.push(element(named('service-ips', family), serviceKey(port), view.internalLocal ? localValue : clusterValue));
+    if (hasNodePort) elements.push(element(named('nodeports', family), nodePortKey(port), clusterValue));
+    for (const key of externalKeys(port)) elements.push(element(named('external-ports', family), key, clusterValue));
+    if (view.externalLocal) elements.push(...localElements(port, localValue));
+    return [...elements, ...sourceElements(view, port)];
   }
 
-  /** Gives all ids back. */
+  /** Gives the ids back. */
   release(): void {
-    this.#releaseSet('cluster');
-    this.#releaseSet('local');
-    for (const id of this.#state.endpointIds.values()) this.#endpointIds.release(id);
-    this.#state.endpointIds.clear();
+    this.#cluster = this.#keep(this.#cluster, false);
+    this.#local = this.#keep(this.#local, false);
   }
 
-  /** Which elements of the kernel tell the ids of these sets from before a restart. */
-  #leads(view: ServiceView, port: ServicePortView): { cluster: string[]; local: string[] } {
-    const service = `${named('service-ips', port.family)} ${serviceKey(port)}`;
-    const nodePort = `${named('nodeports', port.family)} ${nodePortKey(port)}`;
-    const outside = `${named('nodeports-outside', port.family)} ${nodePortKey(port)}`;
-    return view.internalLocal ? { cluster: [nodePort], local: [service] } : { cluster: [service, nodePort], local: [outside] };
+  #keep(
+    set: EndpointSet | undefined,
+    isUsed: boolean,
+    leads: readonly string[] = [],
+    context?: PortContext,
+  ): EndpointSet | undefined {
+    if (isUsed) return set ?? EndpointSet.make(this.#ids, context?.adopted, leads);
+    if (set) this.#ids.release(set.id);
+    return undefined;
   }
 
-  /** @returns the value that leads to the set; undefined when the set is not needed */
-  #set(
-    which: 'cluster' | 'local',
-    backends: readonly Backend[] | undefined,
-    leads: readonly string[],
-    adopted: Adopted | undefined,
+  /** @returns the value that leads to the set */
+  #write(
+    set: EndpointSet | undefined,
+    backends: readonly Backend[],
+    { family }: ServicePortView,
+    { affinity }: PortContext,
     elements: NftElement[],
   ): string | undefined {
-    if (!backends) {
-      this.#releaseSet(which);
-      return undefined;
-    }
-    const before = this.#state[which] ?? this.#adopt(leads, adopted) ?? { id: this.#setIds.take(), slots: [] };
-    const wanted = new Set(backends.slice(0, maxEndpoints).map((backend) => backend.key));
-    const slots = assignSlots(before.slots, wanted);
-    this.#state[which] = { id: before.id, slots };
-    slots.forEach((endpoint, slot) => {
-      elements.push(element('slots', slotKey(before.id, slot), endpointKey(this.#endpointId(endpoint))));
-    });
-    return serviceValue(before.id, slots.length);
+    if (!set) return undefined;
+    elements.push(...set.plan(backends, family));
+    if (affinity === undefined || set.size === 0) return numberOf(set.id, set.size);
+    elements.push(element('affinity-counts', setKey(set.id), numberOf(set.id, set.size)));
+    return numberOf(set.id, affinity);
   }
+}
 
-  #adopt(leads: readonly string[], adopted: Adopted | undefined): EndpointSet | undefined {
-    const found = adopted?.find(leads);
-    if (!found || !this.#setIds.claim(found.id)) return undefined;
-    for (const [endpoint, id] of found.endpointIds) {
-      if (!this.#state.endpointIds.has(endpoint) && this.#endpointIds.claim(id)) this.#state.endpointIds.set(endpoint, id);
-    }
-    return { id: found.id, slots: found.slots };
-  }
+/** Which elements of the kernel tell the ids of the sets from before a restart. */
+function leadsOf(view: ServiceView, port: ServicePortView): { cluster: string[]; local: string[] } {
+  const { family } = port;
+  const service = `${named('service-ips', family)} ${serviceKey(port)}`;
+  const external = [
+    `${named('nodeports', family)} ${nodePortKey(port)}`,
+    ...externalKeys(port).map((key) => `${named('external-ports', family)} ${key}`),
+  ];
+  const outside = [
+    `${named('nodeports-outside', family)} ${nodePortKey(port)}`,
+    ...externalKeys(port).map((key) => `${named('external-outside', family)} ${key}`),
+  ];
+  return view.internalLocal ? { cluster: external, local: [service, ...outside] } : { cluster: [service, ...external], local: outside };
+}
 
-  #endpointId(endpoint: string): number {
-    let id = this.#state.endpointIds.get(endpoint);
-    if (id === undefined) {
-      id = this.#endpointIds.take();
-      this.#state.endpointIds.set(endpoint, id);
-    }
-    return id;
-  }
-
-  #writeEndpoints({ family }: ServicePortView, backends: readonly Backend[], elements: NftElement[]): void {
-    const used = new Set([...(this.#state.cluster?.slots ?? []), ...(this.#state.local?.slots ?? [])]);
-    for (const [endpoint, id] of this.#state.endpointIds) {
-      if (used.has(endpoint)) elements.push(element(named('endpoints', family), endpointKey(id), endpoint));
-      else {
-        this.#state.endpointIds.delete(endpoint);
-        this.#endpointIds.release(id);
-      }
-    }
-    const hairpin = new Set(
-      backends.filter((backend) => backend.isLocal && used.has(backend.key)).map((backend) => `${backend.address}`),
+/** externalTrafficPolicy Local: who is not on this node gets the endpoints here, and keeps its address. */
+function localElements(port: ServicePortView, value: string | undefined): NftElement[] {
+  const { family, protocol, nodePort } = port;
+  const elements: NftElement[] = [];
+  if (nodePort !== undefined)
+    elements.push(
+      element(named('nodeports-outside', family), nodePortKey(port), value),
+      element(`nodeports-local-${protocol}`, `${nodePort}`),
     );
-    for (const address of hairpin) elements.push(element(named('hairpin', family), `${address} . ${address}`));
-  }
+  for (const key of externalKeys(port)) elements.push(element(named('external-outside', family), key, value));
+  for (const address of port.externalIps)
+    elements.push(element(named(`external-local-${protocol}`, family), `${address} . ${port.port}`));
+  return elements;
+}
 
-  #releaseSet(which: 'cluster' | 'local'): void {
-    const set = this.#state[which];
-    if (set) this.#setIds.release(set.id);
-    this.#state[which] = undefined;
-  }
+/** SD10, SD9: the load balancer's addresses alone are for these sources only. */
+function sourceElements({ sources, loadBalancerIps }: ServiceView, port: ServicePortView): NftElement[] {
+  const { family, protocol, externalIps } = port;
+  if (!sources) return [];
+  const admitted = withoutCovered(sources.filter((source) => source.family === family));
+  return externalIps
+    .filter((address) => loadBalancerIps.some((balanced) => balanced.equals(address)))
+    .flatMap((address) => {
+      const key = `${address} . ${protocol} . ${port.port}`;
+      return [
+        element(named('restricted', family), key),
+        ...admitted.map((source) => element(named('sources', family), `${key} . ${textOf(source)}`)),
+      ];
+    });
 }

@@ -1,6 +1,6 @@
 import type { Codec } from '../../wire/codec.ts';
 import type { Reader } from '../../wire/reader.ts';
-import { be32, cstring, u8 } from '../../wire/scalars.ts';
+import { be32, be64, cstring, u8 } from '../../wire/scalars.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
 
@@ -36,6 +36,12 @@ const natFlags: Codec<number> = { encode: be32.encode, decode: (reader) => reade
 export const natFullyRandom = 0x10;
 
 const proto = names({ ip: 2, ip6: 10 });
+
+/** A time in milliseconds. */
+const milliseconds: Codec<number> = {
+  encode: (writer, value) => be64.encode(writer, BigInt(value)),
+  decode: (reader) => Number(be64.decode(reader)),
+};
 
 /** Attribute number, its format, and the value that stands for an absent attribute. */
 type Field<T> = readonly [attribute: number, codec: Codec<T>, absent?: T];
@@ -96,6 +102,7 @@ const table = {
     op: field(3, names({ add: 0, update: 1, delete: 2 })),
     sregKey: field(4, register),
     sregData: field<Register | undefined>(5, register as Codec<Register | undefined>),
+    timeoutMs: field(6, milliseconds, 0),
     flags: field(9, be32, 0),
   },
   ct: {

@@ -2,6 +2,7 @@ import type { Reader } from '../../wire/reader.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
 import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
+import { isRanged, rangeOf } from './ranges.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
 import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
@@ -132,7 +133,8 @@ export function writeSet(writer: Writer, table: string, set: NftSetSpec, id: num
   const dataTypes = set.data === undefined || set.data === 'verdict' ? undefined : parseType(set.data);
   let flags = set.data === undefined ? 0 : mapFlag;
   for (const flag of set.flags) flags |= setFlags[flag];
-  if (keyTypes.length > 1 && set.flags.includes('interval')) flags |= concatFlag;
+  const ranged = isRanged(set);
+  if (ranged) flags |= concatFlag;
   writer
     .attribute(1, (w) => w.cstring(table))
     .attribute(2, (w) => w.cstring(set.name))
@@ -141,6 +143,15 @@ export function writeSet(writer: Writer, table: string, set: NftSetSpec, id: num
     .attribute(5, (w) => w.be32(typeSize(keyTypes)))
     .attribute(10, (w) => w.be32(id))
     .attribute(13, (w) => w.bytes(encodeSetUserdata(set, keyTypes, dataTypes)));
+  // NFTA_SET_DESC: NFTA_SET_DESC_SIZE, NFTA_SET_DESC_CONCAT with NFTA_SET_FIELD_LEN for each part.
+  if (set.size !== undefined || ranged)
+    writer.nested(9, (w) => {
+      if (set.size !== undefined) w.attribute(1, (v) => v.be32(set.size!));
+      if (ranged)
+        w.nested(2, (parts) => {
+          for (const { size } of keyTypes) parts.nested(1, (part) => part.attribute(1, (v) => v.be32(size)));
+        });
+    });
   if (set.data === 'verdict') writer.attribute(6, (w) => w.be32(verdictType));
   if (dataTypes) writer.attribute(6, (w) => w.be32(typeId(dataTypes))).attribute(7, (w) => w.be32(typeSize(dataTypes)));
   if (set.timeoutMs !== undefined) writer.attribute(11, (w) => w.be64(BigInt(set.timeoutMs!)));
@@ -189,6 +200,7 @@ export interface ReadSet {
   keyType: number;
   dataType: number;
   timeoutMs?: number;
+  size?: number;
   comment?: string;
 }
 
@@ -200,6 +212,10 @@ export function readSet(reader: Reader): ReadSet {
     else if (type === 3) set.flags = inner.be32();
     else if (type === 4) set.keyType = inner.be32();
     else if (type === 6) set.dataType = inner.be32();
+    else if (type === 9)
+      inner.eachAttribute((field, value) => {
+        if (field === 1) set.size = value.be32();
+      });
     else if (type === 11) set.timeoutMs = Number(inner.be64());
     else if (type === 13) set.comment = decodeSetComment(inner.rest());
   });
@@ -215,6 +231,8 @@ export function specOf(set: ReadSet): NftSetSpec {
   };
   if (set.flags & mapFlag) spec.data = set.dataType === verdictType ? 'verdict' : typeNames(set.dataType);
   if (set.timeoutMs !== undefined) spec.timeoutMs = set.timeoutMs;
+  // Of other sets the kernel makes up a size of its own.
+  if (set.size !== undefined && set.flags & setFlags.dynamic) spec.size = set.size;
   if (set.comment !== undefined) spec.comment = set.comment;
   return spec;
 }
@@ -239,13 +257,19 @@ export function writeElement(writer: Writer, set: NftSetSpec, element: Element):
     writeEntry(writer, set, encodeValue(keyTypes, element.key), element);
     return;
   }
+  if (isRanged(set)) {
+    const { first, last } = rangeOf(keyTypes, element.key);
+    writeEntry(writer, set, first, element, last);
+    return;
+  }
   const { start, end } = intervalOf(keyTypes, element.key);
   writeEntry(writer, set, start, element);
   if (end)
     writer.nested(1, (w) => w.nested(1, (key) => key.attribute(1, (v) => v.bytes(end))).attribute(3, (v) => v.be32(intervalEnd)));
 }
 
-function writeEntry(writer: Writer, set: NftSetSpec, key: Buffer, { data, timeoutMs }: Element): void {
+/** @param last of a range of concatenations */
+function writeEntry(writer: Writer, set: NftSetSpec, key: Buffer, { data, timeoutMs }: Element, last?: Buffer): void {
   writer.nested(1, (w) => {
     w.nested(1, (inner) => inner.attribute(1, (v) => v.bytes(key)));
     if (data !== undefined)
@@ -254,6 +278,7 @@ function writeEntry(writer: Writer, set: NftSetSpec, key: Buffer, { data, timeou
         else inner.attribute(1, (v) => v.bytes(encodeValue(parseType(set.data!), data)));
       });
     if (timeoutMs !== undefined) w.attribute(4, (v) => v.be64(BigInt(timeoutMs)));
+    if (last) w.nested(10, (inner) => inner.attribute(1, (v) => v.bytes(last)));
   });
 }
 
@@ -262,6 +287,8 @@ export interface ReadElement {
   key: Buffer;
   data?: string;
   end: boolean;
+  /** Of a range of concatenations: the last value of each part. */
+  last?: Buffer;
 }
 
 export function readElements(reader: Reader, set: NftSetSpec, each: (element: ReadElement) => void): void {
@@ -274,6 +301,7 @@ function readEntry(reader: Reader, set: NftSetSpec): ReadElement {
   const element: ReadElement = { key: Buffer.alloc(0), end: false };
   reader.eachAttribute((type, inner) => {
     if (type === 1) inner.eachAttribute((_, value) => void (element.key = value.rest()));
+    else if (type === 10) inner.eachAttribute((_, value) => void (element.last = value.rest()));
     else if (type === 3) element.end = (inner.be32() & intervalEnd) !== 0;
     else if (type === 2) {
       const data = readData(inner);

@@ -21,6 +21,7 @@ import {
   tableOwner,
   tablePersist,
 } from './messages.ts';
+import { isRanged, rangeText } from './ranges.ts';
 import { NftTransaction, NftTransactionError, nfHeader, nfType } from './transaction.ts';
 import type { Chain, Element, NftSetSpec, Rule } from './types.ts';
 
@@ -172,6 +173,7 @@ export class Nft implements Disposable {
       (batch) => batch.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(set.name)),
       (reader) => readElements(reader, set, (element) => read.push(element)),
     );
+    if (isRanged(set)) return read.map(({ key, last }) => ({ key: rangeText(keys, key, last ?? key) }));
     if (set.flags.includes('interval')) return intervals(read);
     return read.map(({ key, data }) =>
       data === undefined ? { key: decodeValue(keys, key) } : { key: decodeValue(keys, key), data },

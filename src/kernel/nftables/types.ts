@@ -39,6 +39,8 @@ export interface NftSetSpec {
   flags: readonly SetFlag[];
   /** What an element lives when it names no time itself. */
   timeoutMs?: number;
+  /** Of a dynamic set: so many elements it holds at most; the kernel's own limit is 65,535. */
+  size?: number;
   comment?: string;
 }
 

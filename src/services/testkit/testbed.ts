@@ -45,13 +45,15 @@ export class Testbed implements AsyncDisposable {
   readonly world = new TestWorld('services');
   readonly node: TestNs;
   readonly outside: TestNs;
-  readonly planner = new ServicePlanner(serviceNode);
+  readonly planner: ServicePlanner;
   readonly reconciler: Reconciler;
   readonly #namespaces = new Map<string, TestNs>();
   readonly #nft: Nft;
   readonly #closing: (() => Promise<unknown>)[] = [];
 
-  constructor() {
+  /** @param facts of the node that are to be others than `serviceNode` has */
+  constructor(facts: Partial<ServiceNode> = {}) {
+    this.planner = new ServicePlanner({ node: { ...serviceNode, ...facts }, services: [], slices: [], held: new Map() });
     this.node = this.world.namespace('node');
     this.outside = this.world.namespace('outside');
     this.#namespaces.set('node', this.node).set('outside', this.outside);

@@ -1,0 +1,49 @@
+import { type Chain, match } from '../kernel/nftables/index.ts';
+import { named } from './names.ts';
+import { nodePort, perFamily, servicePort } from './parts.ts';
+
+const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
+
+const check = rule(ctStateNew, jump('service-check'));
+
+/** What is still addressed to a Service behind the translation found no endpoint (SD6, SD12). */
+export const checkChains: readonly Chain[] = [
+  ...(['input', 'output'] as const).map(
+    (hook): Chain => ({
+      name: `filter-${hook}`,
+      hook: { type: 'filter', hook, priority: 0, policy: 'accept' },
+      rules: [check],
+    }),
+  ),
+  {
+    name: 'filter-forward',
+    hook: { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' },
+    rules: [
+      check,
+      // Whoever sent it here takes this node for the address's; it would come back for as long as its hop limit lets it.
+      ...perFamily((family) =>
+        rule(
+          ctStateNew,
+          isIn(daddr(family), named('load-balancers', family)),
+          isNotIn(saddr(family), named('pods', family)),
+          goto('refuse'),
+        ),
+      ),
+    ],
+  },
+  {
+    name: 'service-check',
+    rules: perFamily((family) => [
+      rule(isIn(servicePort(family), named('answered', family)), returns),
+      rule(isIn(daddr(family), named('cluster-ips', family)), goto('refuse')),
+      rule(isIn(daddr(family), named('service-cidrs', family)), drop),
+      rule(isIn(servicePort(family), named('external-refused', family)), goto('refuse')),
+      rule(
+        isIn(daddr(family), named('nodeport-ips', family)),
+        isIn(nodePort, named('nodeports-refused', family)),
+        goto('refuse'),
+      ),
+    ]),
+  },
+  { name: 'refuse', rules: [rule(protocol('tcp'), rejectWithTcpReset), rule(reject)] },
+];
