@@ -1,6 +1,6 @@
+import { formatClassid } from './datatypes.ts';
 import type { Expression } from './expressions.ts';
 import { type Part, priority, type Value } from './rule.ts';
-import { formatClassid } from './datatypes.ts';
 
 /** Parts of rules by which packets themselves write sets, and what those need. */
 

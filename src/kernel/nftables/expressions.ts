@@ -1,6 +1,6 @@
 import type { Codec } from '../../wire/codec.ts';
 import type { Reader } from '../../wire/reader.ts';
-import { be32, be64, cstring, u8 } from '../../wire/scalars.ts';
+import { be16, be32, be64, cstring, u8 } from '../../wire/scalars.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
 
@@ -43,30 +43,30 @@ const milliseconds: Codec<number> = {
   decode: (reader) => Number(be64.decode(reader)),
 };
 
+/** A count that fits a number: packets, rates. */
+const count = milliseconds;
+
+/** Bytes as `0x…`, without the attributes of nft_data_attributes around them. */
+const blob: Codec<string> = {
+  encode: (writer, value) => void writer.bytes(Buffer.from(value.slice(2), 'hex')),
+  decode: (reader) => `0x${reader.rest().toString('hex')}`,
+};
+
 /** Attribute number, its format, and the value that stands for an absent attribute. */
 type Field<T> = readonly [attribute: number, codec: Codec<T>, absent?: T];
 
 const field = <T>(attribute: number, codec: Codec<T>, absent?: T): Field<T> => [attribute, codec, absent];
 
-/** The expressions podnet uses: include/uapi/linux/netfilter/nf_tables.h, NFTA_META_* and so on. */
+/** The expressions that podnet uses, and those that it must understand of others: include/uapi/linux/netfilter/nf_tables.h, NFTA_META_* and so on. */
 const table = {
   meta: {
     dreg: field(1, register),
     key: field(
       2,
       names({
-        protocol: 1,
-        priority: 2,
-        mark: 3,
-        iif: 4,
-        oif: 5,
-        iifname: 6,
-        oifname: 7,
-        iiftype: 8,
-        nfproto: 15,
-        l4proto: 16,
-        pkttype: 19,
-        iifgroup: 21,
+        ...{ length: 0, protocol: 1, priority: 2, mark: 3, iif: 4, oif: 5, iifname: 6, oifname: 7, iiftype: 8, oiftype: 9 },
+        ...{ skuid: 10, skgid: 11, nftrace: 12, rtclassid: 13, secmark: 14, nfproto: 15, l4proto: 16 },
+        ...{ pkttype: 19, cpu: 20, iifgroup: 21, oifgroup: 22, cgroup: 23, random: 24, iifkind: 26, oifkind: 27 },
       }),
     ),
     sreg: field(3, register),
@@ -76,6 +76,7 @@ const table = {
     base: field(2, names({ link: 0, network: 1, transport: 2 })),
     offset: field(3, be32),
     length: field(4, be32),
+    sreg: field<Register | undefined>(5, register as Codec<Register | undefined>),
   },
   cmp: {
     sreg: field(1, register),
@@ -91,6 +92,12 @@ const table = {
     op: field(6, be32, 0),
   },
   immediate: { dreg: field(1, register), data: field(2, data) },
+  range: {
+    sreg: field(1, register),
+    op: field(2, names({ eq: 0, neq: 1 })),
+    from: field(3, data),
+    to: field(4, data),
+  },
   lookup: {
     set: field(1, cstring),
     sreg: field(2, register),
@@ -114,9 +121,16 @@ const table = {
         direction: 1,
         status: 2,
         mark: 3,
+        expiration: 5,
+        helper: 6,
+        l3protocol: 7,
         protocol: 10,
         'proto-src': 11,
         'proto-dst': 12,
+        labels: 13,
+        packets: 14,
+        bytes: 15,
+        zone: 17,
         'ip saddr': 19,
         'ip daddr': 20,
         'ip6 saddr': 21,
@@ -146,8 +160,47 @@ const table = {
   },
   masq: { flags: field(1, natFlags, 0) },
   reject: { type: field(1, names({ icmp: 0, 'tcp reset': 1, icmpx: 2 })), code: field(2, u8, 0) },
-  objref: { type: field(1, names({ counter: 1, quota: 2, limit: 4 })), object: field(2, cstring) },
+  objref: {
+    type: field(1, names({ counter: 1, quota: 2, 'ct helper': 3, limit: 4, 'ct timeout': 7, 'ct expectation': 9, synproxy: 10 })),
+    object: field(2, cstring),
+    sreg: field<Register | undefined>(3, register as Codec<Register | undefined>),
+    set: field<string | undefined>(4, cstring as Codec<string | undefined>),
+  },
   fib: { dreg: field(1, register), result: field(2, names({ oif: 1, oifname: 2, type: 3 })), flags: field(3, be32) },
+  redir: { port: field(1, register), portMax: field(2, register), flags: field(3, natFlags, 0) },
+  counter: { packets: field(2, count), bytes: field(1, count) },
+  /** `unit` in seconds; flags 1: over the rate. */
+  limit: {
+    rate: field(1, count),
+    unit: field(2, count),
+    burst: field(3, be32),
+    type: field(4, be32, 0),
+    flags: field(5, be32, 0),
+  },
+  log: { group: field(1, be16), prefix: field(2, cstring) },
+  notrack: {},
+  /** flags 1: packets go on when nobody listens. */
+  queue: { number: field(1, be16), total: field(2, be16), flags: field(3, be16, 0) },
+  exthdr: {
+    dreg: field(1, register),
+    type: field(2, u8),
+    offset: field(3, be32),
+    length: field(4, be32),
+    flags: field(5, be32, 0),
+    op: field(6, be32, 0),
+    sreg: field(7, register),
+  },
+  byteorder: {
+    sreg: field(1, register),
+    dreg: field(2, register),
+    op: field(3, names({ ntoh: 0, hton: 1 })),
+    length: field(4, be32),
+    size: field(5, be32),
+  },
+  hash: { sreg: field(1, register), dreg: field(2, register), length: field(3, be32), modulus: field(4, be32) },
+  /** Extensions of iptables, which iptables-nft writes; `info` is their own struct (include/uapi/linux/netfilter/xt_….h). */
+  match: { match: field(1, cstring), revision: field(2, be32), info: field(3, blob) },
+  target: { target: field(1, cstring), revision: field(2, be32), info: field(3, blob) },
 } as const;
 
 type Table = typeof table;
@@ -171,6 +224,18 @@ export const fibDestination = 2;
 type AnyField = Field<unknown>;
 const fieldsOf = (name: string): Record<string, AnyField> | undefined =>
   Object.hasOwn(table, name) ? (table as unknown as Record<string, Record<string, AnyField>>)[name] : undefined;
+
+const attributeMaps = new Map<string, Map<number, string>>();
+
+/** Names of an expression's fields by their attributes. */
+function namesOf(name: string, fields: Record<string, AnyField>): Map<number, string> {
+  let map = attributeMaps.get(name);
+  if (!map) {
+    map = new Map(Object.entries(fields).map(([key, [attribute]]) => [attribute, key]));
+    attributeMaps.set(name, map);
+  }
+  return map;
+}
 
 /** Writes NFTA_EXPR_NAME and NFTA_EXPR_DATA. @throws TypeError on an expression that was only read */
 export function writeExpression(writer: Writer, expression: Expression): void {
@@ -199,7 +264,7 @@ export function readExpression(reader: Reader): Expression {
       body = inner.rest();
       return;
     }
-    const byAttribute = new Map(Object.entries(fields).map(([key, [attribute]]) => [attribute, key]));
+    const byAttribute = namesOf(name, fields);
     inner.eachAttribute((attribute, payload) => {
       const key = byAttribute.get(attribute);
       if (key !== undefined) values[key] = fields[key]![1].decode(payload);

@@ -2,8 +2,8 @@ import type { Reader } from '../../wire/reader.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
 import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
-import { isRanged, rangeOf } from './ranges.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
+import { isRanged, rangeOf } from './ranges.ts';
 import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
 

@@ -45,6 +45,7 @@ export const decodeSetComment = (bytes: Buffer): string | undefined => textOf(fi
 
 /** A rule's comment is type 0, as a table's. */
 export const encodeRuleComment = encodeTableComment;
+export const decodeRuleComment = decodeTableComment;
 
 /** enum byteorder of nft: 1 host, 2 network, 0 for a concatenation of several. */
 const byteOrder = (types: readonly Datatype[]): number => (types.length > 1 ? 0 : types[0]!.order === 'host' ? 1 : 2);

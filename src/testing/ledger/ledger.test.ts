@@ -57,6 +57,12 @@ test('only a test that passed covers; a skipped, unfinished or grouping one does
   assert.match(ledger, /\*\*1 of 47\*\*/);
   assert.match(ledger, /\| C7 \|.*\| \[room\/some\]\(\.\.\/src\/room\/some\.test\.ts\): answers \|\n/);
   assert.deepEqual(claimed(statementLedger((of) => results.covers(of))), ['D2']);
-  assert.deepEqual(unproven(ledger, (of) => results.covers(of)), []);
-  assert.deepEqual(unproven(ledger, () => []), [id]);
+  assert.deepEqual(
+    unproven(ledger, (of) => results.covers(of)),
+    [],
+  );
+  assert.deepEqual(
+    unproven(ledger, () => []),
+    [id],
+  );
 });

@@ -1,0 +1,78 @@
+import type { Family, IpAddr } from '../net/ip.ts';
+import { type Bits, beBits, bytesBits, hostBits, join, textBits, unknownBits } from './bits.ts';
+
+/** A link as rules see it; `?` in the name stands for a character that differs from pod to pod. */
+export interface LinkView {
+  name: string;
+  index: number;
+  group: number;
+  kind?: string;
+}
+
+/** One packet at one place of its way, and its connection. */
+export interface Packet {
+  family: Family;
+  /** 6 TCP, 17 UDP */
+  protocol: 6 | 17;
+  source: IpAddr;
+  destination: IpAddr;
+  sourcePort: number;
+  destinationPort: number;
+  in?: LinkView;
+  out?: LinkView;
+  state: 'new' | 'established';
+  direction: 'original' | 'reply';
+  /** The connection's destination was translated (a Service). */
+  translated?: boolean;
+  /** As the connection was opened, before translation. */
+  opened: { source: IpAddr; destination: IpAddr; sourcePort: number; destinationPort: number };
+  /** This node's own, for `fib … type local`. */
+  isLocal: { source: boolean; destination: boolean };
+}
+
+/** The ports of a packet that comes with its connection's own values. */
+export const familyNumber = { ipv4: 2, ipv6: 10 } as const;
+
+const byte = (value: number): Bits => beBits(value, 1);
+
+/** The IP header, as far as it is known: no options, no fragment. */
+export function networkHeader({ family, protocol, source, destination }: Packet): Bits {
+  if (family === 'ipv4')
+    return join([
+      ...[byte(0x45), unknownBits(1), unknownBits(2), unknownBits(2), beBits(0x4000, 2), unknownBits(1), byte(protocol)],
+      ...[unknownBits(2), bytesBits(source.bytes), bytesBits(destination.bytes)],
+    ]);
+  return join([
+    ...[
+      { value: Uint8Array.of(0x60), known: Uint8Array.of(0xf0) },
+      unknownBits(3),
+      unknownBits(2),
+      byte(protocol),
+      unknownBits(1),
+    ],
+    ...[bytesBits(source.bytes), bytesBits(destination.bytes)],
+  ]);
+}
+
+/** TCP (a SYN, or an ACK of an open connection) or UDP. */
+export function transportHeader({ protocol, sourcePort, destinationPort, state, direction }: Packet): Bits {
+  const ports = [beBits(sourcePort, 2), beBits(destinationPort, 2)];
+  if (protocol === 17) return join([...ports, unknownBits(4)]);
+  const flags = state === 'new' ? byte(0x02) : direction === 'reply' ? byte(0x12) : byte(0x10);
+  return join([...ports, unknownBits(8), unknownBits(1), flags, unknownBits(6)]);
+}
+
+/** NF_CT_STATE_BIT: invalid 1, established 2, related 4, new 8, untracked 64 */
+export const stateBit = { new: 8, established: 2, untracked: 64 } as const;
+
+/** enum ip_conntrack_status, what is known of it. */
+export function statusBits({ state, translated }: Packet): Bits {
+  const seenReply = 2;
+  const confirmed = 8;
+  const dnat = 32;
+  // Source translation (16) and what is about NAT's own bookkeeping is not known beforehand.
+  const known = 1 | seenReply | confirmed | dnat;
+  return hostBits((state === 'new' ? 0 : seenReply | confirmed) | (translated ? dnat : 0), 4, known);
+}
+
+export const nameBits = (link: LinkView | undefined): Bits => textBits(link?.name ?? '', 16);

@@ -1,0 +1,19 @@
+import { type Packet, stateBit } from './packet.ts';
+
+/** What rules change on a packet's way. */
+export interface State {
+  /** undefined: set to something that is not known. */
+  mark: number | undefined;
+  ctMark: number | undefined;
+  untracked: boolean;
+}
+
+/** Nobody marked the packet yet; what an open connection was marked with is not known. */
+export const freshState = ({ state }: Packet): State => ({
+  mark: 0,
+  ctMark: state === 'new' ? 0 : undefined,
+  untracked: false,
+});
+
+/** The bit of `ct state`. */
+export const stateOf = (packet: Packet, state: State): number => (state.untracked ? stateBit.untracked : stateBit[packet.state]);
