@@ -8,7 +8,7 @@ import { eventually } from '../node.ts';
 import { removeGroups } from './cgroups.ts';
 import { CriClient, type PodConfig } from './cri.ts';
 import { writeImage } from './image.ts';
-import { runtimeEnv, runtimeProgram } from './packages.ts';
+import { type ContainerdRelease, runtimeEnv, runtimeProgram } from './packages.ts';
 
 export interface ContainerdOptions {
   /** Everything that it writes lies below; short, since sockets are among it. */
@@ -16,6 +16,7 @@ export interface ContainerdOptions {
   /** Path of the node's network namespace, in which it runs. */
   netns: string;
   cni: { binDir: string; confDir: string };
+  release: ContainerdRelease;
 }
 
 const image = 'podnet.test/busybox:1';
@@ -61,17 +62,22 @@ export class Containerd implements AsyncDisposable {
     writeFileSync(join(options.directory, 'config.toml'), config(options, overlay ? 'overlayfs' : 'native'));
     const containerd = new Containerd(options);
     try {
-      await containerd.#launch();
-      const archive = join(options.directory, 'image.tar');
-      writeImage(archive, image, runtimeProgram('busybox'));
-      await containerd.#ctr('images', 'import', archive);
-      // The CRI hears of it a moment later.
-      await eventually(async () => assert.ok(await containerd.cri.hasImage(image), 'the image is not there'));
+      await containerd.launch();
+      await containerd.importImage();
       return containerd;
     } catch (error) {
       await containerd[Symbol.asyncDispose]();
       throw new Error(`${(error as Error).message}\n${containerd.log()}`, { cause: error });
     }
+  }
+
+  /** What pods run; again after its root was lost. */
+  async importImage(): Promise<void> {
+    const archive = join(this.#options.directory, 'image.tar');
+    writeImage(archive, image, runtimeProgram('busybox'));
+    await this.#ctr('images', 'import', archive);
+    // The CRI hears of it a moment later.
+    await eventually(async () => assert.ok(await this.cri.hasImage(image), 'the image is not there'));
   }
 
   get cri(): CriClient {
@@ -97,8 +103,26 @@ export class Containerd implements AsyncDisposable {
 
   /** Ends it as a kill does, and starts it again: pods go on meanwhile. */
   async restart(): Promise<void> {
-    await this.#end();
-    await this.#launch();
+    await this.kill();
+    await this.launch();
+  }
+
+  /** kill -9: its pods go on. */
+  async kill(): Promise<void> {
+    this.#cri?.[Symbol.dispose]();
+    this.#cri = undefined;
+    const child = this.#process;
+    this.#process = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  /** What it loses when the machine is rebooted (/run/containerd of an installation), and what it keeps (/var/lib/containerd). */
+  get folders(): { state: string; root: string } {
+    const { directory } = this.#options;
+    return { state: join(directory, 'state'), root: join(directory, 'root') };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,15 +130,16 @@ export class Containerd implements AsyncDisposable {
       await this.cri.stopPod(pod).catch(() => {});
       await this.cri.removePod(pod).catch(() => {});
     }
-    await this.#end();
+    await this.kill();
     await removeGroups(this.#cgroup);
   }
 
-  async #launch(): Promise<void> {
-    const { directory, netns } = this.#options;
+  /** Again, after a kill. */
+  async launch(): Promise<void> {
+    const { directory, netns, release } = this.#options;
     const log = openSync(join(directory, 'log'), 'a');
-    const program = [`--net=${netns}`, runtimeProgram('containerd'), '--config', join(directory, 'config.toml')];
-    const child = spawn('nsenter', program, { env: { ...process.env, ...runtimeEnv }, stdio: ['ignore', log, log] });
+    const program = [`--net=${netns}`, runtimeProgram('containerd', release), '--config', join(directory, 'config.toml')];
+    const child = spawn('nsenter', program, { env: { ...process.env, ...runtimeEnv(release) }, stdio: ['ignore', log, log] });
     closeSync(log);
     this.#process = child;
     await eventually(() => {
@@ -127,19 +152,11 @@ export class Containerd implements AsyncDisposable {
     await eventually(() => cri.networkProblem());
   }
 
-  async #end(): Promise<void> {
-    this.#cri?.[Symbol.dispose]();
-    this.#cri = undefined;
-    const child = this.#process;
-    this.#process = undefined;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  }
-
   #ctr(...args: string[]): Promise<unknown> {
-    const own = ['--address', join(this.#options.directory, 'sock'), '--namespace', 'k8s.io'];
-    return promisify(execFile)(runtimeProgram('ctr'), [...own, ...args], { env: { ...process.env, ...runtimeEnv } });
+    const { directory, release } = this.#options;
+    const own = ['--address', join(directory, 'sock'), '--namespace', 'k8s.io'];
+    return promisify(execFile)(runtimeProgram('ctr', release), [...own, ...args], {
+      env: { ...process.env, ...runtimeEnv(release) },
+    });
   }
 }

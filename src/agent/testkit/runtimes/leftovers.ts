@@ -36,12 +36,17 @@ function holdings(node: TestNode): string[] {
   ].sort();
 }
 
-/** Takes note of what there is. @returns a check that there is nothing more and nothing less, when deletion in the background has come to its end */
-export function leftovers(node: TestNode): () => Promise<void> {
-  const before = holdings(node);
+/**
+ * Takes note of what there is.
+ * @param notOurs what a runtime leaves behind itself
+ * @returns a check that there is nothing more and nothing less, when deletion in the background has come to its end
+ */
+export function leftovers(node: TestNode, notOurs?: RegExp): () => Promise<void> {
+  const ours = (): string[] => holdings(node).filter((line) => !notOurs?.test(line));
+  const before = ours();
   return () =>
     eventually(() => {
-      const after = holdings(node);
+      const after = ours();
       assert.deepEqual(
         { left: after.filter((line) => !before.includes(line)), gone: before.filter((line) => !after.includes(line)) },
         { left: [], gone: [] },

@@ -106,12 +106,15 @@ runc = [${text(runtimeProgram('runc'))}]
     const { directory, netns } = this.#options;
     const env = {
       ...process.env,
-      ...runtimeEnv,
+      ...runtimeEnv(),
       HOME: directory,
       CONTAINERS_CONF: join(directory, 'containers.conf'),
       CONTAINERS_STORAGE_CONF: join(directory, 'storage.conf'),
     };
-    const { stdout } = await promisify(execFile)('nsenter', [`--net=${netns}`, runtimeProgram('podman'), ...args], { env, maxBuffer: 1 << 26 });
+    const { stdout } = await promisify(execFile)('nsenter', [`--net=${netns}`, runtimeProgram('podman'), ...args], {
+      env,
+      maxBuffer: 1 << 26,
+    });
     return stdout;
   }
 }
