@@ -4,17 +4,13 @@ import { test } from 'node:test';
 import { families } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
+import { refused, unanswered } from './testkit/outcomes.ts';
 import { outsideAddress, podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
 const unallocated = { ipv4: '10.96.7.7', ipv6: 'fd00:96::77' };
 const nodeIp = { ipv4: String(serviceNode.addresses[0]), ipv6: String(serviceNode.addresses[1]) };
 const web = [{ name: '', port: 80, protocol: 'TCP', nodePort: 30080 }];
-
-const refused = (error: NodeJS.ErrnoException & { errno?: string }): boolean =>
-  error.code === 'ECONNREFUSED' || String(error.errno) === 'ECONNREFUSED';
-const unanswered = (error: NodeJS.ErrnoException & { errno?: string }): boolean =>
-  error.name === 'AbortError' || String(error.errno) === 'ETIMEDOUT';
 
 async function serve(bed: Testbed, family: 'ipv4' | 'ipv6', pods: readonly string[]): Promise<void> {
   for (const pod of pods) await bed.serveTcp(pod, family, 8080);
