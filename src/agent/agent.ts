@@ -18,6 +18,7 @@ import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
+import { Door, droppedAtDoor } from './door.ts';
 import { watchDrift } from './drift.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
@@ -59,6 +60,7 @@ export class NodeAgent {
   readonly #ipam: Ipam;
   readonly #forgetter: Forgetter;
   readonly #attacher: Attacher;
+  readonly #door: Door;
   readonly #reconciler: Reconciler;
   readonly #runner: Runner;
   readonly #network: NodeNetwork;
@@ -93,11 +95,12 @@ export class NodeAgent {
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
     this.#reconciler = new Reconciler(writers, { onWork: () => this.#runner.trigger() });
-    this.#network = new NodeNetwork(this.#reconciler, settings);
+    this.#door = new Door(attachModes[settings.attach], this.#nft.supports('arp'));
+    this.#network = new NodeNetwork(this.#reconciler, settings, this.#door);
     const { serviceCidrs } = settings;
     this.#hostPorts = new HostPorts({ ipam: this.#ipam, rt: this.#rt, conntrack: this.#conntrack, serviceCidrs });
     this.#attachments = new PodAttachments({
-      ...{ ipam: this.#ipam, attacher: this.#attacher, reconciler: this.#reconciler, gate: this.#gate },
+      ...{ ipam: this.#ipam, attacher: this.#attacher, door: this.#door, reconciler: this.#reconciler, gate: this.#gate },
       forgetter: this.#forgetter,
       hostPorts: this.#hostPorts,
       node: () => this.#network.linkNode,
@@ -165,11 +168,10 @@ export class NodeAgent {
       leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
-      door: Object.fromEntries(
-        Array.from(this.#nft.counters('podnet'), ([name, { packets }]) => [name.replace(/^door-/, ''), packets]),
-      ),
+      door: droppedAtDoor(this.#nft),
       problems: [
         ...problems,
+        ...this.#door.problems(),
         ...this.#attachments.lost(),
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),

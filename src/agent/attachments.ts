@@ -5,6 +5,7 @@ import type { Result } from '../cni/result.ts';
 import type { Attachments } from '../cni/verbs.ts';
 import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
+import type { NetNs } from '../kernel/netns.ts';
 import {
   type Attacher,
   hostLinkName,
@@ -15,7 +16,6 @@ import {
   podMac,
   type ToldOfPod,
 } from '../links/index.ts';
-import type { NetNs } from '../kernel/netns.ts';
 import { IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -23,7 +23,7 @@ import { type Item, keyOf } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
-import { guestItems, guestOwner } from './door.ts';
+import { type Door, guestOwner } from './door.ts';
 import type { Forgetter } from './forgetter.ts';
 import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
@@ -33,6 +33,7 @@ import { recoveredLease, unknownNetwork } from './recover.ts';
 export interface AttachmentsOptions {
   ipam: Ipam;
   attacher: Attacher;
+  door: Door;
   reconciler: Reconciler;
   gate: Gate;
   forgetter: Forgetter;
@@ -84,7 +85,7 @@ export class PodAttachments implements Attachments {
       try {
         const { attacher, reconciler } = this.#options;
         // Before the link is there: its first packet meets them.
-        reconciler.contributeNow(guestOwner(key), guestItems(attacher.mode, link));
+        reconciler.contributeNow(guestOwner(key), this.#options.door.guest(link));
         const items = await this.#attach(link, ns, node);
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
@@ -124,7 +125,7 @@ export class PodAttachments implements Attachments {
   /** What the node must hold for a pod, and the kernel does not (CNI8); it is mended soon. All is read for it, so that is done now and then only. */
   #notInKernel(lease: Lease, link: PodLink, node: LinkNode): string[] {
     const { attacher, reconciler } = this.#options;
-    const items = [...attacher.mode.planPod(link, node), ...guestItems(attacher.mode, link), ...mappingItems(lease)];
+    const items = [...attacher.mode.planPod(link, node), ...this.#options.door.guest(link), ...mappingItems(lease)];
     const keys = new Set(items.map(keyOf));
     const read = performance.now() - this.#readAt > readAgainMs;
     if (read) this.#readAt = performance.now();
@@ -198,7 +199,7 @@ export class PodAttachments implements Attachments {
       const items = attacher.mode.planPod(link, known);
       this.#items.set(text, items);
       reconciler.contribute(attachmentOwner(lease.key), items);
-      reconciler.contribute(guestOwner(lease.key), guestItems(attacher.mode, link));
+      reconciler.contribute(guestOwner(lease.key), this.#options.door.guest(link));
       reconciler.contribute(mappingOwner(lease.key), mappingItems(lease));
     }
   }
@@ -266,7 +267,7 @@ export class PodAttachments implements Attachments {
       this.#items.set(keyText(key), items);
       reconciler.contribute(attachmentOwner(key), items, { applied: true });
       const link = linkOf(named);
-      if (link) reconciler.contribute(guestOwner(key), guestItems(this.#options.attacher.mode, link));
+      if (link) reconciler.contribute(guestOwner(key), this.#options.door.guest(link));
     }
     this.#items.delete(keyText(recovered.key));
     reconciler.withdraw(attachmentOwner(recovered.key), { applied: true });

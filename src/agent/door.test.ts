@@ -111,7 +111,7 @@ test(
     const elements = (family: Family): string[] =>
       node.ruleset().filter((line) => line.startsWith(`element of door-guests${family === 'ipv4' ? 4 : 6} `));
     await node.addPod('one');
-    assert.deepEqual([elements('ipv4').length, elements('ipv6').length], [1, 2]);
+    assert.deepEqual([elements('ipv4').length, elements('ipv6').length], [2, 2], 'IPv4 for ARP too');
     const text = run(node.ns.path, 'nft', 'list', 'table', 'inet', 'podnet');
     const fresh = node.world.namespace('fresh');
     run(fresh.path, 'sh', '-c', `nft -f - <<'E'\n${text.replace(/flags owner.*$/m, '')}\nE`);
@@ -268,28 +268,32 @@ for (const attach of ['routed', 'bridge'] as const)
   });
 
 for (const attach of ['routed', 'bridge'] as const)
-  test(`T6: a redirect of a neighbour of the node does not reach a pod; one for the node itself does (${attach})`, needsRoot, async () => {
-    await using node = await TestNode.make({ attach });
-    await node.startReady();
-    const one = await node.addPod('one');
-    using a = new Wire(one.ns, one.addresses);
-    using peer = new Wire(node.peer);
-    const uplink = Mac.parse(ip<{ address: string }>(node.ns.path, 'link', 'show', 'eth0')[0]!.address);
-    const redirected = Buffer.concat([at('192.0.2.2').bytes, Buffer.alloc(28)]);
-    const before = dropped(node).redirect!;
-    a.socket.receive();
-    for (const destination of [a.addresses[0]!, at('192.0.2.1')])
-      for (const body of [icmp(5, 1, redirected), icmp(8, 0, Buffer.alloc(8))])
-        peer.socket.send(frame(peer.mac, { source: at('192.0.2.2'), destination, protocol: 'icmp', body }, uplink));
-    await eventually(() => assert.equal(dropped(node).redirect, before + 1));
-    // The echo that was sent after it is there.
-    const types: number[] = [];
-    await eventually(() => {
-      for (const { data, outgoing } of a.socket.receive())
-        if (!outgoing && data.readUInt16BE(12) === 0x0800 && data[23] === 1) types.push(data[34]!);
-      assert.deepEqual(types, [8]);
-    });
-  });
+  test(
+    `T6: a redirect of a neighbour of the node does not reach a pod; one for the node itself does (${attach})`,
+    needsRoot,
+    async () => {
+      await using node = await TestNode.make({ attach });
+      await node.startReady();
+      const one = await node.addPod('one');
+      using a = new Wire(one.ns, one.addresses);
+      using peer = new Wire(node.peer);
+      const uplink = Mac.parse(ip<{ address: string }>(node.ns.path, 'link', 'show', 'eth0')[0]!.address);
+      const redirected = Buffer.concat([at('192.0.2.2').bytes, Buffer.alloc(28)]);
+      const before = dropped(node).redirect!;
+      a.socket.receive();
+      for (const destination of [a.addresses[0]!, at('192.0.2.1')])
+        for (const body of [icmp(5, 1, redirected), icmp(8, 0, Buffer.alloc(8))])
+          peer.socket.send(frame(peer.mac, { source: at('192.0.2.2'), destination, protocol: 'icmp', body }, uplink));
+      await eventually(() => assert.equal(dropped(node).redirect, before + 1));
+      // The echo that was sent after it is there.
+      const types: number[] = [];
+      await eventually(() => {
+        for (const { data, outgoing } of a.socket.receive())
+          if (!outgoing && data.readUInt16BE(12) === 0x0800 && data[23] === 1) types.push(data[34]!);
+        assert.deepEqual(types, [8]);
+      });
+    },
+  );
 
 for (const attach of ['routed', 'bridge'] as const)
   test(
@@ -349,5 +353,73 @@ for (const attach of ['routed', 'bridge'] as const)
         b.sources().filter((source) => source === '198.51.100.7'),
         [],
       );
+    },
+  );
+
+/** Entries in the neighbour tables of a namespace, of whatever link, that were not written there for good. */
+const learned = ({ path }: { path: string }): string[] =>
+  ip<{ dst: string; dev: string; state: string[] }>(path, 'neigh', 'show', 'nud', 'all')
+    .filter(({ state }) => !state.includes('PERMANENT') && !state.includes('NOARP'))
+    .map(({ dst, dev }) => `${dst} ${dev}`);
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(
+    `T3, T4: 10,000 questions and answers of a pod in other senders' names leave no trace in the node's neighbour table, whatever rp_filter says (${attach})`,
+    needsRoot,
+    async () => {
+      await using node = await TestNode.make({ attach });
+      // As systemd and others set it: what has any way back comes in.
+      for (const name of ['all', 'default']) writeSysctl(node.ns.ns, `net/ipv4/conf/${name}/rp_filter`, '2');
+      for (const name of ['all', 'default']) writeSysctl(node.ns.ns, `net/ipv4/conf/${name}/arp_accept`, '1');
+      writeSysctl(node.ns.ns, 'net/ipv6/conf/default/accept_untracked_na', '1');
+      run(node.ns.path, 'ip', 'route', 'add', 'default', 'via', '192.0.2.2');
+      await node.startReady();
+      const [one, two] = [await node.addPod('one'), await node.addPod('two')];
+      for (const to of two.addresses) run(one.ns.path, 'ping', '-c1', '-W5', to);
+      using a = new Wire(one.ns, one.addresses);
+      const [a4, a6] = a.addresses as [IpAddr, IpAddr];
+      const gateways = (attach === 'routed' ? ['169.254.1.1', 'fe80::1'] : ['10.1.0.1', 'fd01::1']).map(at) as [IpAddr, IpAddr];
+      const host = Mac.parse('ee:ee:ee:ee:ee:ee');
+      const before = dropped(node);
+      const forged = 2500;
+      for (let i = 0; i < forged; i++) {
+        const sender = { mac: a.mac, address: IpAddr.fromBigInt('ipv4', at('10.200.0.0').toBigInt() + BigInt(i)) };
+        const target = at(`fd01:9::${i.toString(16)}`);
+        a.socket.send(frame(a.mac, arp(1, sender, { mac: host, address: gateways[0] })));
+        a.socket.send(frame(a.mac, arp(2, sender, { mac: host, address: gateways[0] })));
+        const icmpv6 = { protocol: 'icmpv6', hopLimit: 255, destination: gateways[1] } as const;
+        a.socket.send(frame(a.mac, { ...icmpv6, source: target, body: discovery(135, gateways[1], a.mac) }));
+        a.socket.send(frame(a.mac, { ...icmpv6, source: a6, body: discovery(136, target, a.mac) }));
+        // What a socket's buffer does not hold is lost on the way.
+        if (i % 100 === 99) await eventually(() => assert.equal(dropped(node).arp! - before.arp!, (i + 1) * 2));
+      }
+      await eventually(() => {
+        const { arp: asked, source, neighbour } = dropped(node);
+        assert.deepEqual(
+          [asked! - before.arp!, source! - before.source!, neighbour! - before.neighbour!],
+          [forged * 2, forged, forged],
+        );
+      });
+      assert.deepEqual(
+        learned(node.ns).filter((line) => /^(10\.200|fd01:9:)| (pod|cbr0)/.test(line)),
+        [],
+      );
+
+      // T1 with rp_filter 2: what the door does not let in comes nowhere.
+      using b = new Wire(two.ns, two.addresses);
+      b.sources();
+      const sources = dropped(node).source!;
+      const packets = ['192.0.2.2', '10.1.0.99', '198.51.100.7'].flatMap((source) => packetsFrom(at(source), b.addresses));
+      for (const packet of packets) a.socket.send(frame(a.mac, packet));
+      await eventually(() => assert.equal(dropped(node).source, sources + packets.length));
+      assert.deepEqual(b.sources(), []);
+
+      // Who is honest is answered, and others are reached.
+      for (const [i, gateway] of gateways.entries()) {
+        run(one.ns.path, 'ip', 'neigh', 'del', `${gateway}`, 'dev', 'eth0');
+        run(one.ns.path, 'ping', '-c1', '-W5', two.addresses[i]!);
+      }
+      for (const to of [`${a4}`, `${a6}`]) run(two.ns.path, 'ping', '-c1', '-W5', to);
+      run(node.ns.path, 'ping', '-c1', '-W5', '192.0.2.2');
     },
   );

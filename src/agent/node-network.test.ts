@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { attachModes } from '../links/index.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { Reconciler } from '../reconcile/index.ts';
+import { Door } from './door.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
 import { parseSettings } from './settings.ts';
@@ -42,7 +44,8 @@ function network(): { network: NodeNetwork; planned: () => string[]; reconciler:
     owners = [];
     return all;
   };
-  return { network: new NodeNetwork(reconciler, parseSettings({ ...agentConfig(), kubeconfig: '/k' })), planned, reconciler };
+  const settings = parseSettings({ ...agentConfig(), kubeconfig: '/k' });
+  return { network: new NodeNetwork(reconciler, settings, new Door(attachModes[settings.attach], true)), planned, reconciler };
 }
 
 test('many nodes that come at once are planned once each, and what depends on all of them once', () => {

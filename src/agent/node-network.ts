@@ -3,7 +3,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Reconciler } from '../reconcile/index.ts';
 import { planPeer, planSelf, podMtu, problemsOfSelf, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
-import { doorItems, doorOwner } from './door.ts';
+import { type Door, doorOwner } from './door.ts';
 import { hostPortsItems, hostPortsOwner } from './hostports.ts';
 import type { NodeFacts } from './node-facts.ts';
 import type { Settings } from './settings.ts';
@@ -22,6 +22,7 @@ export class NodeNetwork {
   readonly #reconciler: Reconciler;
   readonly #settings: Settings;
   readonly #mode: AttachMode;
+  readonly #door: Door;
   readonly #routes: RoutesConfig;
   readonly #peers = new Map<string, RouteNode & { faults: readonly string[] }>();
   readonly #problems = new Map<string, readonly string[]>();
@@ -30,8 +31,9 @@ export class NodeNetwork {
   #facts: NodeFacts | undefined;
   #mtu: number | undefined;
 
-  constructor(reconciler: Reconciler, settings: Settings) {
+  constructor(reconciler: Reconciler, settings: Settings, door: Door) {
     this.#reconciler = reconciler;
+    this.#door = door;
     this.#settings = settings;
     this.#mode = attachModes[settings.attach];
     const { families, backend, serviceCidrs, clusterDns, vxlan } = settings;
@@ -108,7 +110,7 @@ export class NodeNetwork {
     }
     this.#changed.clear();
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
-    this.#reconciler.contribute(doorOwner, doorItems(this.#mode));
+    this.#reconciler.contribute(doorOwner, this.#door.items());
     this.#reconciler.contribute(hostPortsOwner, hostPortsItems(self.addresses));
     const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
     const all = [self, ...peers];

@@ -7,7 +7,7 @@ import { changes } from '../testing/machine.ts';
 import { needsRoot } from '../testing/root.ts';
 import { eventually, TestNode } from './testkit/node.ts';
 import { switchable } from './testkit/switch.ts';
-import { tableTakenOver, Witness } from './testkit/witness.ts';
+import { tablesTakenOver, Witness } from './testkit/witness.ts';
 
 for (const attach of ['routed', 'bridge'] as const)
   test(`SD22: an agent that starts again writes nothing that is right (${attach})`, needsRoot, async () => {
@@ -22,7 +22,7 @@ for (const attach of ['routed', 'bridge'] as const)
     const { reconciler, attachments } = node.status();
     assert.deepEqual([reconciler.operations, attachments], [0, 1]);
     await sleep(100);
-    assert.deepEqual([...witness.seen], tableTakenOver);
+    assert.deepEqual([...witness.seen], tablesTakenOver);
     for (const address of addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
   });
 
@@ -129,18 +129,22 @@ test('a node that is not in the API, or has no pod CIDR yet, is not ready and sa
   await node.settled();
 });
 
-test('an agent that is stopped does not wait for an ADD that waits for the node: it is to be tried again', needsRoot, async () => {
-  await using node = await TestNode.make();
-  await node.api.delete(Nodes, 'me');
-  await node.start();
-  const { path } = node.world.namespace('a');
-  const add = node.cni({ command: 'ADD', containerId: 'a', netns: path });
-  // What comes after it is answered, so it has come.
-  await eventually(async () => assert.equal((await node.cni({ command: 'STATUS' })).code, 1));
-  const begin = performance.now();
-  await node.stop();
-  assert.ok(performance.now() - begin < 15_000, 'ADD would have waited for 20 s');
-  const { code, json } = await add;
-  assert.deepEqual([code, json.code], [1, 11]);
-  assert.match(String(json.msg), /agent is being stopped|agent is not running/);
-});
+test(
+  'an agent that is stopped does not wait for an ADD that waits for the node: it is to be tried again',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.api.delete(Nodes, 'me');
+    await node.start();
+    const { path } = node.world.namespace('a');
+    const add = node.cni({ command: 'ADD', containerId: 'a', netns: path });
+    // What comes after it is answered, so it has come.
+    await eventually(async () => assert.equal((await node.cni({ command: 'STATUS' })).code, 1));
+    const begin = performance.now();
+    await node.stop();
+    assert.ok(performance.now() - begin < 15_000, 'ADD would have waited for 20 s');
+    const { code, json } = await add;
+    assert.deepEqual([code, json.code], [1, 11]);
+    assert.match(String(json.msg), /agent is being stopped|agent is not running/);
+  },
+);

@@ -4,6 +4,7 @@ import type { Mac } from '../net/mac.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Item, NftElement } from '../reconcile/model.ts';
 
+const { arpSenderMac, arpSenderAddress, isArpProbe } = match;
 const { rule, concat, iifname, etherSaddr, saddr, isIn, isWithin, daddrFrom, protocol, udpDport, icmpType } = match;
 const { iifIsLoopback, iifInGroup, iifIs, addressIsLocal, countIn, accept, drop, goto } = match;
 
@@ -13,6 +14,8 @@ export interface DoorNode {
   group: number;
   /** The bridge whose ports the pods are, if that is how they hang on the node. */
   bridge?: string;
+  /** The kernel filters ARP (CONFIG_NF_TABLES_ARP). */
+  arp: boolean;
 }
 
 /** Who may come in by a link: one pod. */
@@ -23,6 +26,8 @@ export interface Guest {
   addresses: readonly IpAddr[];
 }
 
+const tableName = 'podnet';
+
 /** Why a packet is dropped; each has a named counter. */
 export const reasons = {
   'door-source': 'the source address or MAC is not the one that the pod was given',
@@ -30,8 +35,9 @@ export const reasons = {
   'door-router': 'a router advertisement or solicitation of a pod',
   'door-redirect': 'an ICMP redirect of a pod, or to one',
   'door-dhcp': 'an answer of a DHCP server in a pod',
-  'door-neighbour': 'a neighbour advertisement to all, which nobody asked for',
+  'door-neighbour': 'a neighbour advertisement of a pod, which nobody asked for',
   'door-multicast': 'broadcast or multicast of a pod',
+  'door-arp': 'an ARP packet whose sender is not the pod',
 } as const;
 export type Reason = keyof typeof reasons;
 
@@ -124,33 +130,71 @@ function chains({ group, bridge }: DoorNode): Chain[] {
         rule(discovery.routerSolicitation, ...refuse('door-router')),
         rule(discovery.routerAdvertisement, ...refuse('door-router')),
         rule(discovery.redirect, ...refuse('door-redirect')),
+        // Nobody asks: the node's entries of pods are permanent. With accept_untracked_na it would make one for whatever address is named.
+        rule(discovery.neighbourAdvertisement, ...refuse('door-neighbour')),
         rule(isWithin('daddr', membership), drop),
-        rule(discovery.neighbourAdvertisement, isWithin('daddr', multicast), ...refuse('door-neighbour')),
         rule(isWithin('daddr', multicast), ...refuse('door-multicast')),
-        rule(discovery.neighbourAdvertisement, accept),
         rule(isWithin('saddr', linkLocal), ...refuse('door-source')),
       ],
     },
   ];
 }
 
-/** What the node holds whatever pods there are: who is in none of the sets does not come in. Part of podnet's own table. */
-export function planDoor(node: DoorNode): Item[] {
+/**
+ * Who asks by ARP is remembered by the kernel, with any sender that it has a way to: without this a pod could fill the neighbour table of the whole node
+ * (gc_thresh3) where rp_filter does not see to it (`all` or the link's own is 2).
+ */
+const arpChains = ({ group, bridge }: DoorNode): Chain[] => [
+  {
+    name: 'door',
+    hook: { type: 'filter', hook: 'input', priority: 0, policy: 'accept' },
+    rules: [rule(iifInGroup(group), goto('door-pod')), ...(bridge === undefined ? [] : [rule(iifIs(bridge), goto('door-pod'))])],
+  },
+  {
+    name: 'door-pod',
+    rules: [
+      rule(isIn(concat(iifname, arpSenderMac, arpSenderAddress), arpGuests), accept),
+      rule(isArpProbe, accept),
+      rule(...refuse('door-arp')),
+    ],
+  },
+];
+
+const arpGuests = 'door-guests4';
+
+/** A table of its own: sets belong to one table, and a table sees one kind of packets. */
+function arpDoor(node: DoorNode): Item[] {
+  const of = { family: 'arp' } as const;
   return [
-    ...Object.keys(reasons).map((name): Item => ({ kind: 'nft-counter', name })),
-    ...sets.map((set): Item => ({ kind: 'nft-set', ...set })),
-    ...chains(node).map((chain): Item => ({ kind: 'nft-chain', ...chain })),
+    { kind: 'nft-table', ...of, name: tableName },
+    { kind: 'nft-counter', ...of, name: 'door-arp' },
+    { kind: 'nft-set', ...of, ...sets[0]!, name: arpGuests },
+    ...arpChains(node).map((chain): Item => ({ kind: 'nft-chain', ...of, ...chain })),
   ];
 }
 
-/** One pod's elements. */
-export function planGuest({ link, mac, addresses }: Guest): NftElement[] {
+/** What the node holds whatever pods there are: who is in none of the sets does not come in. Part of podnet's own tables. */
+export function planDoor(node: DoorNode): Item[] {
+  const counters = Object.keys(reasons).filter((name) => name !== 'door-arp');
+  return [
+    ...counters.map((name): Item => ({ kind: 'nft-counter', name })),
+    ...sets.map((set): Item => ({ kind: 'nft-set', ...set })),
+    ...chains(node).map((chain): Item => ({ kind: 'nft-chain', ...chain })),
+    ...(node.arp ? arpDoor(node) : []),
+  ];
+}
+
+/** One pod's elements. @param arp as in DoorNode */
+export function planGuest({ link, mac, addresses }: Guest, arp: boolean): NftElement[] {
   const ipv6 = addresses.some(({ family }) => family === 'ipv6') ? [linkLocalOf(mac)] : [];
-  return [...addresses, ...ipv6].map((address) => ({
-    kind: 'nft-element',
-    set: guests(address.family),
-    key: `"${link}" . ${mac} . ${address}`,
-  }));
+  const key = (address: IpAddr): string => `"${link}" . ${mac} . ${address}`;
+  const asks = arp ? addresses.filter(({ family }) => family === 'ipv4') : [];
+  return [
+    ...[...addresses, ...ipv6].map(
+      (address): NftElement => ({ kind: 'nft-element', set: guests(address.family), key: key(address) }),
+    ),
+    ...asks.map((address): NftElement => ({ kind: 'nft-element', family: 'arp', set: arpGuests, key: key(address) })),
+  ];
 }
 
 /** The address that a link gives itself: fe80:: and the modified EUI-64 of its MAC (RFC 4291, appendix A). */

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentStatus } from '../agent/status.ts';
 import { Echo, Traffic } from '../agent/testkit/traffic.ts';
-import { tableTakenOver, Witness } from '../agent/testkit/witness.ts';
+import { tablesTakenOver, Witness } from '../agent/testkit/witness.ts';
 import { question } from '../dns/testkit/message.ts';
 import { NetNs } from '../kernel/netns.ts';
 import { Services } from '../kube/resources.ts';
@@ -128,7 +128,7 @@ test(
       assert.deepEqual(await traffic.end(), []);
       for (const { name, sent } of traffic.flows) assert.ok(sent > 20, `${name}: only ${sent} were sent`);
       assert.ok(near.heard > 20 && far.heard > 20, 'the Service spreads over both');
-      const takenOver = Array.from({ length: rounds }, () => tableTakenOver).flat();
+      const takenOver = Array.from({ length: rounds }, () => tablesTakenOver).flat();
       for (const { seen } of witnesses) assert.deepEqual([...seen], takenOver, 'changes of a node');
       assert.deepEqual(
         nodes.map((node) => filesOf(names, node)),

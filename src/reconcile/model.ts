@@ -1,4 +1,4 @@
-import type { Chain, NftSetSpec, Table } from '../kernel/nftables/types.ts';
+import type { Chain, NftSetSpec, Table, TableFamily } from '../kernel/nftables/types.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -91,7 +91,7 @@ export interface Fdb {
   destination: IpAddr;
 }
 
-/** podnet's own table, family inet. `comment` is the version of the layout: another version is replaced as a whole. */
+/** podnet's own table; what is in the inet one does not name its family. `comment` is the version of the layout: another version is replaced as a whole. */
 export interface NftTable extends Table {
   kind: 'nft-table';
 }
@@ -99,16 +99,19 @@ export interface NftTable extends Table {
 /** A chain with its rules in order; rules are compared by their expressions, `text` is what `nft` prints. */
 export interface NftChain extends Chain {
   kind: 'nft-chain';
+  family?: TableFamily;
 }
 
 /** A set or, with `data`, a map. */
 export interface NftSet extends NftSetSpec {
   kind: 'nft-set';
+  family?: TableFamily;
 }
 
 /** An element of a set or map; key and data as nft prints them, parts of a concatenation joined by ' . '. */
 export interface NftElement {
   kind: 'nft-element';
+  family?: TableFamily;
   set: string;
   key: string;
   data?: string;
@@ -117,6 +120,7 @@ export interface NftElement {
 /** A counter with a name, which rules count in and which outlives changes of their chain. What it has counted is nobody's wish. */
 export interface NftCounter {
   kind: 'nft-counter';
+  family?: TableFamily;
   name: string;
 }
 
@@ -137,18 +141,17 @@ export function keyOf(item: Item): string {
       return `proxy ${item.link} ${item.address}`;
     case 'fdb':
       return `fdb ${item.link} ${item.mac}`;
-    case 'nft-table':
-      return `nft-table ${item.name}`;
-    case 'nft-chain':
-      return `nft-chain ${item.name}`;
-    case 'nft-set':
-      return `nft-set ${item.name}`;
     case 'nft-element':
-      return `nft-element ${item.set} ${item.key}`;
+      return `nft-element ${inTable(item)}${item.set} ${item.key}`;
+    case 'nft-table':
+    case 'nft-chain':
+    case 'nft-set':
     case 'nft-counter':
-      return `nft-counter ${item.name}`;
+      return `${item.kind} ${inTable(item)}${item.name}`;
   }
 }
+
+const inTable = ({ family = 'inet' }: { family?: TableFamily }): string => (family === 'inet' ? '' : `${family} `);
 
 /** The families a node serves, primary first. */
 export type Families = readonly Family[];

@@ -4,6 +4,7 @@ import {
   type NftTransaction,
   NftTransactionError,
   type TableContent,
+  type TableFamily,
   tableOwner,
   tablePersist,
 } from '../kernel/nftables/index.ts';
@@ -14,18 +15,34 @@ import { type Failure, type Operation, StaleError, type Writer } from './operati
 /** A refused item is left out and the rest tried again, this often; then everything that is left counts as refused. */
 const attempts = 20;
 
+type NftItem = Extract<Item, { kind: `nft-${string}` }>;
+
+const families: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
+const familyOf = (item: Item): TableFamily => (item as NftItem).family ?? 'inet';
+/** As a field of an item: the inet table goes without saying. */
+const inFamily = (family: TableFamily): { family?: TableFamily } => (family === 'inet' ? {} : { family });
+
+/** What is known of one of the tables. */
+interface Known {
+  /** Nobody else can change the table. */
+  owned: boolean;
+  sets: Map<string, NftSet>;
+}
+
+const nothing = (): Known => ({ owned: false, sets: new Map() });
+
 /**
- * Writes podnet's own nftables table: one atomic transaction for each sync. Items that the kernel refuses are left out, the others happen.
- * A change that nf_tables has no way for (a set's type, a chain's hook, the layout's version) replaces the whole table in one transaction.
+ * Writes podnet's own nftables tables, one of each family that something is wanted of: one atomic transaction for each sync. Items that the kernel refuses are
+ * left out, the others happen. A change that nf_tables has no way for (a set's type, a chain's hook, the layout's version) replaces its whole table in the same
+ * transaction.
  */
 export class NftWriter implements Writer {
   readonly kinds: ReadonlySet<Item['kind']> = new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element', 'nft-counter']);
   readonly #nft: Nft;
   readonly #table: string;
-  #sets = new Map<string, NftSet>();
+  readonly #known: Record<TableFamily, Known> = { inet: nothing(), arp: nothing(), bridge: nothing() };
+  /** Of the whole ruleset, before the first table was read. */
   #generation: number | undefined;
-  /** Nobody else can change the table. */
-  #owned = false;
 
   constructor(nft: Nft, table = 'podnet') {
     this.#nft = nft;
@@ -33,34 +50,14 @@ export class NftWriter implements Writer {
   }
 
   observe(): Iterable<Item> {
-    const present = this.#nft.tables().find(({ name }) => name === this.#table);
-    // Before it is read: from then on nobody else writes to it.
-    if (present && !this.#owned) this.#owned = this.#nft.own(this.#table, present.comment);
-    const { content, generation } = this.#read();
-    this.#generation = generation;
-    this.#sets = new Map();
-    if (!content) {
-      this.#owned = false;
-      return [];
-    }
-    const items: Item[] = [tableItem(content.table)];
-    for (const chain of content.chains) items.push({ kind: 'nft-chain', ...chain });
-    for (const name of content.counters) items.push({ kind: 'nft-counter', name });
-    for (const set of content.sets) {
-      const item: NftSet = { kind: 'nft-set', ...set };
-      this.#sets.set(set.name, item);
-      items.push(item);
-      // The packets' own entries are nobody's wish.
-      if (set.flags.includes('dynamic')) continue;
-      for (const element of content.elements.get(set.name) ?? []) items.push({ kind: 'nft-element', set: set.name, ...element });
-    }
-    return items;
+    this.#generation = undefined;
+    return families.flatMap((family) => this.#observe(family));
   }
 
   apply(operations: readonly Operation[], wanted: () => Iterable<Item>): Failure[] {
     const failures: Failure[] = [];
     const refused = new Set<string>();
-    this.#makeTable(operations);
+    this.#makeTables(operations);
     for (let attempt = 0; attempt < attempts; attempt++) {
       const left = operations.filter(({ key }) => !refused.has(key));
       const failed = this.#try(left, () => withoutKeys(wanted(), refused));
@@ -72,18 +69,51 @@ export class NftWriter implements Writer {
         refused.add(about);
       }
     }
-    const error = new Error(`table inet ${this.#table}: given up after ${attempts} refused transactions`);
+    const error = new Error(`tables ${this.#table}: given up after ${attempts} refused transactions`);
     return [...failures, ...operations.filter(({ key }) => !refused.has(key)).map(({ key }) => ({ key, error }))];
   }
 
+  #observe(family: TableFamily): Item[] {
+    const known = this.#known[family];
+    const present = this.#nft.tables(family).find(({ name }) => name === this.#table);
+    // Before it is read: from then on nobody else writes to it.
+    if (present && !known.owned) known.owned = this.#nft.own(this.#table, present.comment, family);
+    // Nothing is wanted of most nodes' bridges.
+    if (!present && family !== 'inet') {
+      this.#known[family] = nothing();
+      return [];
+    }
+    const { content, generation } = this.#read(family, known.owned);
+    this.#generation ??= generation;
+    known.sets = new Map();
+    if (!content) {
+      known.owned = false;
+      return [];
+    }
+    const of = inFamily(family);
+    const items: Item[] = [{ ...tableItem(content.table), ...of }];
+    for (const chain of content.chains) items.push({ kind: 'nft-chain', ...of, ...chain });
+    for (const name of content.counters) items.push({ kind: 'nft-counter', ...of, name });
+    for (const set of content.sets) {
+      const item: NftSet = { kind: 'nft-set', ...of, ...set };
+      known.sets.set(set.name, item);
+      items.push(item);
+      // The packets' own entries are nobody's wish.
+      if (set.flags.includes('dynamic')) continue;
+      for (const element of content.elements.get(set.name) ?? [])
+        items.push({ kind: 'nft-element', ...of, set: set.name, ...element });
+    }
+    return items;
+  }
+
   /** A table with types that this version does not know is another version's: it counts as one without a version, and so is replaced. */
-  #read(): { content: TableContent | undefined; generation: number } {
+  #read(family: TableFamily, owned: boolean): { content: TableContent | undefined; generation: number } {
     const generation = this.#nft.generation();
     try {
-      return this.#nft.read(this.#table, { owned: this.#owned });
+      return this.#nft.read(this.#table, { owned, family });
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      const table = this.#nft.tables().find(({ name }) => name === this.#table);
+      const table = this.#nft.tables(family).find(({ name }) => name === this.#table);
       const content = table && {
         table: { ...table, comment: undefined },
         chains: [],
@@ -97,41 +127,58 @@ export class NftWriter implements Writer {
 
   /** @returns what was refused, or undefined when all of it happened */
   #try(operations: readonly Operation[], wanted: () => Iterable<Item>): readonly NftFailure[] | undefined {
-    const sets = this.#setsAfter(operations);
+    const parts = byFamily(operations);
+    const sets = new Map(Array.from(parts, ([family, part]) => [family, this.#setsAfter(part, family)]));
     for (;;) {
       try {
-        const written = this.#nft.transaction(this.#table, (t) => this.#build(t, operations, sets, wanted), this.#generation);
+        const written = this.#nft.transaction(
+          this.#table,
+          (t) => {
+            for (const [family, part] of parts) this.#build(t.in(family), family, part, sets.get(family)!, wanted);
+          },
+          this.#generation,
+        );
         if (this.#generation !== undefined && written.objects + written.elements > 0) this.#generation++;
-        this.#sets = sets;
+        for (const [family, after] of sets) this.#known[family].sets = after;
         return undefined;
       } catch (error) {
         if (!(error instanceof NftTransactionError)) throw error;
         if (!error.failures.some((failure) => failure.error.errno === 'ERESTART')) return error.failures;
-        // Somebody else's table changed, unless ours is open to everybody.
-        if (!this.#owned) throw new StaleError(`table inet ${this.#table}`, { cause: error });
+        // Somebody else's table changed, unless ours are open to everybody.
+        if (![...parts.keys()].every((family) => this.#known[family].owned))
+          throw new StaleError(`tables ${this.#table}`, { cause: error });
         this.#generation = this.#nft.generation();
       }
     }
   }
 
-  #makeTable(operations: readonly Operation[]): void {
-    const operation = operations.find((candidate) => candidate.verb === 'add' && candidate.item.kind === 'nft-table');
-    if (operation?.verb !== 'add') return;
-    this.#owned = this.#nft.own(this.#table, (operation.item as NftTable).comment);
-    this.#generation = undefined;
+  #makeTables(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.verb !== 'add' || operation.item.kind !== 'nft-table') continue;
+      const family = familyOf(operation.item);
+      this.#known[family].owned = this.#nft.own(this.#table, operation.item.comment, family);
+      this.#generation = undefined;
+    }
   }
 
-  #build(t: NftTransaction, operations: readonly Operation[], sets: Map<string, NftSet>, wanted: () => Iterable<Item>): void {
-    const table = operations.find((operation) => operation.key === keyOf({ kind: 'nft-table', name: this.#table }));
+  #build(
+    t: NftTransaction,
+    family: TableFamily,
+    operations: readonly Operation[],
+    sets: Map<string, NftSet>,
+    wanted: () => Iterable<Item>,
+  ): void {
+    const head: NftTable = { kind: 'nft-table', ...inFamily(family), name: this.#table };
+    const table = operations.find((operation) => operation.key === keyOf(head));
     if (table?.verb === 'delete') {
       t.deleteTable(table.key);
-      this.#owned = false;
+      this.#known[family].owned = false;
       return;
     }
     if (operations.some(needsRebuild)) {
-      const items = [...wanted()];
-      const head = items.find((item) => item.kind === 'nft-table') ?? { kind: 'nft-table', name: this.#table };
-      t.deleteTable().addTable(head, this.#owned ? tableOwner | tablePersist : 0, keyOf(head));
+      const items = [...wanted()].filter((item) => familyOf(item) === family);
+      const made = items.find((item) => item.kind === 'nft-table') ?? head;
+      t.deleteTable().addTable(made, this.#known[family].owned ? tableOwner | tablePersist : 0, keyOf(made));
       const rest = items.filter((item) => item.kind !== 'nft-table');
       buildChanges(
         t,
@@ -143,8 +190,8 @@ export class NftWriter implements Writer {
     buildChanges(t, operations, sets);
   }
 
-  #setsAfter(operations: readonly Operation[]): Map<string, NftSet> {
-    const sets = new Map(this.#sets);
+  #setsAfter(operations: readonly Operation[], family: TableFamily): Map<string, NftSet> {
+    const sets = new Map(this.#known[family].sets);
     for (const operation of operations) {
       if (operation.verb === 'delete') {
         // Kept for the elements that are deleted with it.
@@ -152,6 +199,17 @@ export class NftWriter implements Writer {
     }
     return sets;
   }
+}
+
+function byFamily(operations: readonly Operation[]): Map<TableFamily, Operation[]> {
+  const parts = new Map<TableFamily, Operation[]>();
+  for (const operation of operations) {
+    const family = familyOf(operation.verb === 'delete' ? operation.actual : operation.item);
+    const part = parts.get(family);
+    if (part) part.push(operation);
+    else parts.set(family, [operation]);
+  }
+  return parts;
 }
 
 const tableItem = ({ name, comment }: { name: string; comment?: string }): NftTable =>
@@ -196,8 +254,8 @@ function bySet(entries: Iterable<[NftElement, string]>): Map<string, Tagged[]> {
  * place), then the rules of changed chains, and last what goes away, in the opposite order.
  */
 function buildChanges(t: NftTransaction, operations: readonly Operation[], sets: ReadonlyMap<string, NftSet>): void {
-  const doomedSets = new Set<string>();
-  const doomedCounters: string[] = [];
+  const doomedSets = new Map<string, string>();
+  const doomedCounters: [string, string][] = [];
   const doomedChains: [NftChain, string][] = [];
   const changedChains: [NftChain, string, fresh: boolean][] = [];
   const gone: [NftElement, string][] = [];
@@ -211,9 +269,9 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
       changedChains.push([after, key, !before]);
     } else if (after?.kind === 'nft-set') t.addSet(after, key);
     else if (after?.kind === 'nft-counter') t.addCounter(after.name, key);
-    else if (!after && before?.kind === 'nft-counter') doomedCounters.push(before.name);
+    else if (!after && before?.kind === 'nft-counter') doomedCounters.push([before.name, key]);
     else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, key]);
-    else if (!after && before?.kind === 'nft-set') doomedSets.add(before.name);
+    else if (!after && before?.kind === 'nft-set') doomedSets.set(before.name, key);
     if (before?.kind === 'nft-element') gone.push([before, key]);
     if (after?.kind === 'nft-element') come.push([after, key]);
   }
@@ -224,9 +282,9 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
     for (const rule of chain.rules) t.addRule(chain.name, rule, key);
   }
   for (const [chain, key] of doomedChains) t.flushChain(chain.name, key);
-  for (const set of doomedSets) t.deleteSet(set, `nft-set ${set}`);
+  for (const [set, key] of doomedSets) t.deleteSet(set, key);
   for (const [chain, key] of doomedChains) t.deleteChain(chain.name, key);
-  for (const name of doomedCounters) t.deleteCounter(name, `nft-counter ${name}`);
+  for (const [name, key] of doomedCounters) t.deleteCounter(name, key);
 }
 
 /** @throws NftTransactionError about all of the set's elements when there is no such set */

@@ -17,4 +17,4 @@ export {
   readRuleset,
 } from './ruleset.ts';
 export { type NftFailure, NftTransaction, NftTransactionError } from './transaction.ts';
-export type { Chain, Element, Hook, NftSetSpec, Rule, Table } from './types.ts';
+export type { Chain, Element, Hook, NftSetSpec, Rule, Table, TableFamily } from './types.ts';

@@ -4,7 +4,7 @@ import { readData, writeData } from './data.ts';
 import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
 import { isRanged, rangeOf } from './ranges.ts';
-import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table } from './types.ts';
+import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table, TableFamily } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
 
 /** enum nf_tables_msg_types; on the wire below NFNL_SUBSYS_NFTABLES << 8. */
@@ -35,8 +35,15 @@ export const nftMessage = {
 export const tableOwner = 2;
 export const tablePersist = 4;
 
-const hookNumbers = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
-const hookNames = Object.keys(hookNumbers) as Hook['hook'][];
+/** NFPROTO_… */
+export const familyNumbers: Readonly<Record<TableFamily, number>> = { inet: 1, arp: 3, bridge: 7 };
+
+const ipHooks: readonly Hook['hook'][] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
+/** In the order of their numbers: NF_INET_…, NF_BR_…; NF_ARP_… */
+const hookNames: Readonly<Record<TableFamily, readonly Hook['hook'][]>> = {
+  ...{ inet: ipHooks, bridge: ipHooks },
+  arp: ['input', 'output'],
+};
 
 const setFlags: Record<SetFlag, number> = { constant: 2, interval: 4, timeout: 0x10, dynamic: 0x20 };
 const mapFlag = 8;
@@ -66,17 +73,19 @@ export function readTable(reader: Reader): ReadTable {
   return table;
 }
 
-export function writeChain(writer: Writer, table: string, { name, hook }: Chain): void {
+export function writeChain(writer: Writer, table: string, { name, hook }: Chain, family: TableFamily = 'inet'): void {
   writer.attribute(1, (w) => w.cstring(table)).attribute(3, (w) => w.cstring(name));
   if (!hook) return;
   writer.nested(4, (w) =>
-    w.attribute(1, (inner) => inner.be32(hookNumbers[hook.hook])).attribute(2, (inner) => inner.be32(hook.priority >>> 0)),
+    w
+      .attribute(1, (inner) => inner.be32(hookNames[family].indexOf(hook.hook) >>> 0))
+      .attribute(2, (inner) => inner.be32(hook.priority >>> 0)),
   );
   writer.attribute(5, (w) => w.be32(hook.policy === 'drop' ? 0 : 1)).attribute(7, (w) => w.cstring(hook.type));
 }
 
 /** A chain without its rules, which come by messages of their own. */
-export function readChain(reader: Reader): { table: string; chain: Chain } {
+export function readChain(reader: Reader, family: TableFamily = 'inet'): { table: string; chain: Chain } {
   let table = '';
   let name = '';
   let type: Hook['type'] = 'filter';
@@ -85,7 +94,7 @@ export function readChain(reader: Reader): { table: string; chain: Chain } {
   reader.eachAttribute((attribute, inner) => {
     if (attribute === 1) table = inner.cstring();
     else if (attribute === 3) name = inner.cstring();
-    else if (attribute === 4) at = readHook(inner);
+    else if (attribute === 4) at = readHook(inner, family);
     else if (attribute === 5) policy = inner.be32() === 0 ? 'drop' : 'accept';
     else if (attribute === 7) type = inner.cstring() as Hook['type'];
   });
@@ -93,11 +102,11 @@ export function readChain(reader: Reader): { table: string; chain: Chain } {
   return { table, chain: hook ? { name, hook, rules: [] } : { name, rules: [] } };
 }
 
-function readHook(reader: Reader): { hook: Hook['hook']; priority: number } {
+function readHook(reader: Reader, family: TableFamily): { hook: Hook['hook']; priority: number } {
   let hook: Hook['hook'] = 'prerouting';
   let priority = 0;
   reader.eachAttribute((type, inner) => {
-    if (type === 1) hook = hookNames[inner.be32()] ?? 'prerouting';
+    if (type === 1) hook = hookNames[family][inner.be32()] ?? 'prerouting';
     else if (type === 2) priority = inner.be32() | 0;
   });
   return { hook, priority };

@@ -7,6 +7,7 @@ import type { NetNs } from '../netns.ts';
 import { decodeValue, parseType, prefixOf } from './datatypes.ts';
 import {
   type Counted,
+  familyNumbers,
   nftMessage,
   type ReadElement,
   type ReadSet,
@@ -23,9 +24,8 @@ import {
 } from './messages.ts';
 import { isRanged, rangeText } from './ranges.ts';
 import { NftTransaction, NftTransactionError, nfHeader, nfType } from './transaction.ts';
-import type { Chain, Element, NftSetSpec, Rule } from './types.ts';
+import type { Chain, Element, NftSetSpec, Rule, TableFamily } from './types.ts';
 
-const inet = 1;
 /** A load of 50,000 Services is about 30 MB; the whole batch must go out in one sendmsg. */
 const sendBufferBytes = 128 << 20;
 const receiveBufferBytes = 8 << 20;
@@ -45,7 +45,7 @@ export interface TableContent {
 
 /**
  * nf_tables of one network namespace through a persistent nfnetlink socket: a transaction with one element takes 6-9 µs at any size.
- * Family inet only.
+ * Tables are of family inet where no other is named.
  */
 export class Nft implements Disposable {
   readonly #socket: NetlinkSocket;
@@ -83,7 +83,7 @@ export class Nft implements Disposable {
   }
 
   /**
-   * Changes one table, all or nothing.
+   * Changes the tables of one name, all or nothing.
    * @param generation of the ruleset that the change was planned on
    * @throws NftTransactionError with what failed; errno ERESTART when the generation is another by now
    */
@@ -96,7 +96,7 @@ export class Nft implements Disposable {
     build(transaction);
     const { size } = transaction;
     if (size.objects + size.elements === 0) return size;
-    this.#socket.send(transaction.finish(), `change table inet ${table}`);
+    this.#socket.send(transaction.finish(), `change tables ${table}`);
     // The kernel works inside of sendmsg, and silence is success.
     const errors = this.#socket.drain((sequence) => transaction.operation(sequence));
     if (errors.size > 0)
@@ -110,10 +110,10 @@ export class Nft implements Disposable {
    * @returns whether the table is owned
    * @throws KernelError EPERM or EOPNOTSUPP when another living process owns it
    */
-  own(table: string, comment?: string): boolean {
+  own(table: string, comment?: string, family: TableFamily = 'inet'): boolean {
     const attempt = (flags: number): NftTransactionError | undefined => {
       try {
-        this.transaction(table, (t) => t.addTable({ name: table, comment }, flags));
+        this.transaction(table, (t) => t.in(family).addTable({ name: table, comment }, flags));
         return undefined;
       } catch (error) {
         if (error instanceof NftTransactionError) return error;
@@ -128,8 +128,21 @@ export class Nft implements Disposable {
     return false;
   }
 
-  tables(): ReadTable[] {
-    return this.#dump(nftMessage.getTable, nftMessage.newTable, 'list tables', () => {}, readTable);
+  /** Whether the kernel filters packets of this family (CONFIG_NF_TABLES_ARP, …). Where no table shows it, one is made and deleted at once. */
+  supports(family: TableFamily): boolean {
+    if (this.tables(family).length > 0) return true;
+    const name = `podnet-try-${this.#socket.port}`;
+    try {
+      this.transaction(name, (t) => t.in(family).addTable({ name }).deleteTable());
+      return true;
+    } catch (error) {
+      if (error instanceof NftTransactionError && ['EAFNOSUPPORT', 'EOPNOTSUPP'].includes(error.errno)) return false;
+      throw error;
+    }
+  }
+
+  tables(family: TableFamily = 'inet'): ReadTable[] {
+    return this.#dump(family, nftMessage.getTable, nftMessage.newTable, 'list tables', () => {}, readTable);
   }
 
   /**
@@ -139,22 +152,22 @@ export class Nft implements Disposable {
    */
   read(
     table: string,
-    { owned = false } = {},
+    { owned = false, family = 'inet' }: { owned?: boolean; family?: TableFamily } = {},
   ): { content: TableContent; generation: number } | { content: undefined; generation: number } {
     for (let attempt = 0; attempt < readAttempts; attempt++) {
       const generation = this.generation();
-      const content = this.#readOnce(table);
+      const content = this.#readOnce(table, family);
       if (owned || this.generation() === generation) return { content, generation } as ReturnType<Nft['read']>;
     }
-    throw new KernelError(`read table inet ${table}`, 'EINTR', {
+    throw new KernelError(`read table ${family} ${table}`, 'EINTR', {
       extack: `nftables changed during each of ${readAttempts} tries`,
     });
   }
 
   /** The named counters of a table; empty when there is no such table. */
-  counters(table: string): Map<string, Counted> {
+  counters(table: string, family: TableFamily = 'inet'): Map<string, Counted> {
     const write = (batch: NetlinkBatch): unknown => batch.attribute(1, (w) => w.cstring(table));
-    const all = this.#dump(nftMessage.getObj, nftMessage.newObj, 'list counters', write, readCounter);
+    const all = this.#dump(family, nftMessage.getObj, nftMessage.newObj, 'list counters', write, readCounter);
     return new Map(
       all.flatMap((counter) =>
         counter?.table === table ? [[counter.name, { packets: counter.packets, bytes: counter.bytes }]] : [],
@@ -163,13 +176,14 @@ export class Nft implements Disposable {
   }
 
   /** Elements of one set. */
-  elements(table: string, set: NftSetSpec): Element[] {
+  elements(table: string, set: NftSetSpec, family: TableFamily = 'inet'): Element[] {
     const read: ReadElement[] = [];
     const keys = parseType(set.key);
     this.#dump(
+      family,
       nftMessage.getSetElem,
       nftMessage.newSetElem,
-      `list set inet ${table} ${set.name}`,
+      `list set ${family} ${table} ${set.name}`,
       (batch) => batch.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(set.name)),
       (reader) => readElements(reader, set, (element) => read.push(element)),
     );
@@ -184,29 +198,32 @@ export class Nft implements Disposable {
     this.#socket[Symbol.dispose]();
   }
 
-  #readOnce(name: string): TableContent | undefined {
-    const table = this.tables().find((candidate) => candidate.name === name);
+  #readOnce(name: string, family: TableFamily): TableContent | undefined {
+    const table = this.tables(family).find((candidate) => candidate.name === name);
     if (!table) return undefined;
     const named = (batch: NetlinkBatch): unknown => batch.attribute(1, (w) => w.cstring(name));
-    const chains = this.#dump(nftMessage.getChain, nftMessage.newChain, 'list chains', named, readChain)
+    const chains = this.#dump(family, nftMessage.getChain, nftMessage.newChain, 'list chains', named, (reader) =>
+      readChain(reader, family),
+    )
       .filter((read) => read.table === name)
       .map(({ chain }) => chain);
     const rules = new Map<string, Rule[]>(chains.map((chain) => [chain.name, []]));
-    for (const rule of this.#dump(nftMessage.getRule, nftMessage.newRule, 'list rules', named, readRule))
+    for (const rule of this.#dump(family, nftMessage.getRule, nftMessage.newRule, 'list rules', named, readRule))
       if (rule.table === name) rules.get(rule.chain)?.push({ text: '', expressions: rule.expressions });
-    const sets = this.#dump<ReadSet>(nftMessage.getSet, nftMessage.newSet, 'list sets', named, readSet)
+    const sets = this.#dump<ReadSet>(family, nftMessage.getSet, nftMessage.newSet, 'list sets', named, readSet)
       .filter((read) => read.table === name)
       .map(specOf);
     return {
       table,
       chains: chains.map((chain) => ({ ...chain, rules: rules.get(chain.name)! })),
       sets,
-      counters: [...this.counters(name).keys()],
-      elements: new Map(sets.map((set) => [set.name, this.elements(name, set)])),
+      counters: [...this.counters(name, family).keys()],
+      elements: new Map(sets.map((set) => [set.name, this.elements(name, set, family)])),
     };
   }
 
   #dump<T>(
+    family: TableFamily,
     request: number,
     reply: number,
     operation: string,
@@ -216,7 +233,7 @@ export class Nft implements Disposable {
     return this.#socket.dump(
       nfType(request),
       (batch) => {
-        write(nfHeader(batch, inet));
+        write(nfHeader(batch, familyNumbers[family]));
       },
       operation,
       (type, reader) => (type === nfType(reply) ? decode(reader.skip(4)) : undefined),

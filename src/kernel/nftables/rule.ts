@@ -77,6 +77,15 @@ export const daddr = (family: Family): Value =>
 /** Source address of the Ethernet frame; no match on links without such. */
 export const etherSaddr: Value = { ...payload('ether saddr', 'link', 6, 6), ethernet: true };
 
+/** Who an ARP packet says that it is from; in tables of family arp. */
+export const arpSenderMac: Value = payload('arp saddr ether', 'network', 8, 6);
+export const arpSenderAddress: Value = payload('arp saddr ip', 'network', 14, 4);
+/** A question of somebody who has no address yet: duplicate address detection (RFC 5227). */
+export const isArpProbe: Part = {
+  text: 'arp saddr ip 0.0.0.0',
+  expressions: [...arpSenderAddress.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: '0x00000000' }],
+};
+
 /** Name of the link that the packet came by. */
 export const iifname: Value = {
   text: 'iifname',

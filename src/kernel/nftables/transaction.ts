@@ -1,15 +1,23 @@
 import { KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { nlmFlag } from '../netlink/constants.ts';
-import { nftMessage, writeChain, writeCounter, writeElement, writeRule, writeSet, writeTable } from './messages.ts';
-import type { Chain, Element, NftSetSpec, Rule, Table } from './types.ts';
+import {
+  familyNumbers,
+  nftMessage,
+  writeChain,
+  writeCounter,
+  writeElement,
+  writeRule,
+  writeSet,
+  writeTable,
+} from './messages.ts';
+import type { Chain, Element, NftSetSpec, Rule, Table, TableFamily } from './types.ts';
 
 const subsystem = 10; // NFNL_SUBSYS_NFTABLES
 const batchBegin = 16; // NFNL_MSG_BATCH_BEGIN
 const batchEnd = 17;
 /** NFNL_BATCH_GENID */
 const batchGeneration = 1;
-const inet = 1; // NFPROTO_INET
 
 /** The elements of one message stand in one attribute, whose length has 16 bits; some room for the biggest element is left. */
 const maxElementBytes = 65_000;
@@ -54,13 +62,14 @@ export interface TaggedElement extends Element {
 }
 
 /**
- * Changes of one table that the kernel makes at once or not at all. Objects must exist before others name them: table, chains, sets, then rules
+ * Changes of tables of one name that the kernel makes at once or not at all. Objects must exist before others name them: table, chains, sets, then rules
  * and elements; the other way round for deletion.
  */
 export class NftTransaction {
   readonly #batch: NetlinkBatch;
   readonly #table: string;
   readonly #sent: Sent[] = [];
+  #family: TableFamily = 'inet';
   #setId = 0;
   #objects = 0;
   #elements = 0;
@@ -69,7 +78,7 @@ export class NftTransaction {
   constructor(batch: NetlinkBatch, table: string, generation?: number) {
     this.#batch = batch;
     this.#table = table;
-    this.#message(`begin a transaction on table inet ${table}`, undefined, () => {
+    this.#message(`begin a transaction on tables ${table}`, undefined, () => {
       nfHeader(batch.begin(batchBegin), 0, subsystem);
       if (generation !== undefined) batch.attribute(batchGeneration, (w) => w.be32(generation));
     });
@@ -80,35 +89,45 @@ export class NftTransaction {
     return { objects: this.#objects, elements: this.#elements };
   }
 
+  /** What follows is done to the table of this family, which has the same name. */
+  in(family: TableFamily): this {
+    this.#family = family;
+    return this;
+  }
+
   /** @param flags tableOwner, tablePersist */
   addTable(table: Table, flags = 0, about?: unknown): this {
-    return this.#object(nftMessage.newTable, nlmFlag.create, `add table inet ${table.name}`, about, () =>
+    return this.#object(nftMessage.newTable, nlmFlag.create, `add table ${this.#family} ${table.name}`, about, () =>
       writeTable(this.#batch, table, flags),
     );
   }
 
   deleteTable(about?: unknown): this {
-    return this.#object(nftMessage.delTable, 0, `delete table inet ${this.#table}`, about, () =>
+    return this.#object(nftMessage.delTable, 0, `delete table ${this.#family} ${this.#table}`, about, () =>
       this.#batch.attribute(1, (w) => w.cstring(this.#table)),
     );
   }
 
   /** The chain alone, without its rules. */
   addChain(chain: Chain, about?: unknown): this {
-    return this.#object(nftMessage.newChain, nlmFlag.create, `add chain inet ${this.#table} ${chain.name}`, about, () =>
-      writeChain(this.#batch, this.#table, chain),
+    return this.#object(
+      nftMessage.newChain,
+      nlmFlag.create,
+      `add chain ${this.#family} ${this.#table} ${chain.name}`,
+      about,
+      () => writeChain(this.#batch, this.#table, chain, this.#family),
     );
   }
 
   deleteChain(name: string, about?: unknown): this {
-    return this.#object(nftMessage.delChain, 0, `delete chain inet ${this.#table} ${name}`, about, () =>
+    return this.#object(nftMessage.delChain, 0, `delete chain ${this.#family} ${this.#table} ${name}`, about, () =>
       this.#batch.attribute(1, (w) => w.cstring(this.#table)).attribute(3, (w) => w.cstring(name)),
     );
   }
 
   /** Deletes all rules of a chain. */
   flushChain(name: string, about?: unknown): this {
-    return this.#object(nftMessage.delRule, 0, `flush chain inet ${this.#table} ${name}`, about, () =>
+    return this.#object(nftMessage.delRule, 0, `flush chain ${this.#family} ${this.#table} ${name}`, about, () =>
       this.#batch.attribute(1, (w) => w.cstring(this.#table)).attribute(2, (w) => w.cstring(name)),
     );
   }
@@ -116,33 +135,33 @@ export class NftTransaction {
   /** Adds a rule at the end of a chain. */
   addRule(chain: string, rule: Rule, about?: unknown): this {
     const flags = nlmFlag.create | nlmFlag.append;
-    return this.#object(nftMessage.newRule, flags, `add rule inet ${this.#table} ${chain} ${rule.text}`, about, () =>
+    return this.#object(nftMessage.newRule, flags, `add rule ${this.#family} ${this.#table} ${chain} ${rule.text}`, about, () =>
       writeRule(this.#batch, this.#table, chain, rule.expressions),
     );
   }
 
   addSet(set: NftSetSpec, about?: unknown): this {
     const what = set.data === undefined ? 'set' : 'map';
-    return this.#object(nftMessage.newSet, nlmFlag.create, `add ${what} inet ${this.#table} ${set.name}`, about, () =>
+    return this.#object(nftMessage.newSet, nlmFlag.create, `add ${what} ${this.#family} ${this.#table} ${set.name}`, about, () =>
       writeSet(this.#batch, this.#table, set, ++this.#setId),
     );
   }
 
   deleteSet(name: string, about?: unknown): this {
-    return this.#object(nftMessage.delSet, 0, `delete set inet ${this.#table} ${name}`, about, () =>
+    return this.#object(nftMessage.delSet, 0, `delete set ${this.#family} ${this.#table} ${name}`, about, () =>
       this.#batch.attribute(1, (w) => w.cstring(this.#table)).attribute(2, (w) => w.cstring(name)),
     );
   }
 
   /** One that is there goes on counting. */
   addCounter(name: string, about?: unknown): this {
-    return this.#object(nftMessage.newObj, nlmFlag.create, `add counter inet ${this.#table} ${name}`, about, () =>
+    return this.#object(nftMessage.newObj, nlmFlag.create, `add counter ${this.#family} ${this.#table} ${name}`, about, () =>
       writeCounter(this.#batch, this.#table, name),
     );
   }
 
   deleteCounter(name: string, about?: unknown): this {
-    return this.#object(nftMessage.delObj, 0, `delete counter inet ${this.#table} ${name}`, about, () =>
+    return this.#object(nftMessage.delObj, 0, `delete counter ${this.#family} ${this.#table} ${name}`, about, () =>
       this.#batch
         .attribute(1, (w) => w.cstring(this.#table))
         .attribute(2, (w) => w.cstring(name))
@@ -165,12 +184,12 @@ export class NftTransaction {
 
   /** Ends the batch; called by Nft. */
   finish(): NetlinkBatch {
-    this.#message(`commit table inet ${this.#table}`, undefined, () => nfHeader(this.#batch.begin(batchEnd), 0, subsystem));
+    this.#message(`commit tables ${this.#table}`, undefined, () => nfHeader(this.#batch.begin(batchEnd), 0, subsystem));
     return this.#batch;
   }
 
   operation(sequence: number): string {
-    return this.#sent[sequence - this.#batch.firstSequence]?.operation ?? `change table inet ${this.#table}`;
+    return this.#sent[sequence - this.#batch.firstSequence]?.operation ?? `change tables ${this.#table}`;
   }
 
   /** What a failed message was about: for elements the one that the kernel points at. */
@@ -200,7 +219,7 @@ export class NftTransaction {
 
   #object(message: number, flags: number, operation: string, about: unknown, write: () => void): this {
     this.#message(operation, about, () => {
-      nfHeader(this.#batch.begin(nfType(message), flags), inet);
+      nfHeader(this.#batch.begin(nfType(message), flags), familyNumbers[this.#family]);
       write();
     });
     this.#objects++;
@@ -220,10 +239,10 @@ export class NftTransaction {
     let next = iterator.next();
     while (!next.done) {
       const inMessage: NonNullable<Sent['elements']> = [];
-      const sent = this.#message(`${verb} inet ${this.#table} ${set.name}`, undefined, () => {
+      const sent = this.#message(`${verb} ${this.#family} ${this.#table} ${set.name}`, undefined, () => {
         const batch = this.#batch;
         const start = batch.length;
-        nfHeader(batch.begin(nfType(message), flags), inet);
+        nfHeader(batch.begin(nfType(message), flags), familyNumbers[this.#family]);
         batch.attribute(1, (w) => w.cstring(this.#table)).attribute(2, (w) => w.cstring(set.name));
         const list = batch.beginAttribute(3 | 0x8000);
         while (!next.done && batch.length - list < maxElementBytes) {

@@ -1,13 +1,19 @@
 import type { Expression } from './expressions.ts';
 
-/** A table of family `inet`. `comment` carries the layout's version. */
+/** Families that podnet's own tables are of: they see IP of both versions, ARP, or frames on a bridge. NFPROTO_… in include/uapi/linux/netfilter.h */
+export type TableFamily = 'inet' | 'arp' | 'bridge';
+
+/** `comment` carries the layout's version. */
 export interface Table {
   name: string;
+  /** `inet` goes without saying. */
+  family?: TableFamily;
   comment?: string;
 }
 
 /** Where a base chain sits. Hook numbers and priorities: include/uapi/linux/netfilter.h, netfilter_ipv4.h. */
 export interface Hook {
+  /** Tables of families other than inet have `filter` only, those of ARP the hooks `input` and `output` only. */
   type: 'filter' | 'nat' | 'route';
   hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
   /** Lower runs earlier; dstnat is -100, filter 0, srcnat 100. */
