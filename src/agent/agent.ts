@@ -16,6 +16,7 @@ import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes } from '../links/index.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
+import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door, droppedAtDoor } from './door.ts';
@@ -71,6 +72,7 @@ export class NodeAgent {
   readonly #peers = new Map<string, NodeView>();
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
   #services: ServicePath | undefined;
+  #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
   #drift: Disposable | undefined;
   #lastDrift: string | undefined;
@@ -167,6 +169,7 @@ export class NodeAgent {
       attachments: this.#attachments.size,
       leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
+      ...(this.#announcements ? { announced: this.#announcements.announced().map(String) } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
       door: droppedAtDoor(this.#nft),
       problems: [
@@ -188,7 +191,7 @@ export class NodeAgent {
     this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
-    for (const part of [this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();
+    for (const part of [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
   }
@@ -224,6 +227,7 @@ export class NodeAgent {
         this.#network.setSelf(facts);
         this.#services?.setNode(this.#network.serviceNode!);
       }
+      this.#announcements?.setNode(facts);
       this.#attachments.refresh(new Set(this.#rt.links().map(({ name }) => name)));
       if (!this.#services) this.#begin();
     }
@@ -254,6 +258,12 @@ export class NodeAgent {
     const { clusterDns, dnsHealthSocket: socketPath } = this.#settings;
     const services = new ServicePath(this.#reconciler, this.#conntrack, this.#sources, this.#network.serviceNode!, clusterDns);
     this.#services = services;
+    if (this.#settings.announceLoadBalancers) {
+      const { ns, log } = this.#parts;
+      const [rt, reconciler, sources] = [this.#rt, this.#reconciler, this.#sources];
+      this.#announcements = new Announcements({ ns, rt, reconciler, sources, log });
+      this.#announcements.setNode(this.#network.facts!);
+    }
     const goOn = (): void => {
       services.begin();
       this.#runner.start();
@@ -276,6 +286,7 @@ export class NodeAgent {
       this.#lookForUse();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
+    this.#announcements?.written();
     this.#services?.clean(!result.failures.some(({ key }) => key.startsWith('nft-')));
     this.#judge();
     return result.failures.length === 0;

@@ -35,6 +35,11 @@ export interface AgentConfig {
   };
   /** Unix socket of `GET /status` and `GET /ipam` (JSON) and `GET /readyz` (200 or 503). */
   statusSocket: string;
+  /**
+   * Nodes answer ARP and ND for the addresses of load balancers, where these lie in the prefix of the uplink. For clusters whose load balancers are
+   * given such addresses, as the lab's are. Default false.
+   */
+  announceLoadBalancers?: boolean;
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;
 }

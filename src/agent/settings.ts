@@ -20,7 +20,7 @@ export function parseSettings(input: unknown): Settings {
   const whole = object('the configuration', input);
   const known = [
     ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
-    ...['nonMasqueradeCidrs', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket'],
+    ...['nonMasqueradeCidrs', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
   ];
   refuseUnknown('', whole, known);
   const vxlan = object('vxlan', whole.vxlan);
@@ -50,6 +50,7 @@ export function parseSettings(input: unknown): Settings {
       waitForDeletion: bool('cni.waitForDeletion', cni.waitForDeletion ?? false),
       hostLocalDir: path('cni.hostLocalDir', cni.hostLocalDir ?? '/var/lib/cni/networks'),
     },
+    announceLoadBalancers: bool('announceLoadBalancers', whole.announceLoadBalancers ?? false),
     statusSocket: socket('statusSocket', whole.statusSocket),
     ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
   };

@@ -35,6 +35,8 @@ export interface AgentStatus {
   leases: { prefix: string; used: number; free: number }[];
   /** Whether this node's own DNS answers; absent when it is not watched. */
   dnsAnswered?: boolean;
+  /** Addresses of load balancers that this node answers ARP and ND for; absent when none are announced. */
+  announced?: string[];
   staleUdpDeleted: number;
   /** Packets that were dropped at the pods' door, by reason (see the room door). */
   door: Record<string, number>;

@@ -1,3 +1,4 @@
+import { conditionOf } from '../kube/objects.ts';
 import type { EndpointSlice, Node, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -10,10 +11,14 @@ export interface NodeView {
   /** InternalIPs as the Node has them. */
   addresses: readonly IpAddr[];
   podCidrs: readonly Prefix[];
+  /** Ready, and not taken out of load balancing. */
+  balances: boolean;
   /** Texts that are no address or prefix. */
   faults: readonly string[];
 }
 
+/** On a node: it takes no traffic of load balancers (k8s.io/cloud-provider). */
+const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 const zoneLabel = 'topology.kubernetes.io/zone';
 
 export function nodeView({ metadata, spec, status }: Node): NodeView {
@@ -34,6 +39,10 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
     zone: metadata.labels?.[zoneLabel],
     addresses: each(internal, 'InternalIP', IpAddr.parse),
     podCidrs: each(podCidrs, 'podCIDR', Prefix.parse),
+    balances:
+      conditionOf(status?.conditions, 'Ready')?.status === 'True' &&
+      metadata.deletionTimestamp === undefined &&
+      metadata.labels?.[excludeLabel] === undefined,
     faults,
   };
 }
@@ -48,7 +57,7 @@ export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!servic
 const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
 
 export function serviceView({ metadata, spec, status }: Service): Service {
-  const { type, clusterIP, clusterIPs, ports, internalTrafficPolicy, externalTrafficPolicy } = spec ?? {};
+  const { type, clusterIP, clusterIPs, ports, internalTrafficPolicy, externalTrafficPolicy, loadBalancerClass } = spec ?? {};
   const { sessionAffinity, sessionAffinityConfig, externalIPs, loadBalancerSourceRanges, healthCheckNodePort } = spec ?? {};
   const sourceRanges = metadata.annotations?.[sourceRangesAnnotation];
   const ingress = status?.loadBalancer?.ingress?.map(({ ip, ipMode }) => ({ ip, ipMode }));
@@ -60,6 +69,7 @@ export function serviceView({ metadata, spec, status }: Service): Service {
     ...(ingress ? { status: { loadBalancer: { ingress } } } : {}),
     spec: {
       ...{ type, clusterIP, clusterIPs, internalTrafficPolicy, externalTrafficPolicy },
+      ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
       ...(sessionAffinity === 'ClientIP' ? { sessionAffinity, sessionAffinityConfig } : {}),
       ...(externalIPs?.length ? { externalIPs } : {}),
       ...(loadBalancerSourceRanges?.length ? { loadBalancerSourceRanges } : {}),
@@ -72,7 +82,7 @@ export function serviceView({ metadata, spec, status }: Service): Service {
 /** Slices of headless Services have no data path. */
 export const slicesWanted = '!service.kubernetes.io/headless';
 
-const serviceNameLabel = 'kubernetes.io/service-name';
+export const serviceNameLabel = 'kubernetes.io/service-name';
 
 export function sliceView({ metadata, addressType, ports, endpoints }: EndpointSlice): EndpointSlice {
   const service = metadata.labels?.[serviceNameLabel];

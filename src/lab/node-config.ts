@@ -42,6 +42,7 @@ export function nodeProcesses(
         // This machine's own pods are no pods of the lab.
         hostLocalDir: paths.path('host-local'),
       },
+      announceLoadBalancers: true,
       statusSocket: paths.agentStatusSocket,
       dnsHealthSocket: paths.dnsHealthSocket,
     },

@@ -8,7 +8,7 @@ const floors: readonly (readonly string[])[] = [
   ['cli'],
   ['lab', 'bench'],
   ['agent', 'runner', 'verify', 'controllers'],
-  ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'dns', 'foreign'],
+  ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'announce', 'dns', 'foreign'],
   ['apiserver'],
   ['kube'],
   ['reconcile'],
