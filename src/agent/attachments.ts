@@ -90,8 +90,7 @@ export class PodAttachments implements Attachments {
         this.#items.set(keyText(key), items);
         reconciler.contribute(attachmentOwner(key), items, { applied: true });
         await this.#live(link, ns);
-        reconciler.contributeNow(mappingOwner(key), mappingItems(lease));
-        this.#options.hostPorts.added(lease);
+        this.#openPorts(this.#options.ipam.get(key) ?? lease);
         return resultOf(link, netns, attacher.mode, node);
       } catch (error) {
         // The first ADD's link, addresses and lease are not this one's to take away.
@@ -304,6 +303,11 @@ export class PodAttachments implements Attachments {
       ports,
     };
     return ipam.allocate(key, notes, ips);
+  }
+
+  #openPorts(lease: Lease): void {
+    this.#options.reconciler.contributeNow(mappingOwner(lease.key), mappingItems(lease));
+    this.#options.hostPorts.added(lease);
   }
 
   /** Of a former sandbox of a pod whose next one wants the same. */

@@ -9,11 +9,11 @@ import { families, IpAddr } from '../../net/ip.ts';
 export class Mirror implements Disposable {
   readonly #closers: (() => void)[] = [];
 
-  static async start(ns: NetNs, port: number, name: string): Promise<Mirror> {
+  /** @param addresses to listen at; answers to datagrams come from there then, and else from where the kernel likes */
+  static async start(ns: NetNs, port: number, name: string, addresses?: readonly string[]): Promise<Mirror> {
     const mirror = new Mirror();
-    for (const family of families) {
-      const at = IpAddr.unspecified(family);
-      const udp = createSocket(family === 'ipv4' ? 'udp4' : 'udp6');
+    for (const at of addresses?.map(IpAddr.parse) ?? families.map(IpAddr.unspecified)) {
+      const udp = createSocket(at.family === 'ipv4' ? 'udp4' : 'udp6');
       const fd = bindUdp(ns, at, port);
       await new Promise<void>((resolve) => void udp.bind({ fd }, () => resolve()));
       udp.on('message', (_, from) => udp.send(`${name} ${from.address}`, from.port, from.address));
