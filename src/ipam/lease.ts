@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { IpAddr } from '../net/ip.ts';
 
 /** One attachment of a network to a container: containers of one pod that follow each other have leases of their own (CNI7, CRI6). */
@@ -35,7 +35,7 @@ export function addressesOfFile(name: string): IpAddr[] | undefined {
 
 export function encodeLease({ key, addresses, notes, boot }: Lease): string {
   const body = JSON.stringify({ version: 1, ...key, addresses, notes, boot });
-  return `${JSON.stringify({ ...JSON.parse(body), sum: checksum(body) })}\n`;
+  return `${body.slice(0, -1)},"sum":"${checksum(body)}"}\n`;
 }
 
 /** @throws SyntaxError saying what is wrong with it */
@@ -56,4 +56,4 @@ export function decodeLease(text: string): Lease {
 }
 
 /** Against torn writes and stray edits, not against an attacker. */
-const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
+const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');

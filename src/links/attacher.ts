@@ -202,8 +202,9 @@ export class Attacher implements Disposable {
     const hostEnd = this.mode.hostEnd(masters);
     const errors = this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, up: true, peer });
+      // Up, but without a carrier before the pod's end is up: no address of its own is made until then.
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink) });
       this.mode.finish(batch, index, pod);
       for (const item of items) {
         if (item.kind !== 'route' && item.kind !== 'neighbour') continue;

@@ -29,7 +29,14 @@ export interface PodLink {
  * @param attempt counts up when another attachment has the name already
  */
 export const hostLinkName = (identity: string, attempt = 0): string =>
-  `pod${createHash('sha256').update(`${identity}\0${attempt}`).digest('hex').slice(0, 8)}`;
+  `pod${fnv1a(`${identity}\0${attempt}`).toString(16).padStart(8, '0')}`;
+
+/** FNV-1a, 32 bits: names are looked up among those in use anyway, so nothing depends on their being unpredictable. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
 
 /** Whether a link's name is one that `hostLinkName` gives. */
 export const isPodLink = (name: string): boolean => /^pod[0-9a-f]{8}$/.test(name);

@@ -1,6 +1,9 @@
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** A 48-bit MAC address, immutable. */
 export class Mac {
   readonly #bytes: Uint8Array;
+  #text: string | undefined;
 
   private constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -28,7 +31,9 @@ export class Mac {
   }
 
   toString(): string {
-    return Array.from(this.#bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+    const [a, b, c, d, e, f] = this.#bytes as unknown as [number, number, number, number, number, number];
+    this.#text ??= `${hex[a]}:${hex[b]}:${hex[c]}:${hex[d]}:${hex[e]}:${hex[f]}`;
+    return this.#text;
   }
 
   toJSON(): string {

@@ -165,7 +165,7 @@ export class NftWriter implements Writer {
     t: NftTransaction,
     family: TableFamily,
     operations: readonly Operation[],
-    sets: Map<string, NftSet>,
+    sets: ReadonlyMap<string, NftSet>,
     wanted: () => Iterable<Item>,
   ): void {
     const head: NftTable = { kind: 'nft-table', ...inFamily(family), name: this.#table };
@@ -191,13 +191,12 @@ export class NftWriter implements Writer {
   }
 
   #setsAfter(operations: readonly Operation[], family: TableFamily): Map<string, NftSet> {
-    const sets = new Map(this.#known[family].sets);
-    for (const operation of operations) {
-      if (operation.verb === 'delete') {
-        // Kept for the elements that are deleted with it.
-      } else if (operation.item.kind === 'nft-set') sets.set(operation.item.name, operation.item);
-    }
-    return sets;
+    const { sets } = this.#known[family];
+    // Those that go are kept for the elements that are deleted with them.
+    const come = operations.flatMap((operation) =>
+      operation.verb !== 'delete' && operation.item.kind === 'nft-set' ? [operation.item] : [],
+    );
+    return come.length === 0 ? sets : new Map([...sets, ...come.map((set) => [set.name, set] as const)]);
   }
 }
 

@@ -124,11 +124,11 @@ export class NetlinkSocket implements Disposable {
    * Sends all messages of a batch with one sendmsg and waits for nothing.
    * @throws KernelError EMSGSIZE when it is larger than the send buffer
    */
-  send(batch: NetlinkBatch, operation = 'netlink'): void {
+  send(batch: NetlinkBatch, operation: () => string = () => 'netlink'): void {
     if (batch.count === 0) return;
     this.#sequence = (batch.lastSequence + 1) >>> 0 || 1;
     const sent = sys.send(this.fd, batch.buffer, batch.length, 0);
-    check(() => `${operation}: send ${batch.count} messages of ${batch.length} bytes`, sent);
+    check(() => `${operation()}: send ${batch.count} messages of ${batch.length} bytes`, sent);
   }
 
   /**
@@ -142,9 +142,11 @@ export class NetlinkSocket implements Disposable {
     const first = batch.firstSequence;
     const last = batch.lastSequence;
     batch.acknowledgeLast();
-    this.send(batch, operation(0));
+    // Naming it costs as much as writing it: only for an error.
+    const whole = (): string => operation(0);
+    this.send(batch, whole);
     for (let finished = false; !finished; ) {
-      this.#receive(operation(0), false, (sequence, type, reader, flags) => {
+      this.#receive(whole, false, (sequence, type, reader, flags) => {
         if (sequence < first || sequence > last) return;
         const index = sequence - first;
         if (type === nlmsgError) {
@@ -200,9 +202,9 @@ export class NetlinkSocket implements Disposable {
     const all: T[] = [];
     let interrupted = false;
     let failure: unknown;
-    this.send(batch, operation);
+    this.send(batch, () => operation);
     for (let finished = false; !finished; ) {
-      this.#receive(operation, false, (sequence, got, reader, flags) => {
+      this.#receive(() => operation, false, (sequence, got, reader, flags) => {
         if (sequence !== expected) return;
         if (flags & nlmFlag.dumpInterrupted) interrupted = true;
         if (got === nlmsgDone || got === nlmsgError) {
@@ -236,7 +238,7 @@ export class NetlinkSocket implements Disposable {
         if (error) errors.set(sequence, error);
       } else if (type !== nlmsgDone) onMessage?.(type, reader, flags);
     };
-    while (this.#receive('netlink', true, each));
+    while (this.#receive(() => 'netlink', true, each));
     return errors;
   }
 
@@ -256,11 +258,11 @@ export class NetlinkSocket implements Disposable {
   }
 
   /** Receives one datagram and calls back for each message in it. @returns false when there is none (only with `dontWait`) */
-  #receive(operation: string, dontWait: boolean, each: OnReply): boolean {
+  #receive(operation: () => string, dontWait: boolean, each: OnReply): boolean {
     const buffer = this.#received;
     const length = sys.recv(this.fd, buffer, buffer.length, msgTrunc | (dontWait ? msgDontwait : 0));
     if (length < 0) return this.#receiveFailed(operation, dontWait, each);
-    if (length > buffer.length) throw new KernelError(operation, 'EMSGSIZE', { extack: `the answer has ${length} bytes` });
+    if (length > buffer.length) throw new KernelError(operation(), 'EMSGSIZE', { extack: `the answer has ${length} bytes` });
     const reader = this.#reader;
     for (let at = 0; at + nlmsgHeaderLength <= length; ) {
       const size = buffer.readUInt32LE(at);
@@ -269,20 +271,20 @@ export class NetlinkSocket implements Disposable {
       const type = buffer.readUInt16LE(at + 4);
       reader.position = at + nlmsgHeaderLength;
       reader.end = at + size;
-      if (type === nlmsgOverrun) throw new ResyncNeeded(operation);
+      if (type === nlmsgOverrun) throw new ResyncNeeded(operation());
       if (type !== nlmsgNoop) each(buffer.readUInt32LE(at + 8), type, reader, buffer.readUInt16LE(at + 6));
       at += (size + 3) & ~3;
     }
     return true;
   }
 
-  #receiveFailed(operation: string, dontWait: boolean, each: OnReply): boolean {
+  #receiveFailed(operation: () => string, dontWait: boolean, each: OnReply): boolean {
     const name = errnoName(errno());
     if (name === 'EINTR') return this.#receive(operation, dontWait, each);
-    if (name === 'ENOBUFS') throw new ResyncNeeded(operation);
-    if (name !== 'EAGAIN') throw new KernelError(operation, name);
+    if (name === 'ENOBUFS') throw new ResyncNeeded(operation());
+    if (name !== 'EAGAIN') throw new KernelError(operation(), name);
     if (dontWait) return false;
-    throw new KernelError(operation, 'ETIMEDOUT', { extack: `the kernel did not answer for ${replyTimeoutS} s` });
+    throw new KernelError(operation(), 'ETIMEDOUT', { extack: `the kernel did not answer for ${replyTimeoutS} s` });
   }
 }
 

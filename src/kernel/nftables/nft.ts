@@ -96,7 +96,7 @@ export class Nft implements Disposable {
     build(transaction);
     const { size } = transaction;
     if (size.objects + size.elements === 0) return size;
-    this.#socket.send(transaction.finish(), `change tables ${table}`);
+    this.#socket.send(transaction.finish(), () => `change tables ${table}`);
     // The kernel works inside of sendmsg, and silence is success.
     const errors = this.#socket.drain((sequence) => transaction.operation(sequence));
     if (errors.size > 0)
