@@ -1,9 +1,6 @@
-import path from 'node:path';
 import { writeConfList } from '../cni/conflist.ts';
 import type { Reply } from '../cni/envelope.ts';
-import { architectureOf, writeExecutable } from '../cni/executable/emit.ts';
-import { addName } from '../cni/executable/names.ts';
-import { loopbackType } from '../cni/loopback.ts';
+import { installExecutable } from '../cni/installation.ts';
 import { type CniServer, startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import { Ipam } from '../ipam/index.ts';
@@ -118,15 +115,13 @@ export class NodeAgent {
   async start(): Promise<void> {
     const { cni, statusSocket } = this.#settings;
     const { socketPath } = cni;
-    const arch = architectureOf(process.arch);
     this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
     this.#statusServer = await serveStatus(
       statusSocket,
       () => this.status(),
       () => this.ipam(),
     );
-    writeExecutable(path.join(cni.binDir, 'podnet'), { arch, socketPath });
-    addName(cni.binDir, loopbackType);
+    installExecutable(cni.binDir, socketPath);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),

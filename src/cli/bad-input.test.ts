@@ -103,6 +103,8 @@ test('without root each command that needs it says so in one sentence, and ends 
     ['lab', 'list'],
     ['status'],
     ['ipam', 'ls'],
+    ['cni', 'install'],
+    ['cni', 'remove'],
     ['verify'],
     ['kubectl', 'get', 'pods'],
   ]) {

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { ForeignFileError } from '../cni/put-in-place.ts';
 import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 import { printable } from './output.ts';
 
@@ -10,6 +11,8 @@ export function report(error: unknown): void {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
   else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
   else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
+  else if (error instanceof ForeignFileError)
+    fail(exitCodes.environment, `${error.message}\n  Fix: move it away, or name another directory; podnet replaces nothing of others`);
   else if (error instanceof CheckError || error instanceof LabError) fail(exitCodes.failed, error.message);
   else if (hasCode(error, 'EROFS'))
     fail(
@@ -39,7 +42,8 @@ function fail(code: number, message: string): void {
 /** Something did not come true, e.g. pods that never became Ready. Exit code 1. */
 export class CheckError extends Error {}
 
-export function requireRoot(): void {
+/** @param why what only root may do */
+export function requireRoot(why = 'labs belong to root'): void {
   const uid = process.getuid?.();
-  if (uid !== 0) throw new EnvironmentError(`labs belong to root; you are uid ${uid}`, 'run it with sudo');
+  if (uid !== 0) throw new EnvironmentError(`${why}; you are uid ${uid}`, 'run it with sudo');
 }

@@ -21,6 +21,7 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
     status: { load: async () => (await import('./status.ts')).statusCommand() },
     ipam: { load: async () => (await import('./ipam.ts')).ipamCommand() },
+    cni: { load: async () => (await import('./cni.ts')).cniCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
   };
   for (const [name, { hidden }] of daemons) loaders[name] = { load: async () => daemonCommand(name), hidden };

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { ForeignFileError, putInPlace, removeTemporaries } from './put-in-place.ts';
 import { supportedVersions } from './version.ts';
 
 export const confListName = '10-podnet.conflist';
@@ -29,22 +30,66 @@ export function confList(networkName: string): string {
 /**
  * Writes it by rename, and only when it differs. To be called when ADD can be served and not before (CNI14): its appearance makes the node Ready.
  * It stays when the agent stops, so that a restart of the agent does not make the node NotReady; STATUS and ADD tell the truth meanwhile.
- * @returns whether the file was written
+ * @returns whether the file was written; @throws ForeignFileError when what has the name is not what podnet writes, an own list of an admin's say
  */
 export function writeConfList(directory: string, networkName: string): boolean {
   const file = path.join(directory, confListName);
   const text = confList(networkName);
-  if (readIfThere(file) === text) return false;
-  fs.mkdirSync(directory, { recursive: true });
-  // The runtime loads *.conf, *.conflist and *.json only.
-  const temporary = path.join(directory, `.${confListName}.tmp`);
-  fs.writeFileSync(temporary, text, { mode: 0o644 });
-  fs.renameSync(temporary, file);
+  const there = readIfThere(file);
+  if (there === text) return false;
+  const why = there === undefined ? undefined : whyForeign(there);
+  if (why !== undefined) throw new ForeignFileError(file, why);
+  putInPlace(file, text, 0o644);
   return true;
 }
 
-/** For `cni remove`. Absent is success. */
-export const removeConfList = (directory: string): void => fs.rmSync(path.join(directory, confListName), { force: true });
+/** Absent is success. @returns whether it was there; @throws ForeignFileError when what has the name is not what podnet writes */
+export function removeConfList(directory: string): boolean {
+  const file = path.join(directory, confListName);
+  removeTemporaries(file);
+  const there = readIfThere(file);
+  if (there === undefined) return false;
+  const why = whyForeign(there);
+  if (why !== undefined) throw new ForeignFileError(file, why);
+  fs.rmSync(file, { force: true });
+  return true;
+}
+
+/**
+ * Configurations that a runtime takes before podnet's: it sorts files by name and takes the first.
+ * @returns their names, with the network's name where it can be read
+ */
+export function takenBefore(directory: string): { file: string; network?: string }[] {
+  if (!fs.existsSync(directory)) return [];
+  const names = fs
+    .readdirSync(directory)
+    .filter((name) => /\.(conf|conflist|json)$/.test(name) && Buffer.compare(Buffer.from(name), Buffer.from(confListName)) < 0);
+  return names.sort().map((name) => {
+    const file = path.join(directory, name);
+    const network = parse(readIfThere(file) ?? '')?.name;
+    return typeof network === 'string' ? { file, network } : { file };
+  });
+}
+
+/** What podnet writes has one plugin, of podnet's; what is more is an admin's. An empty file is what a power cut may leave, and nobody's. */
+function whyForeign(text: string): string | undefined {
+  if (text === '') return undefined;
+  const list = parse(text);
+  if (!list) return 'it is no JSON object';
+  const types = Array.isArray(list.plugins) ? list.plugins.map((plugin: { type?: unknown } | null) => String(plugin?.type)) : [];
+  return types.length === 1 && types[0] === 'podnet'
+    ? undefined
+    : `its plugins are ${types.join(', ') || 'none'}, not podnet alone`;
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function readIfThere(file: string): string | undefined {
   try {

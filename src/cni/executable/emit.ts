@@ -1,9 +1,10 @@
 import fs from 'node:fs';
-import path from 'node:path';
+import { ForeignFileError, putInPlace } from '../put-in-place.ts';
 import { arm64 } from './arm64.ts';
 import { Assembler } from './assembler.ts';
 import { elf } from './elf.ts';
 import { program } from './program.ts';
+import { occupantOf } from './recognize.ts';
 import { x64 } from './x64.ts';
 
 /** As `process.arch` names it. */
@@ -31,20 +32,15 @@ export function executableListing(options: ExecutableOptions): string {
 /**
  * Puts the executable in place by rename, so that a runtime that starts it meanwhile finds the old file or the new one, never half of it
  * (CNI14; a running file cannot be truncated anyway: ETXTBSY). The same file is left alone.
+ * @returns whether it was written; @throws ForeignFileError when somebody else's file has the name
  */
-export function writeExecutable(file: string, options: ExecutableOptions): void {
+export function writeExecutable(file: string, options: ExecutableOptions): boolean {
   const bytes = emitExecutable(options);
-  if (isThere(file, bytes)) return;
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
-  try {
-    fs.writeFileSync(temporary, bytes, { mode: 0o755 });
-    fs.chmodSync(temporary, 0o755); // the umask may have taken bits
-    fs.renameSync(temporary, file);
-  } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw error;
-  }
+  const occupant = occupantOf(file);
+  if (occupant.kind === 'foreign') throw new ForeignFileError(file, occupant.what);
+  if (occupant.kind === 'own' && isThere(file, bytes)) return false;
+  putInPlace(file, bytes, 0o755);
+  return true;
 }
 
 /** @throws RangeError for a processor that is neither of the two. */
@@ -61,9 +57,5 @@ function assemble(options: ExecutableOptions): { code: Assembler; machine: numbe
 }
 
 function isThere(file: string, bytes: Buffer): boolean {
-  try {
-    return (fs.statSync(file).mode & 0o777) === 0o755 && fs.readFileSync(file).equals(bytes);
-  } catch {
-    return false;
-  }
+  return (fs.statSync(file).mode & 0o777) === 0o755 && fs.readFileSync(file).equals(bytes);
 }

@@ -17,10 +17,12 @@ export function addName(directory: string, name: string, executable = 'podnet'):
   }
 }
 
-/** Takes the name away again, when it is podnet's. Absent is success. */
-export function removeName(directory: string, name: string, executable = 'podnet'): void {
+/** Takes the name away again, when it is podnet's. Absent is success. @returns whether it was there */
+export function removeName(directory: string, name: string, executable = 'podnet'): boolean {
   const file = path.join(directory, name);
-  if (isOwn(file, executable)) fs.rmSync(file, { force: true });
+  if (!isOwn(file, executable)) return false;
+  fs.rmSync(file, { force: true });
+  return true;
 }
 
 function isOwn(file: string, executable: string): boolean {
