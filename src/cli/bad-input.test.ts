@@ -47,7 +47,7 @@ const mistakes: readonly (readonly [args: string[], sentence: string])[] = [
   [['-f', '/nowhere.yaml'], 'cannot read /nowhere.yaml: there is no such file'],
   [
     ['-f', file('lab.yaml', 'nodes: 2\nipfamily: dual\n')],
-    'the lab file has an unknown field "ipfamily"; known are name, nodes, links, ipFamily, attach, backend, podCidrs, serviceCidrs, clusterDomain, nonMasqueradeCidrs, mtu, images, upstreamDns',
+    'the lab file has an unknown field "ipfamily"; known are name, nodes, links, ipFamily, attach, backend, podCidrs, serviceCidrs, clusterDomain, loadBalancerPools, nonMasqueradeCidrs, mtu, images, upstreamDns',
   ],
   [
     ['-f', file('broken.yaml', 'nodes: {a: 1\n')],
