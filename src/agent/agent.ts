@@ -86,7 +86,7 @@ export class NodeAgent {
     this.#settings = settings;
     this.#parts = parts;
     this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
-    this.#forgetter = new Forgetter(this.#ipam, (error) => log(`connections of deleted pods: ${error.message}`));
+    this.#forgetter = new Forgetter(this.#ipam, ns, (error) => log(`connections of deleted pods: ${error.message}`));
     this.#rt = RtNetlink.open(ns);
     this.#nft = Nft.open(ns);
     this.#conntrack = Conntrack.open(ns);

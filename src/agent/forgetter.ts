@@ -1,43 +1,93 @@
-import type { Ipam } from '../ipam/index.ts';
+import { Worker } from 'node:worker_threads';
+import type { Ipam, ToForget } from '../ipam/index.ts';
+import type { NetNs } from '../kernel/netns.ts';
 
 /** A burst of deletions is one pass. */
 const firstMs = 100;
-/** What the passes take of this process at most: the kernel walks its whole table for one, some milliseconds even when there is little in it. */
+/** What the passes take of a processor at most: the kernel walks its whole table for one, some milliseconds even when there is little in it. */
 const share = 0.05;
+const retryMs = 1000;
+/** The thread is let go after this long without work: it holds 12 MB. */
+const idleMs = 60_000;
 
 /**
- * Has the node forget the users of addresses that were given back (T19, F54), off DEL's way and at once for all that came together: a pass over a large
- * connection table takes far longer than a DEL. An address is not given again before, whatever the time is; `Ipam` sees to that.
+ * Has the node forget the users of addresses that were given back (T19, F54), off DEL's way, at once for all that came together, and in a thread of its own: a pass
+ * over the connection table takes the kernel longer than ten ADDs, which would wait for it. An address is not given again before, whatever the time is; `Ipam`
+ * sees to that.
  */
 export class Forgetter implements Disposable {
   readonly #ipam: Ipam;
+  readonly #ns: NetNs;
   readonly #onError: (error: Error) => void;
+  #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #pass: { what: ToForget; begin: number } | undefined;
+  #again = false;
   #waitMs = firstMs;
+  #disposed = false;
 
-  constructor(ipam: Ipam, onError: (error: Error) => void) {
+  /** @param ns the node's; stays the caller's */
+  constructor(ipam: Ipam, ns: NetNs, onError: (error: Error) => void) {
     this.#ipam = ipam;
+    this.#ns = ns;
     this.#onError = onError;
   }
 
+  /** Addresses have been given back. */
   schedule(): void {
-    this.#timer ??= setTimeout(() => this.#run(), this.#waitMs).unref();
+    if (this.#disposed) return;
+    if (this.#pass) this.#again = true;
+    else this.#timer ??= setTimeout(() => this.#begin(), this.#waitMs).unref();
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     clearTimeout(this.#timer);
+    this.#rest();
   }
 
-  #run(): void {
+  #begin(): void {
     this.#timer = undefined;
-    const begin = performance.now();
-    try {
-      this.#ipam.cleanse();
-    } catch (error) {
-      this.#onError(error as Error);
-      this.#waitMs = 1000;
-      return this.schedule();
+    const what = this.#ipam.toForget();
+    if (what.addresses.length === 0) return;
+    clearTimeout(this.#idle);
+    this.#pass = { what, begin: performance.now() };
+    this.#worker ??= this.#open();
+    this.#worker.postMessage(what.addresses.map(String));
+  }
+
+  #open(): Worker {
+    // The descriptor stays open as long as this is used; the path means the same file in every thread.
+    const worker = new Worker(new URL('./forgetter-worker.js', import.meta.url), { workerData: `/proc/self/fd/${this.#ns.fd}` });
+    worker.unref();
+    worker.on('message', (failure: string | undefined) => this.#end(failure === undefined ? undefined : new Error(failure)));
+    worker.on('error', (error) => {
+      this.#worker = undefined;
+      this.#end(error as Error);
+    });
+    return worker;
+  }
+
+  #end(error: Error | undefined): void {
+    const pass = this.#pass;
+    this.#pass = undefined;
+    if (!pass || this.#disposed) return;
+    this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
+    if (error) {
+      this.#onError(error);
+      this.#waitMs = retryMs;
+    } else {
+      pass.what.done();
+      this.#waitMs = Math.max(firstMs, (performance.now() - pass.begin) / share);
     }
-    this.#waitMs = Math.max(firstMs, (performance.now() - begin) / share);
+    if (this.#again || error) this.schedule();
+    this.#again = false;
+  }
+
+  #rest(): void {
+    clearTimeout(this.#idle);
+    void this.#worker?.terminate();
+    this.#worker = undefined;
   }
 }

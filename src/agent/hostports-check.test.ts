@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { type CniError, cniCode } from '../cni/errors.ts';
 import { parseWishes } from '../cni/wishes.ts';
 import { Ipam } from '../ipam/index.ts';
+import { NetNs } from '../kernel/netns.ts';
 import { type Attacher, attachModes } from '../links/index.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -64,7 +65,8 @@ test('CNI8: CHECK notices each element of a host port that is missing, and it is
       ...{ ipam, serviceCidrs: [], rt: { addresses: () => [{ link: 1, address: IpAddr.parse('192.0.2.1'), prefixLength: 24 }] } },
       conntrack: { list: () => [], deleteAll: () => 0 },
     });
-    using forgetter = new Forgetter(ipam, () => {});
+    using here = NetNs.current();
+    using forgetter = new Forgetter(ipam, here, () => {});
     const attachments = new PodAttachments({
       ...{ ipam, attacher, reconciler, gate, forgetter, hostPorts, node: () => node, door: new Door(mode, false) },
     });

@@ -1,5 +1,6 @@
 export { thisBoot } from './boot.ts';
 export { IpamError, type IpamFault } from './errors.ts';
+export type { ToForget } from './former-users.ts';
 export type { Hold } from './holds.ts';
 export { hostLocalLeases } from './host-local.ts';
 export { Ipam, type IpamOptions } from './ipam.ts';

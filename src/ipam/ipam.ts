@@ -4,7 +4,7 @@ import type { Prefix } from '../net/prefix.ts';
 import { type Boot, lock, thisBoot } from './boot.ts';
 import { IpamError } from './errors.ts';
 import { type Files, Store } from './files.ts';
-import { FormerUsers } from './former-users.ts';
+import { FormerUsers, type ToForget } from './former-users.ts';
 import { type Hold, Holds } from './holds.ts';
 import { fileName, keyText, type Lease, type LeaseKey, type LeaseNotes } from './lease.ts';
 import { type DamagedLease, LeaseFiles, shareAddress } from './lease-files.ts';
@@ -169,9 +169,9 @@ export class Ipam implements Disposable {
     return this.#pools.isFree(address);
   }
 
-  /** Has the node forget the users of what was given back. To be called soon after a release, once for many. */
-  cleanse(): void {
-    this.#formerUsers.forgetAll();
+  /** Whose users the node is to forget: to be done soon after a release, once for many. Before it is told that it was, an ADD that needs one of them forgets itself. */
+  toForget(): ToForget {
+    return this.#formerUsers.toForget();
   }
 
   /** Why no lease can be written, after it was tried again; undefined when all is well (F23). */

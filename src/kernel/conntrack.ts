@@ -4,7 +4,7 @@ import { attrs, nested } from '../wire/attributes.ts';
 import type { Infer, InferInput } from '../wire/codec.ts';
 import { message } from '../wire/message.ts';
 import type { Reader } from '../wire/reader.ts';
-import { be16, be32, be64, u32, u8 } from '../wire/scalars.ts';
+import { be16, be32, be64, u8, u32 } from '../wire/scalars.ts';
 import { struct } from '../wire/struct.ts';
 import { isNotFound } from './errors.ts';
 import type { NetlinkBatch } from './netlink/batch.ts';

@@ -22,7 +22,10 @@ function sockaddrUn(path: string): Buffer {
 
 /** A listening stream socket with a name in the file system, whose file is the caller's to remove. @throws KernelError, e.g. EADDRINUSE */
 export function listenUnix(path: string): Fd {
-  const fd = Fd.own(check('open a unix socket', sys.socket(afUnix, sockStream | sockCloexec | sockNonblock, 0)), `listener ${path}`);
+  const fd = Fd.own(
+    check('open a unix socket', sys.socket(afUnix, sockStream | sockCloexec | sockNonblock, 0)),
+    `listener ${path}`,
+  );
   try {
     const name = sockaddrUn(path);
     check(() => `bind a unix socket to ${path}`, sys.bind(fd.number, name, name.length));

@@ -78,7 +78,6 @@ export class Attacher implements Disposable {
     }
   }
 
-
   /**
    * Whether packets go through: the kernel takes a link into service some time after both of its ends are up, and drops what is sent until then.
    * Since Linux 6.8 reading the link is enough to have that done (rtnl_getlink calls linkwatch_sync_dev); before, wait until it is.

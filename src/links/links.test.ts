@@ -254,8 +254,7 @@ test("T4, T5: a pod believes no redirect and no router's advertisement, and its 
   const inside = home.container('a');
   home.attach(pod(5), inside);
   const value = (where: TestNs, name: string): string => run(where.path, 'cat', `/proc/sys/net/${name}`).trim();
-  for (const name of ['ipv4/conf/eth0', 'ipv6/conf/eth0'])
-    assert.equal(value(inside, `${name}/accept_redirects`), '0', name);
+  for (const name of ['ipv4/conf/eth0', 'ipv6/conf/eth0']) assert.equal(value(inside, `${name}/accept_redirects`), '0', name);
   assert.equal(value(inside, 'ipv6/conf/eth0/accept_ra'), '0');
   const host = pod(5).hostLink;
   for (const [name, wanted] of Object.entries({ proxy_arp: '1', accept_redirects: '0', send_redirects: '0', rp_filter: '1' }))

@@ -204,22 +204,26 @@ export class NetlinkSocket implements Disposable {
     let failure: unknown;
     this.send(batch, () => operation);
     for (let finished = false; !finished; ) {
-      this.#receive(() => operation, false, (sequence, got, reader, flags) => {
-        if (sequence !== expected) return;
-        if (flags & nlmFlag.dumpInterrupted) interrupted = true;
-        if (got === nlmsgDone || got === nlmsgError) {
-          finished = true;
-          failure ??= this.#error(reader, flags, () => operation, got === nlmsgDone);
-          return;
-        }
-        // The rest is read even so: what stays in the socket would be taken for the answer to the next request.
-        try {
-          const value = failure ? undefined : decode(got, reader);
-          if (value !== undefined) all.push(value);
-        } catch (error) {
-          failure = error;
-        }
-      });
+      this.#receive(
+        () => operation,
+        false,
+        (sequence, got, reader, flags) => {
+          if (sequence !== expected) return;
+          if (flags & nlmFlag.dumpInterrupted) interrupted = true;
+          if (got === nlmsgDone || got === nlmsgError) {
+            finished = true;
+            failure ??= this.#error(reader, flags, () => operation, got === nlmsgDone);
+            return;
+          }
+          // The rest is read even so: what stays in the socket would be taken for the answer to the next request.
+          try {
+            const value = failure ? undefined : decode(got, reader);
+            if (value !== undefined) all.push(value);
+          } catch (error) {
+            failure = error;
+          }
+        },
+      );
     }
     if (failure) throw failure;
     return interrupted ? undefined : all;
