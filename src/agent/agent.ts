@@ -26,6 +26,7 @@ import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { essentialOwners, NodeNetwork } from './node-network.ts';
+import { ProblemLog } from './problem-log.ts';
 import { recoverLeases } from './recover.ts';
 import { ServicePath } from './service-path.ts';
 import type { Settings } from './settings.ts';
@@ -67,14 +68,13 @@ export class NodeAgent {
   readonly #sources: Sources;
   readonly #gate = new Gate('the API server has not told of nodes and Services yet');
   readonly #peers = new Map<string, NodeView>();
+  readonly #problemLog: ProblemLog;
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
   #drift: Disposable | undefined;
   #lastDrift: string | undefined;
-  /** Of nodes, as last logged. */
-  #toldProblems: ReadonlySet<string> = new Set();
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
   #cniServer: CniServer | undefined;
@@ -85,6 +85,7 @@ export class NodeAgent {
     const { ns, api, log } = parts;
     this.#settings = settings;
     this.#parts = parts;
+    this.#problemLog = new ProblemLog(log);
     this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
     this.#forgetter = new Forgetter(this.#ipam, ns, (error) => log(`connections of deleted pods: ${error.message}`));
     this.#rt = RtNetlink.open(ns);
@@ -138,8 +139,10 @@ export class NodeAgent {
   }
 
   /** One call of the CNI executable, from the bytes it sent. */
-  call(request: Buffer): Promise<Reply> {
-    return answer(request, this.#attachments);
+  async call(request: Buffer): Promise<Reply> {
+    const reply = await answer(request, this.#attachments);
+    this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
+    return reply;
   }
 
   ipam(): IpamReport {
@@ -287,17 +290,10 @@ export class NodeAgent {
     return result.failures.length === 0;
   }
 
-  /** What is wrong with nodes goes to the log when it begins and when it ends. */
-  #tellProblems(): void {
-    const now = new Set(this.#network.problems);
-    for (const problem of now) if (!this.#toldProblems.has(problem)) this.#parts.log(`problem: ${problem}`);
-    for (const problem of this.#toldProblems) if (!now.has(problem)) this.#parts.log(`solved: ${problem}`);
-    this.#toldProblems = now;
-  }
-
   /** Opens or shuts the gate of ADD, and tells the runtime of the network when it can be served (CNI14). */
   #judge(): void {
-    this.#tellProblems();
+    this.#problemLog.tell('nodes', this.#network.problems);
+    this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
     const why = this.#whyNot();
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);

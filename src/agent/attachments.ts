@@ -141,11 +141,11 @@ export class PodAttachments implements Attachments {
     const fault = ipam.storageFault();
     if (fault !== undefined)
       throw new CniError(cniCode.notAvailable, `leases cannot be written: ${fault}`, 'pods that run are not affected');
-    const full = ipam.use().find(({ used, capacity }) => used >= capacity);
-    if (full)
+    const full = ipam.whyFull();
+    if (full !== undefined)
       throw new CniError(
         cniCode.notAvailable,
-        `no address is left in ${full.prefix}: all ${full.capacity} are in use`,
+        full,
         'delete pods on this node, or give it a larger pod CIDR; pods that run are not affected',
       );
   }

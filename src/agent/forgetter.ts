@@ -76,6 +76,7 @@ export class Forgetter implements Disposable {
     this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
     if (error) {
       this.#onError(error);
+      pass.what.failed(error.message);
       this.#waitMs = retryMs;
     } else {
       pass.what.done();

@@ -301,6 +301,44 @@ test(
   },
 );
 
+test(
+  'CNI9: few addresses left is told in status and log while STATUS is well; STATUS fails when the scarcer family has none, also for what others hold, and is well again',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.api.update(Nodes, {
+      ...(await node.api.get(Nodes, 'me')),
+      spec: { podCIDR: '10.1.0.0/24', podCIDRs: ['10.1.0.0/24', 'fd01::/124'] },
+    });
+    await node.startReady();
+    const status = async (): Promise<unknown> => {
+      const { code, json } = await node.cni({ command: 'STATUS' });
+      return code === 0 ? 'well' : [json.code, json.msg];
+    };
+    // 14 of IPv6.
+    for (let i = 0; i < 11; i++) await node.addPod(`p${i}`);
+    assert.deepEqual([await status(), node.status().problems], ['well', []]);
+    await node.addPod('p11');
+    assert.deepEqual(
+      [await status(), node.status().problems],
+      ['well', ['2 of 14 addresses are left in fd01::/124: give the node a larger pod CIDR']],
+    );
+    await eventually(() => assert.ok(node.log.some((line) => /^problem: .*2 of 14 addresses are left/.test(line))));
+    run(node.ns.path, 'ip', 'route', 'add', 'fd01::e/128', 'dev', 'eth0');
+    await node.stop();
+    await node.startReady();
+    assert.equal(await status(), 'well');
+    await node.addPod('last');
+    assert.deepEqual(await status(), [50, 'no address is left in fd01::/124: all 14 are in use']);
+    const add = { command: 'ADD', containerId: 'more', netns: node.world.namespace('more').path };
+    const refused = await node.cni(add);
+    assert.deepEqual([refused.code, refused.json.code], [1, 101]);
+    assert.equal((await node.cni({ command: 'DEL', containerId: 'p0' })).code, 0);
+    assert.equal(await status(), 'well');
+    assert.equal((await node.cni(add)).code, 0);
+  },
+);
+
 for (const attach of ['routed', 'bridge'] as const)
   test(
     `CNI13: capabilities ips, mac and dns are served, what cannot be had is refused with the reason (${attach})`,

@@ -5,6 +5,8 @@ export interface ToForget {
   addresses: readonly IpAddr[];
   /** They are forgotten. What was given back anew meanwhile is not. */
   done(): void;
+  /** They could not be made forgotten. */
+  failed(why: string): void;
 }
 
 /** Addresses that were given back, and whose users the node still knows (conntrack entries; T19, F54). */
@@ -12,9 +14,20 @@ export class FormerUsers {
   readonly #forget: (addresses: readonly IpAddr[]) => void;
   /** A new object for each time that an address was given back. */
   #of = new Map<string, { address: IpAddr }>();
+  /** Why the node could not be made to forget the last time it was asked. */
+  #fault: string | undefined;
 
   constructor(forget: (addresses: readonly IpAddr[]) => void) {
     this.#forget = forget;
+  }
+
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** Those that are not forgotten yet. */
+  all(): IpAddr[] {
+    return Array.from(this.#of.values(), ({ address }) => address);
   }
 
   add(address: IpAddr): void {
@@ -32,7 +45,9 @@ export class FormerUsers {
     this.#of = new Map();
     try {
       this.#forget(Array.from(all.values(), ({ address }) => address));
+      this.#fault = undefined;
     } catch (error) {
+      this.#fault = (error as Error).message;
       for (const [text, entry] of this.#of) all.set(text, entry);
       this.#of = all;
       throw error;
@@ -44,7 +59,11 @@ export class FormerUsers {
     const all = new Map(this.#of);
     return {
       addresses: Array.from(all.values(), ({ address }) => address),
+      failed: (why) => {
+        this.#fault = why;
+      },
       done: () => {
+        this.#fault = undefined;
         for (const [text, entry] of all) if (this.#of.get(text) === entry) this.#of.delete(text);
       },
     };

@@ -541,6 +541,44 @@ test('T19, F54: what was given back is forgotten by the node before it is given 
   assert.deepEqual(ipam.toForget().addresses.join(), `${again}`);
 });
 
+test('CNI9: it is told that no container can be served exactly when none can, in whichever family, with what is held and what cannot be forgotten', () => {
+  using directory = new Directory();
+  let refuses = false;
+  const forget = (): void => {
+    if (refuses) throw new Error('EPERM');
+  };
+  using ipam = directory.open(['fd00::/64', '10.244.1.0/29'].map(Prefix.parse), { forget });
+  const served = (): boolean => {
+    try {
+      ipam.allocate(key('probe'));
+    } catch {
+      return false;
+    }
+    ipam.release(key('probe'));
+    return true;
+  };
+  const agrees = (why: RegExp | undefined): void => {
+    if (why) assert.match(ipam.whyFull() ?? '', why);
+    else assert.equal(ipam.whyFull(), undefined);
+    assert.equal(served(), why === undefined);
+  };
+  for (const id of ['a', 'b', 'c']) ipam.allocate(key(id));
+  agrees(undefined);
+  ipam.hold('test', [{ address: IpAddr.parse('10.244.1.5'), why: 'a route' }]);
+  ipam.hold('other', [{ address: IpAddr.parse('10.244.1.6'), why: 'a route' }]);
+  agrees(/^no address is left in 10\.244\.1\.0\/29: all 5 are in use$/);
+  ipam.hold('other', []);
+  agrees(undefined);
+  refuses = true;
+  ipam.toForget().failed('EPERM');
+  agrees(/4 of 5 are in use, and the connections of the other 1 cannot be deleted: EPERM/);
+  ipam.release(key('b'));
+  agrees(/3 of 5 are in use, and the connections of the other 2 cannot/);
+  refuses = false;
+  ipam.toForget().done();
+  agrees(undefined);
+});
+
 test('an address that is in use without a lease is given to nobody, until it is in use no more', () => {
   using directory = new Directory();
   using ipam = directory.open([Prefix.parse('10.244.1.0/29')]);

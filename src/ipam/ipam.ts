@@ -221,6 +221,19 @@ export class Ipam implements Disposable {
     return this.#pools.use();
   }
 
+  /** Why the next container cannot get one address of each family; undefined when it can. What is only not forgotten yet can be given. */
+  whyFull(): string | undefined {
+    const { fault } = this.#formerUsers;
+    for (const { prefix, used, capacity } of this.use()) {
+      if (used >= capacity) return `no address is left in ${prefix}: all ${capacity} are in use`;
+      if (fault === undefined) continue;
+      const unclean = this.#formerUsers.all().filter((address) => prefix.contains(address) && this.isFree(address)).length;
+      if (used + unclean >= capacity)
+        return `no address is left in ${prefix}: ${used} of ${capacity} are in use, and the connections of the other ${unclean} cannot be deleted: ${fault}`;
+    }
+    return undefined;
+  }
+
   [Symbol.dispose](): void {
     this.#lock.close();
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { IpAddr } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
@@ -92,6 +93,39 @@ for (const by of ['a filter of the kernel', 'reading the table'])
     table.deleteOf([]);
     assert.equal(table.list().length, 3);
   });
+
+test(
+  'T19, F54: of thousands of connections of both families exactly those of the address go, TCP and UDP, opened by it or to it',
+  needsRoot,
+  () => {
+    using world = new TestWorld('conntrack');
+    const { path, ns } = world.namespace('a');
+    using table = Conntrack.open(ns);
+    const own = ['10.1.0.50', 'fd01::32'];
+    const lines: string[] = [];
+    for (let i = 0; i < 6000; i++) {
+      const six = i % 2;
+      // Beside the one, also addresses that begin or end alike.
+      const pod = six ? `fd01:${i % 3}::${(16 + (i % 97)).toString(16)}` : `10.1.${i % 3}.${10 + (i % 97)}`;
+      const other = six ? `2001:db8::${i.toString(16)}` : `192.0.${i >> 8}.${i & 255}`;
+      const [from, to] = i % 5 ? [pod, other] : [other, pod];
+      const protocol = i % 7 ? '-p tcp --state ESTABLISHED' : '-p udp';
+      lines.push(`-I ${protocol} -t 900 -s ${from} -d ${to} --sport ${1024 + i} --dport 80`);
+    }
+    const file = `${world.directory}/connections`;
+    writeFileSync(file, lines.join('\n'));
+    run(path, 'conntrack', '-R', file);
+    const isOwn = (text: string, address: string): boolean => text.includes(`>${address}:`) || text.includes(` ${address}:`);
+    for (const address of own) {
+      const before = table.list().map(print);
+      const mine = before.filter((text) => isOwn(text, IpAddr.parse(address).toString()));
+      assert.ok(mine.length > 5, `${mine.length} of ${address}`);
+      table.deleteOf([IpAddr.parse(address)]);
+      assert.deepEqual(table.list().map(print).sort(), before.filter((text) => !mine.includes(text)).sort());
+    }
+    assert.ok(table.list({ family: 'ipv6' }).length > 2900);
+  },
+);
 
 test('new connections are told from the opening on, each once, also those that are gone already', needsRoot, () => {
   using world = new TestWorld('conntrack');
