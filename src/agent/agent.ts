@@ -18,14 +18,17 @@ import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door, droppedAtDoor } from './door.ts';
 import { watchDrift } from './drift.ts';
+import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
 import { HostPorts } from './hostports.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
+import { type Condition, whyNot } from './judgement.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
-import { essentialOwners, NodeNetwork } from './node-network.ts';
+import { NodeNetwork } from './node-network.ts';
+import { nodeShape } from './node-shape.ts';
 import { ProblemLog } from './problem-log.ts';
 import { recoverLeases } from './recover.ts';
 import { ServicePath } from './service-path.ts';
@@ -65,6 +68,7 @@ export class NodeAgent {
   readonly #network: NodeNetwork;
   readonly #hostPorts: HostPorts;
   readonly #attachments: PodAttachments;
+  readonly #foreigners: Foreigners;
   readonly #sources: Sources;
   readonly #gate = new Gate('the API server has not told of nodes and Services yet');
   readonly #peers = new Map<string, NodeView>();
@@ -106,6 +110,14 @@ export class NodeAgent {
       node: () => this.#network.linkNode,
       waitForDeletion: settings.cni.waitForDeletion ?? false,
     });
+    this.#foreigners = new Foreigners({
+      ...{ ns, rt: this.#rt, log, confDir: settings.cni.confDir },
+      shape: () => {
+        const { facts } = this.#network;
+        return facts && nodeShape(settings, facts, this.#network.waysToPods(), this.#rt);
+      },
+      onChange: () => this.#judge(),
+    });
     this.#sources = new Sources(api, (kind, error) => {
       log(`${kind}: ${error.message}`);
       this.#judge();
@@ -126,6 +138,7 @@ export class NodeAgent {
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
+      onRules: () => this.#foreigners.changed(),
       onDrift: (what) => {
         this.#lastDrift = what;
         this.#reconciler.markAll();
@@ -173,6 +186,7 @@ export class NodeAgent {
       problems: [
         ...problems,
         ...this.#door.problems(),
+        ...this.#foreigners.problems,
         ...this.#attachments.lost(),
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
@@ -180,6 +194,8 @@ export class NodeAgent {
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
+      warnings: this.#foreigners.warnings,
+      foreign: this.#foreigners.state,
       memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
     };
   }
@@ -189,7 +205,7 @@ export class NodeAgent {
     this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
-    for (const part of [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter]) part?.[Symbol.dispose]();
+    for (const part of [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners]) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
   }
@@ -207,6 +223,7 @@ export class NodeAgent {
       }
     }
     this.#network.planPeers();
+    this.#foreigners.check();
   }
 
   /** Looks at the own Node and at the links here, and plans anew what depends on either. */
@@ -224,6 +241,7 @@ export class NodeAgent {
         this.#setRanges(facts.self.podCidrs);
         this.#network.setSelf(facts);
         this.#services?.setNode(this.#network.serviceNode!);
+        this.#foreigners.check();
       }
       this.#announcements?.setNode(facts);
       this.#attachments.refresh(new Set(this.#rt.links().map(({ name }) => name)));
@@ -282,6 +300,7 @@ export class NodeAgent {
       this.#counts.fullChecks++;
       this.#attachments.mend();
       this.#lookForUse();
+      this.#foreigners.check();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();
@@ -294,10 +313,25 @@ export class NodeAgent {
   #judge(): void {
     this.#problemLog.tell('nodes', this.#network.problems);
     this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
-    const why = this.#whyNot();
+    const why = whyNot(this.#condition());
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);
+    this.#gate.setUnfit(this.#foreigners.problems.join('; ') || undefined);
     if (why === undefined) this.#announce();
+  }
+
+  #condition(): Condition {
+    return {
+      synced: this.#sources.isSynced,
+      apiError: this.#sources.describe().find((source) => source.error !== undefined)?.error,
+      unknown: this.#unknown,
+      families: this.#settings.families,
+      pools: this.#ipam.use(),
+      faults: this.#sources.isSynced ? (this.#sources.nodes.get(this.#settings.nodeName)?.faults ?? []) : [],
+      syncs: this.#counts.syncs,
+      status: (owner) => this.#reconciler.status(owner),
+      wasOpen: this.#gate.wasOpen,
+    };
   }
 
   #announce(): void {
@@ -308,38 +342,5 @@ export class NodeAgent {
       // Tried again with every sync; pods that run go on meanwhile.
       this.#parts.log(`cannot write the network's configuration to ${confDir}: ${(error as Error).message}`);
     }
-  }
-
-  #whyNot(): string | undefined {
-    if (!this.#sources.isSynced) {
-      const error = this.#sources.describe().find((source) => source.error !== undefined)?.error;
-      return `the API server has not told of nodes and Services yet${error === undefined ? '' : `: ${error}`}`;
-    }
-    if (this.#unknown !== undefined) return this.#unknown;
-    const noCidr = this.#whyNoCidr();
-    if (noCidr !== undefined) return noCidr;
-    if (this.#counts.syncs === 0) return "nothing of the node's network is in the kernel yet";
-    for (const owner of essentialOwners) {
-      // An owner without a status wants nothing, like the routed mode of an IPv6 node.
-      const status = this.#reconciler.status(owner);
-      if (status?.state === 'error') return `${owner}: ${status.why}`;
-      // Later changes of them do not shut what works.
-      if (!this.#gate.wasOpen && status?.state === 'pending') return `${owner} is not in the kernel yet`;
-    }
-    return undefined;
-  }
-
-  /** F28. The secondary family may be missing; pods without their podIP's family are worth nothing. */
-  #whyNoCidr(): string | undefined {
-    const [primary] = this.#settings.families;
-    const { faults } = this.#sources.nodes.get(this.#settings.nodeName) ?? { faults: [] };
-    const also = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
-    const pools = this.#ipam.use();
-    if (pools.length === 0)
-      return `the node has no pod CIDR yet (node.spec.podCIDRs is empty${faults.length === 0 ? '' : ' or wrong'})${also}`;
-    if (!pools.some(({ prefix }) => prefix.family === primary))
-      return `the node has no ${primary} pod CIDR in node.spec.podCIDRs${also}`;
-    const small = pools.find(({ capacity }) => capacity === 0);
-    return small && `the pod CIDR ${small.prefix} has room for no pod`;
   }
 }

@@ -138,6 +138,7 @@ export class PodAttachments implements Attachments {
   status(): void {
     const { gate, ipam } = this.#options;
     if (gate.why !== undefined) throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
+    if (gate.unfit !== undefined) throw new CniError(cniCode.notAvailable, gate.unfit, "'podnet status' tells more");
     const fault = ipam.storageFault();
     if (fault !== undefined)
       throw new CniError(cniCode.notAvailable, `leases cannot be written: ${fault}`, 'pods that run are not affected');

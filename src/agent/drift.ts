@@ -8,6 +8,8 @@ import type { Item, NodeNetwork } from '../reconcile/model.ts';
 export interface DriftHandler {
   /** Something of podnet's was changed by somebody else: compare all. */
   onDrift(what: string): void;
+  /** Somebody else changed nftables, or may have. */
+  onRules(): void;
   /** A link or address came, went or changed; of pods' links only that they went. */
   onLinks(): void;
 }
@@ -90,9 +92,14 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours'], { onEvent, onResync }),
     watchNftables(ns, {
       onEvent: ({ port, processName }) => {
-        if (port !== nftPort()) drift(`nftables was changed by ${processName ?? 'somebody'}`);
+        if (port === nftPort()) return;
+        handler.onRules();
+        drift(`nftables was changed by ${processName ?? 'somebody'}`);
       },
-      onResync,
+      onResync: () => {
+        handler.onRules();
+        onResync();
+      },
     }),
   ];
   // After the monitors began, so that nothing falls between.

@@ -5,6 +5,7 @@ export class Gate {
   #why: string | undefined;
   /** It was open once: pods may be running. */
   #wasOpen = false;
+  #unfit: string | undefined;
   #waiting = new Set<() => void>();
   #closed = false;
 
@@ -15,6 +16,18 @@ export class Gate {
   /** Why it is shut; undefined when it is open. */
   get why(): string | undefined {
     return this.#why;
+  }
+
+  /**
+   * Why the node should get no more pods, though they can be attached: something else stops their packets. STATUS tells it; ADD goes on, since pods that
+   * are there already lack nothing more by a further one, and all are well again once the other thing is mended.
+   */
+  get unfit(): string | undefined {
+    return this.#unfit;
+  }
+
+  setUnfit(why: string | undefined): void {
+    this.#unfit = why;
   }
 
   get wasOpen(): boolean {

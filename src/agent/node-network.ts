@@ -1,7 +1,17 @@
 import { type AttachMode, attachModes, type LinkNode } from '../links/index.ts';
+import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import { planPeer, planSelf, podMtu, problemsOfSelf, type RouteNode, type RoutesConfig } from '../routes/plan.ts';
+import {
+  planPeer,
+  planSelf,
+  podMtu,
+  problemsOfSelf,
+  type RouteNode,
+  type RoutesConfig,
+  vxlanLink,
+  wayTo,
+} from '../routes/plan.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { type Door, doorOwner } from './door.ts';
 import { hostPortsItems, hostPortsOwner } from './hostports.ts';
@@ -16,6 +26,15 @@ export const peerOwner = (name: string): string => `node ${name}`;
 
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
 export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, hostPortsOwner];
+
+/** One way that leads to pods of other nodes. */
+export interface WayToPods {
+  podCidr: Prefix;
+  /** Name of the link. */
+  link: string;
+  /** Of a tunnel: where it ends. */
+  tunnelEnd?: IpAddr;
+}
 
 /** Contributes what follows from Nodes: own forwarding and links, routes to the others, what is not masqueraded. */
 export class NodeNetwork {
@@ -53,6 +72,25 @@ export class NodeNetwork {
     if (!this.#facts || this.#mtu === undefined) return undefined;
     const { addresses, podCidrs } = this.#facts.self;
     return { families: this.#settings.families, addresses, podCidrs, podMtu: this.#mtu };
+  }
+
+  /** For each family and each link that leads to other nodes' pods, the first of them. */
+  waysToPods(): WayToPods[] {
+    const ways = new Map<string, WayToPods>();
+    const { local } = this.#facts ?? {};
+    if (!local) return [];
+    for (const peer of this.#peers.values()) {
+      for (const podCidr of peer.podCidrs) {
+        const { family } = podCidr;
+        const way = this.#settings.families.includes(family) ? wayTo(peer, family, local, this.#settings.backend) : 'none';
+        const key = `${family} ${way}`;
+        if (way === 'none' || ways.has(key)) continue;
+        const [end] = peer.addresses;
+        const tunnel = way === 'vxlan';
+        ways.set(key, { podCidr, link: tunnel ? vxlanLink : local.uplink, ...(tunnel && end ? { tunnelEnd: end } : {}) });
+      }
+    }
+    return [...ways.values()];
   }
 
   get serviceNode(): ServiceNode | undefined {

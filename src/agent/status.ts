@@ -41,6 +41,10 @@ export interface AgentStatus {
   /** Packets that were dropped at the pods' door, by reason (see the room door). */
   door: Record<string, number>;
   problems: string[];
+  /** What may be meant so, what may happen, and leftovers of others. */
+  warnings: string[];
+  /** How often it was looked at what others do, how long that last took, and at which generation of nftables their rules were read. */
+  foreign: { looks: number; lastLookMs: number; generation: number };
   memoryMb: number;
 }
 

@@ -28,6 +28,8 @@ interface NodeStatus {
   /** Packets of pods that were dropped at their door, by reason. */
   dropped?: Record<string, number>;
   problems: string[];
+  /** What may be meant so: nothing to fail for. */
+  warnings: string[];
 }
 
 /** `podnet status`: nodes with their processes, and what runs for each container: the image itself or a stand-in. */
@@ -69,6 +71,7 @@ async function statusOf(lab: string): Promise<LabStatus> {
         pods,
         ...(agent ? { dropped: agent.door } : {}),
         problems,
+        warnings: agent?.warnings ?? [],
       };
     }),
   );
@@ -103,6 +106,8 @@ function print({ nodes, problems }: LabStatus, style: Style): void {
     problems.length > 0 ? style.paint('red', printable(problems.join('; '))) : style.paint('green', 'ok'),
   ]);
   console.log(`${table(['NODE', 'ADDRESS', 'PODS', 'STATE'], nodeRows, [2])}\n`);
+  const warnings = nodes.flatMap(({ name, warnings: texts }) => texts.map((text) => `${name}: ${text}`));
+  for (const warning of warnings) console.log(`${style.paint('yellow', 'warning')} ${printable(warning)}\n`);
   const podRows = nodes.flatMap((node) =>
     node.pods.flatMap((pod) =>
       pod.containers.map((container) => [

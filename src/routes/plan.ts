@@ -63,7 +63,7 @@ export const vxlanOverhead = (underlay: Family): number => (underlay === 'ipv4' 
 const isOnLink = (address: IpAddr, local: LocalFacts): boolean => local.onLink.some((prefix) => prefix.contains(address));
 
 /** Whether traffic for this family's pods of a peer goes through the tunnel, or cannot go at all. */
-function wayTo(peer: RouteNode, family: Family, local: LocalFacts, backend: Backend): 'direct' | 'vxlan' | 'none' {
+export function wayTo(peer: RouteNode, family: Family, local: LocalFacts, backend: Backend): 'direct' | 'vxlan' | 'none' {
   if (backend === 'vxlan') return 'vxlan';
   const gateway = addressOf(peer, family);
   if (gateway && isOnLink(gateway, local)) return 'direct';

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as layouts from '../foreign/testkit/layouts.ts';
+import type { NetNs } from '../kernel/netns.ts';
+import { readRuleset } from '../kernel/nftables/index.ts';
+import { run } from '../testing/judge.ts';
+import { needsRoot } from '../testing/root.ts';
+import { eventually, TestNode } from './testkit/node.ts';
+import { type Question, reaches } from './testkit/reach.ts';
+import { Echo } from './testkit/traffic.ts';
+
+/** Writes rules as their owner does. */
+function write(node: TestNode, commands: readonly string[]): void {
+  for (const command of commands) run(node.ns.path, 'sh', '-c', command);
+}
+
+/** Of others, byte for byte; without counters, which packets change. */
+const foreignRules = (node: TestNode): string =>
+  run(node.ns.path, 'nft', '-s', 'list', 'ruleset').replace(/^table inet podnet \{.*?^\}\n/ms, '');
+
+const clear = (node: TestNode): void => {
+  for (const { family, name } of readRuleset(node.ns.ns, { skip: (_, table) => table === 'podnet' }).tables)
+    run(node.ns.path, 'nft', 'delete', 'table', family, name);
+};
+
+/** What the agent tells once it has looked at the rules as they are now. */
+const told = (node: TestNode): Promise<{ problems: string[]; warnings: string[] }> => {
+  // So that there is a change at all: podnet's own transactions are no reason to look.
+  write(node, ['nft add table ip podnet-test', 'nft delete table ip podnet-test']);
+  const now = readRuleset(node.ns.ns).generation;
+  return eventually(() => {
+    const { foreign, problems, warnings } = node.status();
+    assert.ok(foreign.generation >= now, `looked at generation ${foreign.generation}, not at ${now} yet`);
+    return { problems, warnings };
+  });
+};
+
+const port = 8080;
+
+type Asked = Question & { flow: string; family: string };
+
+/** A node with two pods and a pod of the neighbour node, all of which say back what they hear. */
+class World implements AsyncDisposable {
+  readonly node: TestNode;
+  readonly questions: Asked[];
+  readonly #echoes: Echo[] = [];
+
+  private constructor(node: TestNode, questions: Asked[], echoes: Echo[]) {
+    this.node = node;
+    this.questions = questions;
+    this.#echoes = echoes;
+  }
+
+  static async make(): Promise<World> {
+    const node = await TestNode.make();
+    await node.startReady();
+    const [a, b] = [await node.addPod('a'), await node.addPod('b')];
+    const far = ['10.1.1.2', 'fd01:0:0:1::2'];
+    for (const [i, address] of far.entries()) {
+      run(node.peer.path, 'ip', 'address', 'add', address, 'dev', 'lo');
+      // It answers from the address that was asked, as pods do.
+      const [cidr, via] = [['10.1.0.0/24', '192.0.2.1'] as const, ['fd01::/64', '2001:db8::1'] as const][i]!;
+      run(node.peer.path, 'ip', 'route', 'replace', cidr, 'via', via, 'src', address);
+    }
+    await node.setEndpoints([b.addresses[0]!], [b.addresses[1]!]);
+    await node.settled();
+    const flows: [flow: string, from: NetNs, to: readonly string[], port: number, sources?: readonly string[]][] = [
+      ['pods of this node to each other', a.ns.ns, b.addresses, port],
+      ['pods to pods of other nodes', a.ns.ns, far, port],
+      ['pods of other nodes to pods of this one', node.peer.ns, a.addresses, port, far],
+      ['this node to its pods', node.ns.ns, b.addresses, port],
+      ['pods to Services', a.ns.ns, ['10.96.0.80', 'fd96::80'], 80],
+    ];
+    const questions = flows.flatMap(([flow, from, to, at, sources]) =>
+      (['tcp', 'udp'] as const).flatMap((protocol) =>
+        ['IPv4', 'IPv6'].map((family, i): Asked => {
+          const source = sources === undefined ? {} : { source: sources[i]! };
+          return { flow, family, protocol, from, ...source, to: to[i]!, port: at };
+        }),
+      ),
+    );
+    const echoes = await Promise.all([a.ns, b.ns, node.peer].map(({ ns }) => Echo.start(ns, port)));
+    return new World(node, questions, echoes);
+  }
+
+  /** What packets of these purposes really do, a line for each that is lost. @param lost which are expected to be: they are waited for less long */
+  async lost(expected: ReadonlySet<string>): Promise<string[]> {
+    const results = await Promise.all(
+      this.questions.map(async (question) => {
+        const name = nameOf(question);
+        return (await reaches(question, expected.has(name) ? 600 : 15_000)) ? [] : [name];
+      }),
+    );
+    return results.flat().sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const echo of this.#echoes) echo[Symbol.dispose]();
+    await this.node[Symbol.asyncDispose]();
+  }
+}
+
+const nameOf = ({ family, protocol, flow }: Asked): string => `${family} ${protocol} ${flow}`;
+
+/** The questions that a problem says are lost. */
+const claimed = (questions: readonly Asked[], problems: readonly string[]): string[] =>
+  questions
+    .filter(({ flow, family, protocol }) =>
+      problems.some((problem) => {
+        const match = /(?:drops|rejects) (IPv4|IPv6|IPv4 and IPv6) (?:(TCP|UDP) )?packets of (.*); mend it with/.exec(problem);
+        const [, families = '', only, flows = ''] = match ?? [];
+        return (
+          families.includes(family) &&
+          (only ?? protocol.toUpperCase()) === protocol.toUpperCase() &&
+          flows.split(', of ').includes(flow)
+        );
+      }),
+    )
+    .map(nameOf)
+    .sort();
+
+const own = (rules: string): string => `nft -f - <<'END'\n${rules}\nEND`;
+
+/** Rules as others write them, and the problems that podnet is to name, each by its beginning. */
+const cases: { name: string; rules: readonly string[]; problems: RegExp[]; warnings?: RegExp[] }[] = [
+  { name: 'nobody else', rules: [], problems: [] },
+  { name: 'rules that hinder no pod', rules: layouts.harmless, problems: [] },
+  {
+    name: 'Docker, IPv4',
+    rules: layouts.dockerIpv4,
+    problems: [
+      /^table ip filter chain FORWARD policy drop \(of Docker\) drops IPv4 packets of .*iptables -I DOCKER-USER -s 10\.1\.0\.0\/16 -j ACCEPT && iptables -I DOCKER-USER -d 10\.1\.0\.0\/16 -j ACCEPT$/,
+    ],
+  },
+  {
+    name: 'Docker, both families',
+    rules: [...layouts.dockerIpv4, ...layouts.dockerIpv6],
+    problems: [
+      /^table ip filter chain FORWARD policy drop \(of Docker\)/,
+      /^table ip6 filter chain FORWARD policy drop \(of Docker\) .* ip6tables -I DOCKER-USER -s fd01::\/48/,
+    ],
+  },
+  {
+    name: 'ufw',
+    rules: layouts.ufw,
+    problems: [
+      /^table ip filter chain FORWARD policy drop \(of ufw\) .*ufw route allow from 10\.1\.0\.0\/16 && ufw route allow to 10\.1/,
+      /^table ip filter chain INPUT policy drop \(of ufw\) drops IPv4 packets of pods to this node's DNS; mend it with: ufw allow from 10\.1\.0\.0\/16$/,
+      /^table ip6 filter chain FORWARD policy drop \(of ufw\)/,
+      /^table ip6 filter chain INPUT policy drop \(of ufw\)/,
+    ],
+  },
+  {
+    name: 'firewalld',
+    rules: layouts.firewalld,
+    problems: [
+      /^table inet firewalld chain filter_FWD_public rule handle \d+ \(called from filter_FORWARD\): "reject with icmpx admin-prohibited" \(of firewalld\) rejects IPv4 and IPv6 packets of .*firewall-cmd --permanent --zone=trusted --add-source=10\.1\.0\.0\/16/,
+      /^table inet firewalld chain filter_IN_public rule handle \d+ \(called from filter_INPUT\): "reject with icmpx admin-prohibited"/,
+    ],
+  },
+  {
+    name: 'kube-proxy of mode iptables',
+    rules: layouts.kubeProxyIptables,
+    problems: [
+      /^table ip nat chain KUBE-SERVICES rule handle \d+ \(called from PREROUTING\): ".*ip daddr 10\.96\.0\.1 .*jump KUBE-SVC-NPX46M4PTMTKRN6Y" \(of kube-proxy\) translates the same Services/,
+    ],
+  },
+  {
+    name: 'kube-proxy of mode nftables',
+    rules: layouts.kubeProxyNft,
+    problems: [/^table ip kube-proxy map service-ips \(1 Service ports\) \(of kube-proxy\) translates the same Services/],
+  },
+  {
+    name: 'UDP of one family in postrouting, by a mark',
+    rules: [
+      'iptables-nft -t mangle -A PREROUTING -s 10.1.0.0/16 -p udp -j MARK --set-xmark 0x10/0xff',
+      own(
+        'table inet late { chain out { type filter hook postrouting priority 200; policy accept; meta mark & 0xf0 == 0x10 jump away; }; chain away { meta nfproto ipv4 oifname "pod*" drop; }; }',
+      ),
+    ],
+    problems: [
+      /^table inet late chain away rule handle \d+ \(called from out\): "meta nfproto ipv4 oifname "pod\*" drop" drops IPv4 UDP packets/,
+    ],
+  },
+];
+
+test(
+  "F42: what would drop pods' packets is named with its rule, STATUS answers 50 with it, real packets do as told, and nothing of others is touched",
+  needsRoot,
+  async (t) => {
+    await using world = await World.make();
+    const { node, questions } = world;
+    for (const { name, rules, problems } of cases) {
+      await t.test(name, async () => {
+        write(node, rules);
+        const before = foreignRules(node);
+        const found = await told(node);
+        assert.equal(found.problems.length, problems.length, found.problems.join('\n'));
+        for (const [i, problem] of problems.entries()) assert.match(found.problems[i]!, problem);
+        const claims = claimed(questions, found.problems);
+        assert.deepEqual(await world.lost(new Set(claims)), claims);
+
+        const { code, json } = await node.cni({ command: 'STATUS' });
+        if (problems.length === 0) assert.equal(code, 0, JSON.stringify(json));
+        else {
+          assert.deepEqual([code, json.code], [1, 50]);
+          for (const problem of found.problems) assert.ok(String(json.msg).includes(problem), `${json.msg}`);
+        }
+        assert.equal(node.status().ready, true, 'CNI9: ADD still serves');
+        assert.equal(foreignRules(node), before, 'SD30');
+        clear(node);
+        assert.deepEqual((await told(node)).problems, []);
+      });
+    }
+  },
+);

@@ -1,0 +1,189 @@
+import { readdirSync } from 'node:fs';
+import { setImmediate as afterOthers } from 'node:timers/promises';
+import { confListName } from '../cni/conflist.ts';
+import {
+  type Finding,
+  ipvsLink,
+  judgeFirewalls,
+  judgeOthers,
+  type NodeShape,
+  sentence,
+  type Traces,
+  tracesOf,
+} from '../foreign/index.ts';
+import type { NetNs } from '../kernel/netns.ts';
+import { readRuleset } from '../kernel/nftables/index.ts';
+import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+
+export interface ForeignOptions {
+  ns: NetNs;
+  rt: RtNetlink;
+  /** Where the runtime's configurations are. */
+  confDir: string;
+  /** undefined until the node is known. */
+  shape: () => NodeShape | undefined;
+  log: (line: string) => void;
+  /** There are other problems than before. */
+  onChange: () => void;
+}
+
+/** Changes come in bursts: iptables-restore, a firewall's reload. */
+const gatherMs = 100;
+/** How much longer than a look takes nothing is looked at behind it: whoever changes many thousand rules all the time costs a twentieth of a core. */
+const restFactor = 20;
+/** How long a look goes on before others get their turn. */
+const sliceMs = 10;
+
+/**
+ * Watches what others do on this node: firewall rules that drop or reject what pods need, kube-proxy, other pod networks, configurations that come
+ * before podnet's. Nothing of theirs is changed. Rules are read when somebody else changed nftables, never for podnet's own transactions; what makes no
+ * events (iptables-legacy, links, files) every 30 s.
+ */
+export class Foreigners implements Disposable {
+  readonly #options: ForeignOptions;
+  #firewalls: Finding[] = [];
+  #traces: Traces = { proxies: [], proxyChains: [], networks: new Map() };
+  #others: Finding[] = [];
+  #unread: string | undefined;
+  #told: ReadonlySet<string> = new Set();
+  /** Rules or what they are judged by changed since they were read. */
+  #stale = true;
+  #judgedFor = '';
+  #timer: NodeJS.Timeout | undefined;
+  #looking = false;
+  #again = false;
+  #disposed = false;
+  #restUntil = 0;
+  #looks = 0;
+  #lastLookMs = 0;
+  #generation = 0;
+
+  constructor(options: ForeignOptions) {
+    this.#options = options;
+  }
+
+  /** What breaks the pod network for certain, in sentences. */
+  get problems(): string[] {
+    return this.#findings('problem');
+  }
+
+  /** What may be meant so, what may happen, and leftovers. */
+  get warnings(): string[] {
+    return [...this.#findings('warning'), ...(this.#unread === undefined ? [] : [this.#unread])];
+  }
+
+  get state(): { looks: number; lastLookMs: number; generation: number } {
+    return { looks: this.#looks, lastLookMs: Math.round(this.#lastLookMs), generation: this.#generation };
+  }
+
+  /** Rules of others changed, or this node did. */
+  changed(): void {
+    this.#stale = true;
+    this.check();
+  }
+
+  /** Looks soon at what makes no events; at rules only when they changed, or the node did. */
+  check(): void {
+    if (this.#disposed) return;
+    if (this.#looking) {
+      this.#again = true;
+      return;
+    }
+    const wait = this.#looks === 0 ? 0 : Math.max(gatherMs, this.#restUntil - performance.now());
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#look();
+    }, wait);
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #findings(severity: Finding['severity']): string[] {
+    return [...this.#others, ...this.#firewalls].filter((finding) => finding.severity === severity).map(sentence);
+  }
+
+  async #look(): Promise<void> {
+    const shape = this.#options.shape();
+    if (!shape) return;
+    const judgedFor = JSON.stringify(shape);
+    if (judgedFor !== this.#judgedFor) this.#stale = true;
+    this.#judgedFor = judgedFor;
+    const began = performance.now();
+    this.#looking = true;
+    try {
+      await this.#judge(shape);
+      this.#unread = undefined;
+    } catch (error) {
+      // What was found before stands.
+      this.#stale = true;
+      this.#unread = `the firewall rules of others cannot be read: ${(error as Error).message}`;
+    } finally {
+      this.#looking = false;
+    }
+    if (this.#disposed) return;
+    this.#looks++;
+    this.#lastLookMs = performance.now() - began;
+    this.#restUntil = performance.now() + restFactor * this.#lastLookMs;
+    this.#tell();
+    if (this.#again) {
+      this.#again = false;
+      this.check();
+    }
+  }
+
+  async #judge(shape: NodeShape): Promise<void> {
+    if (this.#stale) {
+      this.#stale = false;
+      const { tables, generation } = readRuleset(this.#options.ns, { skip: (family, name) => family === 'inet' && name === 'podnet' });
+      this.#traces = tracesOf(tables, shape.serviceCidrs);
+      this.#firewalls = (await this.#inSlices(judgeFirewalls(tables, shape))) ?? this.#firewalls;
+      this.#generation = generation;
+    }
+    this.#others = this.#lookAround(shape);
+  }
+
+  /** @returns undefined when the agent ends meanwhile */
+  async #inSlices<T>(work: Generator<void, T>): Promise<T | undefined> {
+    for (let end = performance.now() + sliceMs; !this.#disposed; ) {
+      const { done, value } = work.next();
+      if (done) return value;
+      if (performance.now() < end) continue;
+      await afterOthers();
+      end = performance.now() + sliceMs;
+    }
+    return undefined;
+  }
+
+  #lookAround({ serviceCidrs }: NodeShape): Finding[] {
+    const { rt, confDir } = this.#options;
+    const links = rt.links().map(({ index, name, up }) => ({
+      ...{ name, up },
+      addresses: name === ipvsLink ? rt.addresses().flatMap(({ link, address }) => (link === index ? [address] : [])) : [],
+    }));
+    const conf = { directory: confDir, files: filesIn(confDir), own: confListName };
+    return judgeOthers({ traces: this.#traces, links, serviceCidrs, conf });
+  }
+
+  /** To the log when it begins and when it ends. */
+  #tell(): void {
+    const { log, onChange } = this.#options;
+    const now = new Set([...this.problems.map((text) => `problem: ${text}`), ...this.warnings.map((text) => `warning: ${text}`)]);
+    for (const text of now) if (!this.#told.has(text)) log(text);
+    for (const text of this.#told) if (!now.has(text)) log(`solved: ${text}`);
+    const same = now.size === this.#told.size && [...now].every((text) => this.#told.has(text));
+    this.#told = now;
+    if (!same) onChange();
+  }
+}
+
+function filesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    // It is made when the network's configuration is written.
+    return [];
+  }
+}
