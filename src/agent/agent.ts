@@ -16,7 +16,7 @@ import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconc
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
-import { Door, droppedAtDoor } from './door.ts';
+import { Door } from './door.ts';
 import { watchDrift } from './drift.ts';
 import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
@@ -99,7 +99,7 @@ export class NodeAgent {
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
     this.#reconciler = new Reconciler(writers, { onWork: () => this.#runner.trigger() });
-    this.#door = new Door(attachModes[settings.attach], this.#nft.supports('arp'));
+    this.#door = new Door(attachModes[settings.attach], this.#nft);
     this.#network = new NodeNetwork(this.#reconciler, settings, this.#door);
     const { serviceCidrs } = settings;
     this.#hostPorts = new HostPorts({ ipam: this.#ipam, rt: this.#rt, conntrack: this.#conntrack, serviceCidrs });
@@ -182,7 +182,7 @@ export class NodeAgent {
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
       ...(this.#announcements ? { announced: this.#announcements.announced().map(String) } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
-      door: droppedAtDoor(this.#nft),
+      door: this.#door.dropped(),
       problems: [
         ...problems,
         ...this.#door.problems(),

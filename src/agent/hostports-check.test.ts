@@ -68,7 +68,16 @@ test('CNI8: CHECK notices each element of a host port that is missing, and it is
     using here = NetNs.current();
     using forgetter = new Forgetter(ipam, here, () => {});
     const attachments = new PodAttachments({
-      ...{ ipam, attacher, reconciler, gate, forgetter, hostPorts, node: () => node, door: new Door(mode, false) },
+      ...{
+        ipam,
+        attacher,
+        reconciler,
+        gate,
+        forgetter,
+        hostPorts,
+        node: () => node,
+        door: new Door(mode, { supports: () => false, counters: () => new Map() }),
+      },
     });
     const key = { network: 'podnet', containerId: 'a', ifname: 'eth0' };
     const portMappings = [

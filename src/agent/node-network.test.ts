@@ -46,7 +46,15 @@ function network(): { network: NodeNetwork; planned: () => string[]; reconciler:
     return all;
   };
   const settings = parseSettings({ ...agentConfig(), kubeconfig: '/k' });
-  return { network: new NodeNetwork(reconciler, settings, new Door(attachModes[settings.attach], true)), planned, reconciler };
+  return {
+    network: new NodeNetwork(
+      reconciler,
+      settings,
+      new Door(attachModes[settings.attach], { supports: () => true, counters: () => new Map() }),
+    ),
+    planned,
+    reconciler,
+  };
 }
 
 test('many nodes that come at once are planned once each, and what depends on all of them once', () => {

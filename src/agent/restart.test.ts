@@ -22,7 +22,7 @@ for (const attach of ['routed', 'bridge'] as const)
     const { reconciler, attachments } = node.status();
     assert.deepEqual([reconciler.operations, attachments], [0, 1]);
     await sleep(100);
-    assert.deepEqual([...witness.seen], tablesTakenOver);
+    assert.deepEqual([...witness.seen], tablesTakenOver(attach));
     for (const address of addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
   });
 

@@ -128,7 +128,7 @@ test(
       assert.deepEqual(await traffic.end(), []);
       for (const { name, sent } of traffic.flows) assert.ok(sent > 20, `${name}: only ${sent} were sent`);
       assert.ok(near.heard > 20 && far.heard > 20, 'the Service spreads over both');
-      const takenOver = Array.from({ length: rounds }, () => tablesTakenOver).flat();
+      const takenOver = Array.from({ length: rounds }, () => tablesTakenOver('routed')).flat();
       for (const { seen } of witnesses) assert.deepEqual([...seen], takenOver, 'changes of a node');
       assert.deepEqual(
         nodes.map((node) => filesOf(names, node)),

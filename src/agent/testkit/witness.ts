@@ -8,8 +8,9 @@ const nftMessages: Record<number, string> = {
   ...{ 0: 'new table', 2: 'deleted table', 3: 'new chain', 5: 'deleted chain', 6: 'new rule', 8: 'deleted rule' },
   ...{ 9: 'new set', 11: 'deleted set', 12: 'new element', 14: 'deleted element', 15: 'new generation' },
 };
-/** Taking over the tables (inet, arp), with nothing in them changed, is a new owner and a new generation each. */
-export const tablesTakenOver: readonly string[] = ['inet', 'arp'].flatMap(() => ['nftables: new table', 'nftables: new generation']);
+/** Taking over the tables (inet, arp, and bridge in bridge mode), with nothing in them changed, is a new owner and a new generation each. */
+export const tablesTakenOver = (attach: 'routed' | 'bridge'): string[] =>
+  Array.from({ length: attach === 'bridge' ? 3 : 2 }, () => ['nftables: new table', 'nftables: new generation']).flat();
 
 /** Writes down every change of a network namespace, by whomever: what podnet says of itself is not asked. */
 export class Witness implements Disposable {

@@ -247,6 +247,16 @@ export const iifInGroup = (group: number): Part => ({
   ],
 });
 
+/** 01:80:c2:00:00:0x, which a bridge may keep for itself (IEEE 802.1D; is_link_local_ether_addr). */
+export const toBridgeItself: Part = {
+  text: 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00',
+  expressions: [
+    { name: 'payload', dreg: 0, base: 'link', offset: 0, length: 6 },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 6, mask: '0xfffffffffff0', xor: '0x000000000000' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: '0x0180c2000000' },
+  ],
+};
+
 /** The packet came by the link of this name. */
 export const iifIs = (name: string): Part => ({
   text: `iifname "${name}"`,
