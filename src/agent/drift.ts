@@ -1,6 +1,7 @@
 import { type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
+import { isTbf, rootParent } from '../kernel/rtnetlink/qdiscs.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { isPodLink } from '../links/index.ts';
 import type { Item, NodeNetwork } from '../reconcile/model.ts';
@@ -80,7 +81,7 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
       links = true;
       later();
     }
-    const key = keyOfLost(event, (index) => names.get(index) ?? '');
+    const key = keyOfLost(event, (index) => names.get(index) ?? '', held);
     if (key !== undefined && held().has(key)) drift(key);
   };
   const onResync = (): void => {
@@ -89,7 +90,7 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     drift('events were lost');
   };
   const monitors = [
-    watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours'], { onEvent, onResync }),
+    watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent, onResync }),
     watchNftables(ns, {
       onEvent: ({ port, processName }) => {
         if (port === nftPort()) return;
@@ -113,7 +114,7 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
 }
 
 /** The key of an item that this event may have hurt. */
-function keyOfLost(event: RouteEvent, nameOf: (index: number) => string): string | undefined {
+function keyOfLost(event: RouteEvent, nameOf: (index: number) => string, held: () => NodeNetwork): string | undefined {
   switch (event.topic) {
     case 'links':
       return undefined;
@@ -132,6 +133,19 @@ function keyOfLost(event: RouteEvent, nameOf: (index: number) => string): string
     }
     case 'fdb':
       return event.change === 'delete' ? `fdb ${nameOf(event.fdb.link)} ${event.fdb.mac}` : undefined;
+    case 'qdiscs': {
+      const { link, parent, tbf } = event.qdisc;
+      if (parent !== rootParent) return event.change === 'delete' ? `redirect ${nameOf(link)}` : undefined;
+      const key = `qdisc ${nameOf(link)}`;
+      const item = held().get(key);
+      return event.change === 'new' && tbf && item?.kind === 'qdisc' && isTbf(tbf, item) ? undefined : key;
+    }
+    case 'filters': {
+      const key = `redirect ${nameOf(event.link)}`;
+      const item = held().get(key);
+      const isOurs = event.redirect && item?.kind === 'redirect' && nameOf(event.redirect.to) === item.to;
+      return event.change === 'new' && isOurs ? undefined : key;
+    }
   }
 }
 

@@ -9,6 +9,8 @@ import { newLink, newLinkEvent, rtmDelLink } from './rtnetlink/link-tables.ts';
 import { type Link, linkOf } from './rtnetlink/links.ts';
 import { addressFamily } from './rtnetlink/names.ts';
 import { type Fdb, fdbOf, type Neighbour, neighbourOf, newNeighbour, rtmDelNeighbour } from './rtnetlink/neighbours.ts';
+import { newQdisc, type Qdisc, qdiscOf, rtmDelQdisc } from './rtnetlink/qdiscs.ts';
+import { newFilter, type Redirect, redirectOf, rtmDelFilter } from './rtnetlink/redirects.ts';
 import { type ListedRoute, newRoute, routeOf, rtmDelRoute } from './rtnetlink/routes.ts';
 import { sockaddrLength } from './sockaddr.ts';
 import { msgDontwait } from './socket-options.ts';
@@ -17,6 +19,8 @@ import { errno, nativeBuffer, sys } from './sys.ts';
 /** RTNLGRP_… (include/uapi/linux/rtnetlink.h) */
 const routeGroups = {
   links: [1],
+  /** RTNLGRP_TC: qdiscs and filters that somebody asked for; the kernel is silent about its own, and when they go with their link. */
+  qdiscs: [4],
   neighbours: [3],
   addresses: [5, 9],
   routes: [7, 11],
@@ -33,7 +37,10 @@ export type RouteEvent =
   | { topic: 'addresses'; change: 'new' | 'delete'; address: Address }
   | { topic: 'routes'; change: 'new' | 'delete'; route: ListedRoute }
   | { topic: 'neighbours'; change: 'new' | 'delete'; neighbour: Neighbour }
-  | { topic: 'fdb'; change: 'new' | 'delete'; fdb: Fdb };
+  | { topic: 'fdb'; change: 'new' | 'delete'; fdb: Fdb }
+  | { topic: 'qdiscs'; change: 'new' | 'delete'; qdisc: Qdisc }
+  /** `redirect` when the filter is one */
+  | { topic: 'filters'; change: 'new' | 'delete'; link: number; redirect?: Redirect };
 
 export interface MonitorHandler<E> {
   onEvent(event: E): void;
@@ -84,6 +91,14 @@ function routeEvent(type: number, reader: Reader): RouteEvent | undefined {
       }
       const neighbour = neighbourOf(message);
       return neighbour && { topic: 'neighbours', change: change(rtmDelNeighbour), neighbour };
+    }
+    case newQdisc.type:
+    case rtmDelQdisc:
+      return { topic: 'qdiscs', change: change(rtmDelQdisc), qdisc: qdiscOf(newQdisc.body.decode(reader)) };
+    case newFilter.type:
+    case rtmDelFilter: {
+      const message = newFilter.body.decode(reader);
+      return { topic: 'filters', change: change(rtmDelFilter), link: message.index, redirect: redirectOf(message) };
     }
     default:
       return undefined;
@@ -149,7 +164,7 @@ function watchGroups(
 }
 
 /**
- * Watches links, addresses, routes, neighbours (forwarding entries come with the latter) of a namespace. What a process does itself is told as well.
+ * Watches links, addresses, routes, neighbours (forwarding entries come with the latter) and qdiscs (with their filters) of a namespace. What a process does itself is told as well.
  * Read the state after opening the watch, so that nothing falls between.
  */
 export function watchRoute(

@@ -31,6 +31,10 @@ const everything: Record<string, Item[]> = {
       up: true,
       vxlan: { id: 7, port: 4789, local: IpAddr.parse('192.0.2.1'), underlay: 'uplink' },
     },
+    { kind: 'link', name: 'ifb0', type: 'ifb', up: true },
+    { kind: 'qdisc', link: 'bridge0', rate: 1_250_000, burst: 12_500, limit: 80_000 },
+    { kind: 'qdisc', link: 'ifb0', rate: 12_500_000_000, burst: 125_000_000, limit: 750_000_000 },
+    { kind: 'redirect', link: 'bridge0', to: 'ifb0' },
     { kind: 'address', link: 'bridge0', address: IpAddr.parse('10.1.0.1'), prefixLength: 24 },
     { kind: 'address', link: 'bridge0', address: IpAddr.parse('fd00:1::1'), prefixLength: 64 },
   ],
@@ -119,14 +123,16 @@ test(
     assert.match(run(ns.path, 'bridge', 'fdb', 'show', 'dev', 'vxlan0'), /02:00:00:00:00:02 dst 192\.0\.2\.2/);
     for (const address of ['192.0.2.77', 'fd00:2::77'])
       assert.ok(proxies(ns.path).includes(`${address} dev uplink proxy proto 112`), proxies(ns.path).join('\n'));
-    for (const name of ['bridge0', 'vxlan0']) assert.equal(ip(ns.path, 'link', 'show', name)[0]!.ifalias, 'podnet', name);
+    assert.match(run(ns.path, 'tc', 'qdisc', 'show', 'dev', 'bridge0'), /tbf .* root .* rate 10Mbit burst 12500b/);
+    assert.match(run(ns.path, 'tc', 'filter', 'show', 'dev', 'bridge0', 'ingress'), /mirred \(Egress Redirect to device ifb0\)/);
+    for (const name of ['bridge0', 'vxlan0', 'ifb0']) assert.equal(ip(ns.path, 'link', 'show', name)[0]!.ifalias, 'podnet', name);
 
     using second = start();
     wishAll(second);
     assert.deepEqual(keys(second.sync()), [], 'a restart writes nothing that is right');
     for (const owner of Object.keys(everything)) second.withdraw(owner);
     assert.deepEqual(second.sync().failures, []);
-    assert.doesNotMatch(run(ns.path, 'ip', '-o', 'link'), /bridge0|vxlan0/);
+    assert.doesNotMatch(run(ns.path, 'ip', '-o', 'link'), /bridge0|vxlan0|ifb0/);
     assert.doesNotMatch(run(ns.path, 'nft', 'list', 'tables'), /podnet/);
     assert.equal(run(ns.path, 'ip', 'route', 'show', 'proto', '112'), '');
     assert.doesNotMatch(proxies(ns.path).join(), /112/);
@@ -148,6 +154,12 @@ test('F43, F44, P6: what others changed is found and put right, and nothing else
     ['ip route change 10.2.0.0/24 via 10.2.0.0 dev vxlan0 onlink proto 112 mtu 1280', ['replace route 254 10.2.0.0/24']],
     ['ip route del blackhole fd00:9::/64', ['add route 254 fd00:9::/64']],
     ['ip route add 10.3.0.0/24 dev bridge0 proto 112', ['delete route 254 10.3.0.0/24']],
+    ['tc qdisc del dev bridge0 root', ['add qdisc bridge0']],
+    ['tc qdisc replace dev ifb0 root tbf rate 1gbit burst 1mb limit 2mb', ['replace qdisc ifb0']],
+    ['tc qdisc replace dev ifb0 root handle 7: bfifo', ['add qdisc ifb0']],
+    ['tc qdisc del dev bridge0 ingress', ['add redirect bridge0']],
+    ['tc filter del dev bridge0 ingress', ['add redirect bridge0']],
+    ['ip link del ifb0', ['add link ifb0', 'add qdisc ifb0', 'replace redirect bridge0']],
     ['bridge fdb del 02:00:00:00:00:02 dev vxlan0', ['add fdb vxlan0 02:00:00:00:00:02']],
     ['ip neigh del proxy fd00:2::77 dev uplink', ['add proxy uplink fd00:2::77']],
     ['ip neigh add proxy 192.0.2.78 dev uplink protocol 112', ['delete proxy uplink 192.0.2.78']],

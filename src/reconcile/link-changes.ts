@@ -6,7 +6,7 @@ import type { Link } from './model.ts';
 /** Written on every link that podnet makes on a node, so that it recognises its own. */
 export const ownAlias = 'podnet';
 
-const modelTypes: readonly string[] = ['veth', 'vxlan', 'bridge'] satisfies Link['type'][];
+const modelTypes: readonly string[] = ['veth', 'vxlan', 'bridge', 'ifb'] satisfies Link['type'][];
 
 /** A link as the model has it; undefined for a type that the model does not have. */
 export function linkItem(link: rt.Link, nameOf: (index: number) => string | undefined): Link | undefined {

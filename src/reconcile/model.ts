@@ -1,4 +1,5 @@
 import type { Chain, NftSetSpec, Table, TableFamily } from '../kernel/nftables/types.ts';
+import type { Tbf } from '../kernel/rtnetlink/qdiscs.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -15,6 +16,8 @@ export type Item =
   | Neighbour
   | Proxy
   | Fdb
+  | Qdisc
+  | Redirect
   | NftTable
   | NftChain
   | NftSet
@@ -37,7 +40,7 @@ export interface Sysctl {
 export interface Link {
   kind: 'link';
   name: string;
-  type: 'veth' | 'vxlan' | 'bridge';
+  type: 'veth' | 'vxlan' | 'bridge' | 'ifb';
   mtu?: number;
   mac?: Mac;
   up: boolean;
@@ -91,6 +94,19 @@ export interface Fdb {
   destination: IpAddr;
 }
 
+/** A token bucket filter on all that leaves by the link; a link without one has the qdisc that the kernel gives it. */
+export interface Qdisc extends Tbf {
+  kind: 'qdisc';
+  link: string;
+}
+
+/** All that comes by the link leaves by another, an ifb, and comes in again behind it: where it can be shaped. */
+export interface Redirect {
+  kind: 'redirect';
+  link: string;
+  to: string;
+}
+
 /** podnet's own table; what is in the inet one does not name its family. `comment` is the version of the layout: another version is replaced as a whole. */
 export interface NftTable extends Table {
   kind: 'nft-table';
@@ -141,6 +157,10 @@ export function keyOf(item: Item): string {
       return `proxy ${item.link} ${item.address}`;
     case 'fdb':
       return `fdb ${item.link} ${item.mac}`;
+    case 'qdisc':
+      return `qdisc ${item.link}`;
+    case 'redirect':
+      return `redirect ${item.link}`;
     case 'nft-element':
       return `nft-element ${inTable(item)}${item.set} ${item.key}`;
     case 'nft-table':

@@ -1,21 +1,22 @@
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type * as kernel from '../kernel/rtnetlink/links.ts';
+import { ingressParent, isTbf, rootParent, tbfOf } from '../kernel/rtnetlink/qdiscs.ts';
 import { routeProtocol } from '../kernel/rtnetlink/routes.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { changeLink, linkItem, makeLink, mustBeRemade, ownAlias } from './link-changes.ts';
-import type { Address, Fdb, Item, Link, Neighbour, Proxy, Route } from './model.ts';
+import type { Address, Fdb, Item, Link, Neighbour, Proxy, Qdisc, Redirect, Route } from './model.ts';
 import { keyOf } from './model.ts';
 import type { Failure, Operation, Writer } from './operations.ts';
 
-type OnLink = Address | Route | Neighbour | Proxy | Fdb;
+type OnLink = Address | Route | Neighbour | Proxy | Fdb | Qdisc | Redirect;
 
 /**
- * Writes links, addresses, routes, neighbours, proxies and FDB entries. Podnet's own are: links with its alias, what is on them, and routes and proxies
+ * Writes links, addresses, routes, neighbours, proxies, FDB entries, qdiscs and redirects. Podnet's own are: links with its alias, what is on them, and routes and proxies
  * of its protocol;
  * everything else is only looked at. Each change succeeds or fails alone.
  */
 export class RtWriter implements Writer {
-  readonly kinds: ReadonlySet<Item['kind']> = new Set(['link', 'address', 'route', 'neighbour', 'proxy', 'fdb']);
+  readonly kinds: ReadonlySet<Item['kind']> = new Set(['link', 'address', 'route', 'neighbour', 'proxy', 'fdb', 'qdisc', 'redirect']);
   readonly #rt: RtNetlink;
 
   constructor(rt: RtNetlink) {
@@ -26,7 +27,12 @@ export class RtWriter implements Writer {
     const links = this.#rt.links();
     const names = new Map(links.map(({ index, name }) => [index, name]));
     const keys = new Set<string>();
-    for (const item of wanted()) if (this.kinds.has(item.kind)) keys.add(keyOf(item));
+    const shaped = new Map<string, Qdisc | Redirect>();
+    for (const item of wanted()) {
+      if (!this.kinds.has(item.kind)) continue;
+      keys.add(keyOf(item));
+      if (item.kind === 'qdisc' || item.kind === 'redirect') shaped.set(keyOf(item), item);
+    }
     const own = new Set(links.filter((link) => link.alias === ownAlias).map(({ index }) => index));
     for (const link of links) {
       if (!own.has(link.index) && !keys.has(`link ${link.name}`)) continue;
@@ -35,6 +41,19 @@ export class RtWriter implements Writer {
     }
     yield* this.#onLinks(names, (link, item) => own.has(link) || keys.has(keyOf(item)));
     yield* this.#routes(names);
+    if (shaped.size > 0) yield* this.#shapers(names, shaped);
+  }
+
+  /** Only what is wanted on a link: whatever else a link has there is its maker's, and goes with it. */
+  *#shapers(names: ReadonlyMap<number, string>, wanted: ReadonlyMap<string, Qdisc | Redirect>): Iterable<Item> {
+    for (const { link: index, parent, tbf } of this.#rt.qdiscs()) {
+      const link = names.get(index) ?? `#${index}`;
+      const qdisc = wanted.get(`qdisc ${link}`);
+      if (parent === rootParent && tbf && qdisc?.kind === 'qdisc')
+        yield isTbf(tbf, qdisc) ? qdisc : { kind: 'qdisc', link, ...tbfOf(tbf) };
+      const redirect = parent === ingressParent && wanted.has(`redirect ${link}`) ? this.#rt.redirect(index) : undefined;
+      if (redirect) yield { kind: 'redirect', link, to: names.get(redirect.to) ?? `#${redirect.to}` };
+    }
   }
 
   *#onLinks(names: ReadonlyMap<number, string>, isOurs: (link: number, item: OnLink) => boolean): Iterable<Item> {
@@ -138,8 +157,8 @@ export class RtWriter implements Writer {
           continue;
         }
         this.#alone(operation.key, failures, () => {
-          write(batch, operation.verb, item, index);
-          sent.push(operation.key);
+          write(batch, operation.verb, item, index, indexes);
+          while (sent.length < batch.operations.length) sent.push(operation.key);
         });
       }
     });
@@ -147,7 +166,7 @@ export class RtWriter implements Writer {
   }
 }
 
-const order: Item['kind'][] = ['address', 'route', 'neighbour', 'proxy', 'fdb'];
+const order: Item['kind'][] = ['address', 'route', 'neighbour', 'proxy', 'fdb', 'qdisc', 'redirect'];
 const kindOf = (operation: Operation): Item['kind'] => (operation.verb === 'delete' ? operation.actual : operation.item).kind;
 /** Addresses come before routes, which name them as their source. */
 const byKind = (a: Operation, b: Operation): number => order.indexOf(kindOf(a)) - order.indexOf(kindOf(b));
@@ -161,13 +180,20 @@ const isOnLink = (item: Item): item is OnLink => order.includes(item.kind);
 function* lostWith(links: ReadonlySet<string>, operations: readonly Operation[], wanted: Iterable<Item>): Iterable<Operation> {
   const planned = new Set(operations.map(({ key }) => key));
   for (const item of wanted) {
-    if (!isOnLink(item) || item.link === undefined || !links.has(item.link)) continue;
+    if (!isOnLink(item) || item.link === undefined) continue;
+    if (!links.has(item.link) && !(item.kind === 'redirect' && links.has(item.to))) continue;
     const key = keyOf(item);
     if (!planned.has(key)) yield { verb: 'add', key, item };
   }
 }
 
-function write(batch: RtBatch, verb: Operation['verb'], item: OnLink, index: number | undefined): void {
+function write(
+  batch: RtBatch,
+  verb: Operation['verb'],
+  item: OnLink,
+  index: number | undefined,
+  indexes: ReadonlyMap<string, number>,
+): void {
   const link = index ?? 0;
   switch (item.kind) {
     case 'address': {
@@ -198,6 +224,18 @@ function write(batch: RtBatch, verb: Operation['verb'], item: OnLink, index: num
       const { mac, destination } = item;
       if (verb === 'delete') batch.deleteFdb({ link, mac, destination });
       else batch.replaceFdb({ link, mac, destination });
+      return;
+    }
+    case 'qdisc':
+      if (verb === 'delete') batch.deleteRootQdisc(link);
+      else batch.replaceTbf(link, item);
+      return;
+    case 'redirect': {
+      const to = indexes.get(item.to);
+      if (verb !== 'delete' && to === undefined) throw new Error(`there is no link ${item.to} to redirect ${item.link} to`);
+      // What somebody else put there would stand in the way, or be asked first.
+      batch.deleteIngress(link);
+      if (verb !== 'delete') batch.addRedirect({ link, to: to! });
     }
   }
 }

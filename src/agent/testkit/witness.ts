@@ -22,7 +22,7 @@ export class Witness implements Disposable {
     this.#ns = NetNs.open(netns);
     const onResync = (): void => void this.seen.push('events were lost');
     this.#monitors = [
-      watchRoute(this.#ns, ['links', 'addresses', 'routes', 'neighbours'], { onEvent: (event) => this.#note(event), onResync }),
+      watchRoute(this.#ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent: (event) => this.#note(event), onResync }),
       watchGroups(
         this.#ns,
         netlinkNetfilter,
@@ -45,7 +45,12 @@ export class Witness implements Disposable {
     if (topic === 'neighbours' && !event.neighbour.state?.some((state) => state === 'permanent' || state === 'noarp')) return;
     const what =
       event[
-        ({ links: 'link', addresses: 'address', routes: 'route', neighbours: 'neighbour', fdb: 'fdb' } as const)[topic] as never
+        (
+          {
+            ...{ links: 'link', addresses: 'address', routes: 'route', neighbours: 'neighbour', fdb: 'fdb' },
+            ...{ qdiscs: 'qdisc', filters: 'redirect' },
+          } as const
+        )[topic] as never
       ];
     this.seen.push(
       `${topic} ${change}: ${JSON.stringify(what, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))}`,
