@@ -1,4 +1,4 @@
-import { type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
+import { type NftablesEvent, type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import { isTbf, rootParent } from '../kernel/rtnetlink/qdiscs.ts';
@@ -16,7 +16,9 @@ export interface DriftHandler {
 }
 
 /** Bursts (a bridge that takes all its routes along) are looked at once. */
-const gatherMs = 50;
+const gatherMs = 25;
+/** A pod's ADD causes a dozen events: they are read when the next ADDs have been answered. */
+const readLaterMs = 25;
 
 /** What there is to compare an event with. */
 export interface DriftView {
@@ -89,19 +91,18 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     links = true;
     drift('events were lost');
   };
+  const onTransaction = ({ port, processName }: NftablesEvent): void => {
+    if (port === nftPort()) return;
+    handler.onRules();
+    drift(`nftables was changed by ${processName ?? 'somebody'}`);
+  };
+  const onRulesResync = (): void => {
+    handler.onRules();
+    onResync();
+  };
   const monitors = [
-    watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent, onResync }),
-    watchNftables(ns, {
-      onEvent: ({ port, processName }) => {
-        if (port === nftPort()) return;
-        handler.onRules();
-        drift(`nftables was changed by ${processName ?? 'somebody'}`);
-      },
-      onResync: () => {
-        handler.onRules();
-        onResync();
-      },
-    }),
+    watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent, onResync }, { gatherMs: readLaterMs }),
+    watchNftables(ns, { onEvent: onTransaction, onResync: onRulesResync }, { gatherMs: readLaterMs }),
   ];
   // After the monitors began, so that nothing falls between.
   learn();

@@ -3,7 +3,7 @@ import { errnoName } from './errors.ts';
 import { netlinkNetfilter, netlinkRoute, nlmsgHeaderLength } from './netlink/constants.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNs } from './netns.ts';
-import { watchDatagrams } from './readiness.ts';
+import { type ReadableWatch, watchReadable } from './readiness.ts';
 import { type Address, addressOf, newAddress, rtmDelAddress } from './rtnetlink/addresses.ts';
 import { newLink, newLinkEvent, rtmDelLink } from './rtnetlink/link-tables.ts';
 import { type Link, linkOf } from './rtnetlink/links.ts';
@@ -12,7 +12,6 @@ import { type Fdb, fdbOf, type Neighbour, neighbourOf, newNeighbour, rtmDelNeigh
 import { newQdisc, type Qdisc, qdiscOf, rtmDelQdisc } from './rtnetlink/qdiscs.ts';
 import { newFilter, type Redirect, redirectOf, rtmDelFilter } from './rtnetlink/redirects.ts';
 import { type ListedRoute, newRoute, routeOf, rtmDelRoute } from './rtnetlink/routes.ts';
-import { sockaddrLength } from './sockaddr.ts';
 import { msgDontwait } from './socket-options.ts';
 import { errno, nativeBuffer, sys } from './sys.ts';
 
@@ -59,6 +58,8 @@ export interface MonitorOptions {
    * kernel makes whoever causes further events yield after each (netlink_broadcast), so that a small buffer slows down writers.
    */
   receiveBufferBytes?: number;
+  /** So long after the first event all that have come are read at once; 0 by default. Whoever causes them is not held up by their being read. */
+  gatherMs?: number;
 }
 
 const defaultReceiveBufferBytes = 16 << 20;
@@ -110,15 +111,17 @@ function routeEvent(type: number, reader: Reader): RouteEvent | undefined {
  * sign (NETLINK_S_CONGESTED, net/netlink/af_netlink.c), so state read before that moment could miss a change for good.
  */
 function drain(fd: number): void {
-  const buffer = nativeBuffer(1);
-  const name = nativeBuffer(sockaddrLength);
   for (;;) {
-    const length = Buffer.from([sockaddrLength, 0, 0, 0]);
-    if (sys.recvfrom(fd, buffer, buffer.length, msgDontwait, name, length) >= 0) continue;
+    if (sys.recv(fd, received, 1, msgDontwait) >= 0) continue;
     const error = errnoName(errno());
     if (error !== 'ENOBUFS' && error !== 'EINTR') return;
   }
 }
+
+/** Events are at most 32 KiB. */
+const received = nativeBuffer(1 << 16);
+/** So many are read before others get their turn. */
+const atOnce = 1000;
 
 /** Calls back for each netlink message of the groups. */
 function watchGroups(
@@ -127,40 +130,66 @@ function watchGroups(
   groups: readonly number[],
   onMessage: (type: number, reader: Reader) => void,
   onResync: () => void,
-  { receiveBufferBytes = defaultReceiveBufferBytes }: MonitorOptions = {},
+  { receiveBufferBytes = defaultReceiveBufferBytes, gatherMs = 0 }: MonitorOptions = {},
 ): Monitor {
   const socket = NetlinkSocket.open(protocol, ns, { groups, receiveBufferBytes });
   let disposed = false;
-  const each = (datagram: Buffer): void => {
-    for (let at = 0; at + nlmsgHeaderLength <= datagram.length && !disposed; ) {
-      const size = datagram.readUInt32LE(at);
-      if (size < nlmsgHeaderLength || at + size > datagram.length) {
+  let timer: NodeJS.Timeout | undefined;
+  let isUnref = false;
+  const each = (length: number): void => {
+    for (let at = 0; at + nlmsgHeaderLength <= length && !disposed; ) {
+      const size = received.readUInt32LE(at);
+      if (size < nlmsgHeaderLength || at + size > length) {
         onResync();
         return;
       }
-      onMessage(datagram.readUInt16LE(at + 4), new Reader(datagram, at + nlmsgHeaderLength, at + size));
+      onMessage(received.readUInt16LE(at + 4), new Reader(received, at + nlmsgHeaderLength, at + size));
       at += (size + 3) & ~3;
     }
   };
-  try {
-    // Whatever error is pending (ENOBUFS), something may have been missed.
-    const onError = (): void => {
+  const read = (): void => {
+    for (let count = 0; count < atOnce && !disposed; count++) {
+      const length = sys.recv(socket.fd, received, received.length, msgDontwait);
+      if (length >= 0) {
+        each(length);
+        continue;
+      }
+      const error = errnoName(errno());
+      if (error === 'EAGAIN') return;
+      if (error === 'EINTR') continue;
+      // Whatever error is pending (ENOBUFS), something may have been missed.
       drain(socket.fd);
       onResync();
-    };
-    const watch = watchDatagrams(socket.fd, { onDatagram: each, onError });
-    return {
-      unref: () => watch.unref(),
-      [Symbol.dispose](): void {
-        disposed = true;
-        watch[Symbol.dispose]();
-        socket[Symbol.dispose]();
-      },
-    };
+    }
+  };
+  const later = (): void => {
+    watch.pause();
+    timer = setTimeout(() => {
+      read();
+      if (!disposed) watch.resume();
+    }, gatherMs);
+    if (isUnref) timer.unref();
+  };
+  let watch: ReadableWatch;
+  try {
+    watch = watchReadable(socket.fd, gatherMs > 0 ? later : read);
   } catch (error) {
     socket[Symbol.dispose]();
     throw error;
   }
+  return {
+    unref: () => {
+      isUnref = true;
+      watch.unref();
+      timer?.unref();
+    },
+    [Symbol.dispose](): void {
+      disposed = true;
+      clearTimeout(timer);
+      watch[Symbol.dispose]();
+      socket[Symbol.dispose]();
+    },
+  };
 }
 
 /**
@@ -194,7 +223,11 @@ export interface NftablesEvent {
 const nftNewGeneration = (10 << 8) | 15;
 
 /** Tells once for each transaction on nftables, when it is committed. */
-export function watchNftables(ns: NetNs | undefined, handler: MonitorHandler<NftablesEvent>): Monitor {
+export function watchNftables(
+  ns: NetNs | undefined,
+  handler: MonitorHandler<NftablesEvent>,
+  options?: MonitorOptions,
+): Monitor {
   const onMessage = (type: number, reader: Reader): void => {
     if (type !== nftNewGeneration) return;
     // nlmsg_pid, the last word of struct nlmsghdr
@@ -207,7 +240,7 @@ export function watchNftables(ns: NetNs | undefined, handler: MonitorHandler<Nft
     });
     handler.onEvent(event);
   };
-  return watchGroups(ns, netlinkNetfilter, [netfilterGroups.nftables], onMessage, () => handler.onResync());
+  return watchGroups(ns, netlinkNetfilter, [netfilterGroups.nftables], onMessage, () => handler.onResync(), options);
 }
 
 export { netfilterGroups, watchGroups };

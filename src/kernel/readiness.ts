@@ -7,6 +7,7 @@ import { sys } from './sys.ts';
 
 // include/uapi/linux/eventpoll.h
 const epollCtlAdd = 1;
+const epollCtlMod = 3;
 const epollin = 0x1;
 const epollout = 0x4;
 const afUnix = 1;
@@ -44,12 +45,27 @@ export async function waitReady(
   });
 }
 
-function epollSocket(fd: number, events: number): net.Socket {
-  using epoll = Fd.own(check('epoll_create1', sys.epoll_create1(sockCloexec)), 'epoll');
-  // struct epoll_event: events, then 64 bits of data (packed on x86-64, padded on arm64; unused here)
+/** struct epoll_event: events, then 64 bits of data (packed on x86-64, padded on arm64; unused here). */
+function epollEvent(events: number): Buffer {
   const event = Buffer.alloc(16);
   event.writeUInt32LE(events, 0);
-  check(() => `watch descriptor ${fd}`, sys.epoll_ctl(epoll.number, epollCtlAdd, fd, event));
+  return event;
+}
+
+/** An epoll descriptor that is readable when `fd` is ready. */
+function epollOn(fd: number, events: number): Fd {
+  const epoll = Fd.own(check('epoll_create1', sys.epoll_create1(sockCloexec)), 'epoll');
+  try {
+    check(() => `watch descriptor ${fd}`, sys.epoll_ctl(epoll.number, epollCtlAdd, fd, epollEvent(events)));
+    return epoll;
+  } catch (error) {
+    epoll.close();
+    throw error;
+  }
+}
+
+function epollSocket(fd: number, events: number): net.Socket {
+  using epoll = epollOn(fd, events);
   const pair = Buffer.alloc(8);
   check('socketpair', sys.socketpair(afUnix, sockStream | sockCloexec, 0, pair));
   using _other = Fd.own(pair.readInt32LE(4), 'socketpair');
@@ -103,6 +119,40 @@ export function watchDatagrams(fd: number, { onDatagram, onError }: DatagramHand
     throw error;
   }
   return watch;
+}
+
+export interface ReadableWatch extends DatagramWatch {
+  /** Calls back no more until `resume`. */
+  pause(): void;
+  /** Calls back again, at once when there is something to read. */
+  resume(): void;
+}
+
+/**
+ * Calls back as long as a descriptor can be read from, and leaves the reading to the caller: many small messages are then read at once, into memory of the
+ * caller's, where node would make an object and a buffer for each. Without a thread, as `waitReady`.
+ */
+export function watchReadable(fd: number, onReadable: () => void): ReadableWatch {
+  const epoll = epollOn(fd, epollin);
+  const set = (events: number): void => {
+    check(() => `watch descriptor ${fd}`, sys.epoll_ctl(epoll.number, epollCtlMod, fd, epollEvent(events)));
+  };
+  try {
+    // Reading from what is no socket fails: ENOTSOCK.
+    const watch = watchDatagrams(epoll.number, { onDatagram: () => {}, onError: onReadable });
+    return {
+      unref: () => watch.unref(),
+      pause: () => set(0),
+      resume: () => set(epollin),
+      [Symbol.dispose](): void {
+        watch[Symbol.dispose]();
+        epoll.close();
+      },
+    };
+  } catch (error) {
+    epoll.close();
+    throw error;
+  }
 }
 
 /** The flag belongs to the open file, so that the caller's descriptor becomes non-blocking as well. */

@@ -20,6 +20,8 @@ export interface Contender {
   delete(pod: Pod): Call;
   /** Whether ADD makes an interface. */
   attaches: boolean;
+  /** So many ADDs after its start it is as fast as it stays; 0 for one that starts anew each time. */
+  warmUp: number;
   /** Microseconds on a core that its daemon has taken since its start; 0 without one. */
   daemonCpuUs(): Promise<number>;
   /** Whether what DEL left to the background is done. */

@@ -12,6 +12,7 @@ export class GoChain implements Contender {
   readonly id: string;
   readonly title: string;
   readonly attaches = true;
+  readonly warmUp = 0;
   readonly #bin: string;
   readonly #bridge: object;
   readonly #portmap: object;

@@ -21,15 +21,20 @@ export interface AgentMemory {
   heapBytes: number;
 }
 
+const warmUpStep = 100;
+
 export async function attachMany(podnet: Podnet, count: number, directory: string, signal: AbortSignal): Promise<ManySample> {
   const { node } = podnet;
   {
     // Warm: otherwise the first hundred would be slow, and the last look good.
-    using pods = new Pods(directory, 100);
-    for (const pod of pods.all) runCalls(node.ns, [podnet.add(pod)]);
-    for (const pod of pods.all) runCalls(node.ns, [podnet.delete(pod)]);
+    for (let done = 0; done < podnet.warmUp; done += warmUpStep) {
+      using pods = new Pods(directory, warmUpStep);
+      for (const pod of pods.all) runCalls(node.ns, [podnet.add(pod)]);
+      for (const pod of pods.all) runCalls(node.ns, [podnet.delete(pod)]);
+      while (!podnet.isIdle()) await new Promise((resolve) => setTimeout(resolve, 50));
+      signal.throwIfAborted();
+    }
   }
-  while (!podnet.isIdle()) await new Promise((resolve) => setTimeout(resolve, 50));
   const memoryBefore = await memoryOf(podnet);
   using pods = new Pods(directory, count);
   const addMs: number[] = [];

@@ -11,6 +11,7 @@ export class Nothing implements Contender {
   readonly id = 'nothing';
   readonly title = 'nothing: a program that exits';
   readonly attaches = false;
+  readonly warmUp = 0;
   readonly #path: string;
 
   constructor(directory: string) {

@@ -59,16 +59,23 @@ export function reportOf({ machine, titles, samples, many, storm }: Measured): C
     (['ADD', 'DEL'] as const).flatMap((verb) =>
       [1, 10].flatMap((atOnce) => {
         const some = samples.filter(
-          (sample) => sample.contender === contender && sample.verb === verb && sample.atOnce === atOnce,
+          (sample) => sample.contender === contender && sample.verb === verb && sample.atOnce === atOnce && sample.round > 0,
         );
         return some.length === 0 ? [] : [rowOf({ contender, title, verb, atOnce }, some)];
       }),
     ),
   );
-  const report = { rows, many: many && manyRowOf(many), storm };
+  const cold = samples.filter(({ round }) => round === 0);
+  const first = [...titles].flatMap(([contender, title]) => {
+    const some = cold.filter((sample) => sample.contender === contender && sample.verb === 'ADD');
+    return some.length === 0
+      ? []
+      : [rowOf({ contender: `${contender}-first`, title: `${title}, first after start`, verb: 'ADD', atOnce: 1 }, some)];
+  });
+  const report = { rows: [...rows, ...first], many: many && manyRowOf(many), storm };
   const budgets = budgetsOf(report);
   const loadAverage = spreadOf(samples.map((sample) => sample.loadAverage));
-  const rounds = new Set(samples.map(({ round }) => round)).size;
+  const rounds = new Set(samples.map(({ round }) => round).filter((round) => round > 0)).size;
   return { machine, rounds, loadAverage, ...report, budgets, ok: budgets.every(({ ok }) => ok) };
 }
 
