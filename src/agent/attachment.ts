@@ -1,6 +1,6 @@
 import type { Result } from '../cni/result.ts';
 import type { Lease } from '../ipam/index.ts';
-import { type AttachMode, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
+import { type AttachMode, type Bandwidth, hostMac, type LinkNode, type PodLink, podMac } from '../links/index.ts';
 import { Mac } from '../net/mac.ts';
 import { Prefix } from '../net/prefix.ts';
 
@@ -14,6 +14,8 @@ export interface AttachmentNotes extends Record<string, string> {
   inode: string;
   /** The MAC that was asked for, or '' */
   mac: string;
+  /** `Bandwidth` as JSON, or '' when it is not limited. */
+  bandwidth: string;
   /** When the attachment was made, RFC 3339; '' when it is not known. */
   since: string;
   /** `namespace/name` of the pod, or '' */
@@ -24,9 +26,12 @@ export interface AttachmentNotes extends Record<string, string> {
 
 /** The link that belongs to a lease; undefined for a lease that this version did not write. */
 export function linkOf({ key, addresses, notes }: Lease): PodLink | undefined {
-  const { link, mtu, mac } = notes;
+  const { link, mtu, mac, bandwidth } = notes;
   if (link === undefined || !(Number(mtu) > 0)) return undefined;
-  return { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu), ...(mac ? { mac: Mac.parse(mac) } : {}) };
+  const pod: PodLink = { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu) };
+  if (mac) pod.mac = Mac.parse(mac);
+  if (bandwidth) pod.bandwidth = JSON.parse(bandwidth) as Bandwidth;
+  return pod;
 }
 
 /** The answer to ADD (CNI12): the node's end first, the primary family first (CRI5). */

@@ -283,7 +283,7 @@ export class PodAttachments implements Attachments {
 
   #lease(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes, node: LinkNode, inode: string): Lease {
     const { ipam, hostPorts } = this.#options;
-    const { ips, mac } = wishes;
+    const { ips, mac, bandwidth } = wishes;
     if (mac) this.#requireFree(mac);
     const leases = ipam.leases();
     const isTaken = (name: string): boolean => leases.some(({ notes }) => notes.link === name);
@@ -300,6 +300,7 @@ export class PodAttachments implements Attachments {
       inode,
       pod: name,
       mac: mac ? String(mac) : '',
+      bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
       since: new Date().toISOString(),
       ports,
     };

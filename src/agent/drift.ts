@@ -3,7 +3,7 @@ import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import { isTbf, rootParent } from '../kernel/rtnetlink/qdiscs.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
-import { isPodLink } from '../links/index.ts';
+import { isPodLink, isShaperLink } from '../links/index.ts';
 import type { Item, NodeNetwork } from '../reconcile/model.ts';
 
 export interface DriftHandler {
@@ -64,10 +64,10 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
   };
   /** A pod's link that comes was made here, and so were its addresses; one that is held and goes may be an attachment that nobody will delete. */
   const concernsLinks = (event: RouteEvent): boolean => {
-    if (event.topic === 'addresses') return !isPodLink(names.get(event.address.link) ?? '');
+    if (event.topic === 'addresses') return !isOfPod(names.get(event.address.link) ?? '');
     if (event.topic !== 'links') return false;
     const { name } = event.link;
-    return !isPodLink(name) || (event.change === 'delete' && held().has(`link ${name}`));
+    return !isOfPod(name) || (event.change === 'delete' && held().has(`link ${name}`));
   };
   const onEvent = (event: RouteEvent): void => {
     if (event.topic === 'links') {
@@ -113,6 +113,8 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     },
   };
 }
+
+const isOfPod = (name: string): boolean => isPodLink(name) || isShaperLink(name);
 
 /** The key of an item that this event may have hurt. */
 function keyOfLost(event: RouteEvent, nameOf: (index: number) => string, held: () => NodeNetwork): string | undefined {

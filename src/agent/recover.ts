@@ -3,7 +3,7 @@ import { keyText } from '../ipam/index.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import type { Neighbour } from '../kernel/rtnetlink/neighbours.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { deletionGroup, hostLinkName, isPodLink, podMac } from '../links/index.ts';
+import { deletionGroup, hostLinkName, isPodLink, podMac, readBandwidth } from '../links/index.ts';
 import type { Family } from '../net/ip.ts';
 import type { AttachmentNotes } from './attachment.ts';
 
@@ -30,9 +30,11 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
       .sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family));
     const mac = behind[0]?.mac;
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
+    const bandwidth = readBandwidth(rt, link.name);
     const notes: AttachmentNotes = {
       ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: '' },
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
+      bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
     };
     try {
       ipam.restore({ network: unknownNetwork, containerId: link.name, ifname: '?' }, addresses, notes, isDead);

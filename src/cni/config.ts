@@ -21,7 +21,7 @@ export interface NetworkConfig {
 const since: Partial<Record<Command, CniVersion>> = { CHECK: '0.4.0', STATUS: '1.1.0', GC: '1.1.0' };
 
 /** Whoever passes one of these wants something done that podnet does not do; silence would be a lie (CNI2 code 2). */
-const unsupportedRuntimeConfig = ['bandwidth', 'ipRanges', 'infinibandGUID', 'deviceID'];
+const unsupportedRuntimeConfig = ['ipRanges', 'infinibandGUID', 'deviceID'];
 
 /** @throws CniError 1, 2, 6 or 7 */
 export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { annotationsCapability } from './bandwidth.ts';
 import { ForeignFileError, putInPlace, removeTemporaries } from './put-in-place.ts';
 import { supportedVersions } from './version.ts';
 
@@ -11,6 +12,8 @@ const capabilities = {
   ips: true,
   mac: true,
   dns: true,
+  bandwidth: true,
+  [annotationsCapability]: true,
 };
 
 /**

@@ -1,5 +1,6 @@
 import { IpAddr } from '../net/ip.ts';
 import { Mac } from '../net/mac.ts';
+import { type Bandwidth, parseBandwidth } from './bandwidth.ts';
 import { CniError, cniCode } from './errors.ts';
 import type { Dns } from './result.ts';
 
@@ -12,19 +13,23 @@ export interface PortMapping {
   containerPort: number;
 }
 
-/** What a runtime asks for by the capabilities `ips`, `mac`, `dns` and `portMappings` (CNI13). */
+/** What a runtime asks for by the capabilities `ips`, `mac`, `dns`, `portMappings`, `bandwidth` and `io.kubernetes.cri.pod-annotations` (CNI13). */
 export interface Wishes {
   /** At most one of each family. */
   ips: readonly IpAddr[];
   mac: Mac | undefined;
   dns: Dns | undefined;
   ports: readonly PortMapping[];
+  bandwidth: Bandwidth | undefined;
 }
 
 /** @throws CniError 7 with the key and the value seen */
 export function parseWishes(runtimeConfig: Readonly<Record<string, unknown>> | undefined): Wishes {
   const { ips, mac, dns, portMappings } = runtimeConfig ?? {};
-  return { ips: parseIps(ips), mac: parseMac(mac), dns: parseDns(dns), ports: parsePorts(portMappings) };
+  return {
+    ...{ ips: parseIps(ips), mac: parseMac(mac), dns: parseDns(dns), ports: parsePorts(portMappings) },
+    bandwidth: parseBandwidth(runtimeConfig),
+  };
 }
 
 const fault = (key: string, value: unknown, expected: string, cause?: unknown): CniError =>

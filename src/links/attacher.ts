@@ -12,6 +12,7 @@ import type { AttachMode, LinkNode } from './mode.ts';
 import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
 import { checkPod, configurePod, securePod, type ToldOfPod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
+import { makeShaper, shaperLinkName } from './shaper.ts';
 
 /**
  * ifindexes of host ends are chosen here, above those that the kernel gives by itself, so that one batch can make a link and go on with it.
@@ -107,6 +108,7 @@ export class Attacher implements Disposable {
    */
   detach(hostLink: string, items: readonly Item[] = []): boolean {
     this.#deleteElsewhere(hostLink, items);
+    this.#detachShaper(hostLink, items);
     const link = this.#rt.link(hostLink);
     if (!link) return false;
     try {
@@ -179,6 +181,7 @@ export class Attacher implements Disposable {
   #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
     const first = this.#tryLink(pod, ns, items, podIndex);
     if (!first) return podIndex;
+    if (pod.bandwidth) this.#deleteNewShaper(pod.hostLink);
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
     // Something has a name or a number that was meant for the new link: look what, and try once more.
@@ -186,6 +189,7 @@ export class Attacher implements Disposable {
     if (inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
     // The caller makes sure that no other pod has this name: it is a link of a former attachment that the reaper has not come to.
     this.#rt.deleteLink({ name: pod.hostLink });
+    for (const item of items) if (item.kind === 'link' && item.name !== pod.hostLink) this.#rt.deleteLink({ name: item.name });
     this.#nextIndex += randomInt(1 << 16);
     const second = this.#tryLink(pod, ns, items, undefined);
     if (second) throw second;
@@ -196,14 +200,18 @@ export class Attacher implements Disposable {
 
   #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): KernelError | undefined {
     const index = this.#nextIndex++;
+    const shaper = pod.bandwidth ? this.#nextIndex++ : 0;
     const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
     const errors = this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, up: true, peer });
+      // What limits it comes first, and a link that is down has nobody to wait for.
+      const up = !pod.bandwidth;
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, up, peer });
+      if (pod.bandwidth) makeShaper(batch, items, index, shaper);
       // Up, but without a carrier before the pod's end is up: no address of its own is made until then.
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink) });
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), ...(up ? {} : { up: true }) });
       this.mode.finish(batch, index, pod);
       for (const item of items) {
         if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
@@ -215,6 +223,26 @@ export class Attacher implements Disposable {
     });
     const [error] = errors.values();
     return error;
+  }
+
+  /** The one that was made for a link that was not: another of its name may be in use. */
+  #deleteNewShaper(hostLink: string): void {
+    const made = this.#rt.link(this.#nextIndex - 1);
+    if (made?.name === shaperLinkName(hostLink)) this.#rt.deleteLink(made.index);
+  }
+
+  /** The ifb of a limited pod goes with its link. What is in the deletion group is the reaper's, and nobody's own any more. */
+  #detachShaper(hostLink: string, items: readonly Item[]): void {
+    const shaper = items.find((item) => item.kind === 'link' && item.name !== hostLink);
+    const link = shaper?.kind === 'link' ? this.#rt.link(shaper.name) : undefined;
+    if (!link) return;
+    try {
+      this.#rt.setLink(link.index, { alias: '', group: deletionGroup });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return;
+    }
+    this.#reaper.schedule();
   }
 
   /** A link that goes down takes its routes and neighbours along; those on a bridge stay. */

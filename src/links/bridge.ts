@@ -3,6 +3,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Address, Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
 import { type AttachMode, fromNoRouter, type LinkNode, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
+import { planShaper } from './shaper.ts';
 
 export const bridgeLink = 'cbr0';
 
@@ -44,7 +45,7 @@ export const bridge: AttachMode = {
       { kind: 'neighbour', link: bridgeLink, address, mac },
       { kind: 'route', destination: Prefix.host(address), type: 'unicast', link: bridgeLink, ...sourceFor(node, address.family) },
     ]);
-    return [link, ...perAddress];
+    return [link, ...perAddress, ...planShaper(pod)];
   },
   gateway: (address, node) => gatewayOf(cidrOf(address, node)),
   prefixLength: (address, node) => cidrOf(address, node).length,

@@ -11,6 +11,20 @@ export const deletionGroup = 0x706f;
 /** Host ends of veths and the bridge: one fixed MAC, given at birth. udev's MACAddressPolicy changes those that nobody chose. */
 export const hostMac = Mac.parse('ee:ee:ee:ee:ee:ee');
 
+/** How much may go in one direction. */
+export interface Limit {
+  /** bits a second */
+  rate: number;
+  /** bits that may go at once; chosen by the rate when absent */
+  burst?: number;
+}
+
+/** As Kubernetes names the directions: `ingress` is what the pod receives, `egress` what it sends. */
+export interface Bandwidth {
+  ingress?: Limit;
+  egress?: Limit;
+}
+
 /** A pod's attachment to its node, as plain data. */
 export interface PodLink {
   /** Name of the veth's end on the node. */
@@ -22,6 +36,8 @@ export interface PodLink {
   mtu: number;
   /** Of the pod's end; made of the addresses unless somebody asked for it. */
   mac?: Mac;
+  /** Not limited when absent. */
+  bandwidth?: Bandwidth;
 }
 
 /**

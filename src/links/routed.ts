@@ -3,6 +3,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
 import { type AttachMode, fromNoRouter, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
+import { planShaper } from './shaper.ts';
 
 const gateways = { ipv4: IpAddr.parse('169.254.1.1'), ipv6: IpAddr.parse('fe80::1') };
 
@@ -41,7 +42,7 @@ export const routed: AttachMode = {
       : [];
     // Whatever the node's defaults are, no pod is its router.
     const ipv6 = pod.addresses.some(({ family }) => family === 'ipv6') ? fromNoRouter(pod.hostLink) : [];
-    return [link, ...ipv4, ...ipv6, ...perAddress];
+    return [link, ...ipv4, ...ipv6, ...perAddress, ...planShaper(pod)];
   },
   gateway: ({ family }) => gateways[family],
   prefixLength: ({ family }) => addressBits(family),
