@@ -83,7 +83,10 @@ function bits(name: string, asked: Record<string, unknown>, most: number): numbe
   throw fault(`bandwidth.${name}`, value, `a whole number of bits${name.endsWith('Rate') ? ' a second' : ''}, at most ${most}`);
 }
 
-function objectAt(runtimeConfig: Readonly<Record<string, unknown>> | undefined, key: string): Record<string, unknown> | undefined {
+function objectAt(
+  runtimeConfig: Readonly<Record<string, unknown>> | undefined,
+  key: string,
+): Record<string, unknown> | undefined {
   const value = runtimeConfig?.[key];
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;

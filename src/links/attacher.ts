@@ -179,39 +179,40 @@ export class Attacher implements Disposable {
 
   /** @returns the ifindex of the pod's end */
   #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
-    const first = this.#tryLink(pod, ns, items, podIndex);
+    const errors = this.#tryLink(pod, ns, items, podIndex);
+    const [first] = errors.values();
     if (!first) return podIndex;
     if (pod.bandwidth) this.#deleteNewShaper(pod.hostLink);
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
     // Something has a name or a number that was meant for the new link: look what, and try once more.
     using inside = RtNetlink.open(ns);
-    if (inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
+    if (errors.has(0) && inside.link(pod.ifname)) throw new InterfaceExistsError(pod.ifname, { cause: first });
     // The caller makes sure that no other pod has this name: it is a link of a former attachment that the reaper has not come to.
     this.#rt.deleteLink({ name: pod.hostLink });
     for (const item of items) if (item.kind === 'link' && item.name !== pod.hostLink) this.#rt.deleteLink({ name: item.name });
     this.#nextIndex += randomInt(1 << 16);
-    const second = this.#tryLink(pod, ns, items, undefined);
-    if (second) throw second;
+    throwFirst(this.#tryLink(pod, ns, items, undefined));
     const link = inside.link(pod.ifname);
     if (!link) throw new NamespaceError(`${pod.ifname} vanished while it was set up`);
     return link.index;
   }
 
-  #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): KernelError | undefined {
+  /** @returns what failed, the making of the veth first */
+  #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): ReadonlyMap<number, KernelError> {
     const index = this.#nextIndex++;
     const shaper = pod.bandwidth ? this.#nextIndex++ : 0;
     const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
-    const errors = this.#rt.tryBatch((batch) => {
+    return this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
       // What limits it comes first, and a link that is down has nobody to wait for.
       const up = !pod.bandwidth;
       batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, up, peer });
       if (pod.bandwidth) makeShaper(batch, items, index, shaper);
       // Up, but without a carrier before the pod's end is up: no address of its own is made until then.
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), ...(up ? {} : { up: true }) });
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: up ? undefined : true });
       this.mode.finish(batch, index, pod);
       for (const item of items) {
         if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
@@ -221,8 +222,6 @@ export class Attacher implements Disposable {
         else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
       }
     });
-    const [error] = errors.values();
-    return error;
   }
 
   /** The one that was made for a link that was not: another of its name may be in use. */

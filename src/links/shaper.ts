@@ -3,7 +3,7 @@ import { rootParent, type Tbf, tbfOf } from '../kernel/rtnetlink/qdiscs.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { ownAlias } from '../reconcile/link-changes.ts';
 import type { Item } from '../reconcile/model.ts';
-import type { Bandwidth, Limit, PodLink } from './pod-link.ts';
+import { type Bandwidth, hostMac, type Limit, type PodLink } from './pod-link.ts';
 
 /** Name of the ifb behind the node's end of a pod's link. */
 export const shaperLinkName = (hostLink: string): string => hostLink.replace(/^pod/, 'ifb');
@@ -45,7 +45,7 @@ export function planShaper({ hostLink, mtu, bandwidth }: PodLink): Item[] {
   if (ingress) items.push({ kind: 'qdisc', link: hostLink, ...tbfFor(ingress, mtu) });
   if (egress) {
     const ifb = shaperLinkName(hostLink);
-    items.push({ kind: 'link', name: ifb, type: 'ifb', up: true });
+    items.push({ kind: 'link', name: ifb, type: 'ifb', mac: hostMac, up: true });
     items.push({ kind: 'qdisc', link: ifb, ...tbfFor(egress, mtu) });
     items.push({ kind: 'redirect', link: hostLink, to: ifb });
   }
@@ -58,7 +58,10 @@ export function planShaper({ hostLink, mtu, bandwidth }: PodLink): Item[] {
  */
 export function makeShaper(batch: RtBatch, items: readonly Item[], index: number, shaper: number): void {
   for (const item of items) {
-    if (item.kind === 'link' && item.type === 'ifb') batch.addLink({ type: 'ifb', name: item.name, index: shaper });
+    if (item.kind === 'link' && item.type === 'ifb') {
+      const { name, mac } = item;
+      batch.addLink({ type: 'ifb', name, mac, index: shaper });
+    }
     if (item.kind === 'qdisc') batch.replaceTbf(isShaperLink(item.link) ? shaper : index, item);
     if (item.kind !== 'redirect') continue;
     batch.setLink(shaper, { alias: ownAlias, addrGenMode: 'none', up: true });

@@ -3,7 +3,7 @@ import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
 import type { EndpointSlice } from '../../kube/types.ts';
-import { bridge, ip, nft, run } from '../../testing/judge.ts';
+import { bridge, ip, nft, run, tc } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
@@ -188,6 +188,11 @@ export class TestNode implements AsyncDisposable {
       ...bridge(path, '-d', 'link').map(({ ifname, isolated, learning, flood }) => ({ ifname, isolated, learning, flood })),
       ...bridge(path, 'fdb').filter(({ master, flags }) => master === 'cbr0' && String(flags).includes('self') === false),
     ].filter(({ ifname }) => ifname !== 'cbr0' && ifname !== 'podnet-svc');
+    const qdiscs = tc(path, 'qdisc').map(({ handle: _, refcnt: __, ...qdisc }) => qdisc);
+    const redirects = qdiscs
+      .filter(({ kind }) => kind === 'ingress')
+      .map(({ dev }) => run(path, 'tc', 'filter', 'show', 'dev', String(dev), 'ingress').match(/mirred .*/)?.[0] ?? 'none')
+      .map((redirect) => ({ redirect }));
     const neighbours = ip<{ state: string[] }>(path, 'neigh').filter(({ state }) => state?.includes('PERMANENT'));
     return [
       ...own.map(line('route')),
@@ -195,6 +200,8 @@ export class TestNode implements AsyncDisposable {
       ...addresses.map(line('address')),
       ...neighbours.map(line('neighbour')),
       ...ports.map(line('port')),
+      ...qdiscs.map(line('qdisc')),
+      ...redirects.map(line('filter')),
       ...this.ruleset(),
     ].sort();
   }
