@@ -1,20 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { run } from '../testing/judge.ts';
+import type { AgentConfig } from './config.ts';
 import { eventually, TestNode } from './testkit/node.ts';
 import { leftovers } from './testkit/runtimes/leftovers.ts';
 import { ownMachine } from './testkit/runtimes/own-machine.ts';
 import { needsRuntime, runtimeProgram } from './testkit/runtimes/packages.ts';
 import { Podman } from './testkit/runtimes/podman.ts';
+import { reboot } from './testkit/runtimes/reboot.ts';
 
 const needed = needsRuntime('podman', 'conmon', 'runc', 'busybox');
 ownMachine(needed.skip);
 
-async function inWorld(body: (node: TestNode, podman: Podman) => Promise<void>): Promise<void> {
-  await using node = await TestNode.make();
+async function inWorld(attach: AgentConfig['attach'], body: (node: TestNode, podman: Podman) => Promise<void>): Promise<void> {
+  await using node = await TestNode.make({ attach });
   await node.startReady();
   const { cni } = node.config;
-  await using podman = await Podman.start({ directory: `${node.world.directory}/p`, netns: node.ns.path, cni, network: cni.network });
+  await using podman = await Podman.start({
+    directory: `${node.world.directory}/p`,
+    netns: node.ns.path,
+    cni,
+    network: cni.network,
+  });
   await body(node, podman);
 }
 
@@ -22,36 +29,39 @@ async function inWorld(body: (node: TestNode, podman: Podman) => Promise<void>):
 const server = (name: string): string[] => [
   'sh',
   '-c',
-  `mkdir /www && echo ${name} > /www/index.html && exec httpd -f -p 8080 -h /www`,
+  `mkdir -p /www && echo ${name} > /www/index.html && exec httpd -f -p 8080 -h /www`,
 ];
 
 const url = (ip: string): string => `http://${ip.includes(':') ? `[${ip}]` : ip}:8080/`;
 const ask = (netns: string, ip: string): Promise<string> =>
   eventually(() => run(netns, runtimeProgram('busybox'), 'timeout', '5', 'wget', '-O', '-', url(ip)).trim());
 
-test('CNI1, CNI12: podman runs containers with podnet as its only plugin, and leaves nothing', needed, () =>
-  inWorld(async (node, podman) => {
-    const nothingLeft = leftovers(node);
-    await podman.run('a', ...server('a'));
-    await podman.run('b', ...server('b'));
-    const [a, b] = [await podman.inspect('a'), await podman.inspect('b')];
-    assert.deepEqual(a.ips, ['10.1.0.2', 'fd01::2']);
-    assert.deepEqual(b.ips, ['10.1.0.3', 'fd01::3']);
-    for (const [name, { ips }] of Object.entries({ a, b })) {
-      for (const ip of ips) {
-        for (const from of [node.ns.path, node.peer.path, a.netns, b.netns]) assert.equal(await ask(from, ip), name, `from ${from}`);
-        assert.ok((await podman.exec(name, 'ip', 'address')).includes(` ${ip}/`));
+for (const attach of ['routed', 'bridge'] as const)
+  test(`CNI1, CNI12: podman runs containers with podnet as its only plugin, and leaves nothing (${attach})`, needed, () =>
+    inWorld(attach, async (node, podman) => {
+      const nothingLeft = leftovers(node);
+      await podman.run('a', ...server('a'));
+      await podman.run('b', ...server('b'));
+      const [a, b] = [await podman.inspect('a'), await podman.inspect('b')];
+      assert.deepEqual(a.ips, ['10.1.0.2', 'fd01::2']);
+      assert.deepEqual(b.ips, ['10.1.0.3', 'fd01::3']);
+      for (const [name, { ips }] of Object.entries({ a, b })) {
+        for (const ip of ips) {
+          for (const from of [node.ns.path, node.peer.path, a.netns, b.netns])
+            assert.equal(await ask(from, ip), name, `from ${from}`);
+          assert.ok((await podman.exec(name, 'ip', 'address')).includes(` ${ip}/`));
+        }
+        assert.match(await podman.exec(name, 'ip', 'address', 'show', 'lo'), /UP/);
+        assert.match(await podman.exec(name, 'ip', 'route'), /^default via \S+ dev eth0/);
       }
-      assert.match(await podman.exec(name, 'ip', 'address', 'show', 'lo'), /UP/);
-      assert.match(await podman.exec(name, 'ip', 'route'), /^default via \S+ dev eth0/);
-    }
-    await podman.remove('a', 'b');
-    assert.equal(node.status().attachments, 0);
-    await nothingLeft();
-  }));
+      await podman.remove('a', 'b');
+      assert.equal(node.status().attachments, 0);
+      await nothingLeft();
+    }),
+  );
 
 test('CRI2: while the agent is down podman fails and says why; then it goes on', needed, () =>
-  inWorld(async (node, podman) => {
+  inWorld('routed', async (node, podman) => {
     const nothingLeft = leftovers(node);
     await podman.run('a', ...server('a'));
     await node.stop();
@@ -60,13 +70,15 @@ test('CRI2: while the agent is down podman fails and says why; then it goes on',
     await node.startReady();
     await podman.remove('b');
     await podman.run('b', ...server('b'));
-    for (const name of ['a', 'b']) for (const ip of (await podman.inspect(name)).ips) assert.equal(await ask(node.peer.path, ip), name);
+    for (const name of ['a', 'b'])
+      for (const ip of (await podman.inspect(name)).ips) assert.equal(await ask(node.peer.path, ip), name);
     await podman.remove('a', 'b');
     await nothingLeft();
-  }));
+  }),
+);
 
 test('CNI15, F22: fifty containers at once get addresses of their own, answer, and go at once without a trace', needed, () =>
-  inWorld(async (node, podman) => {
+  inWorld('bridge', async (node, podman) => {
     const nothingLeft = leftovers(node);
     const names = Array.from({ length: 50 }, (_, i) => `p${i}`);
     await Promise.all(names.map((name) => podman.run(name, 'sleep', '1000')));
@@ -80,4 +92,31 @@ test('CNI15, F22: fifty containers at once get addresses of their own, answer, a
     await podman.remove(...names);
     assert.equal(node.status().attachments, 0);
     await nothingLeft();
-  }));
+  }),
+);
+
+test(
+  'CRI6, CRI7: after a reboot containers start again under their old ids with addresses that nobody else has, and nothing is left',
+  needed,
+  () =>
+    inWorld('routed', async (node, podman) => {
+      const nothingLeft = leftovers(node);
+      await podman.run('a', ...server('a'));
+      await podman.run('b', ...server('b'));
+      await node.stop();
+      await reboot(node, ...podman.volatile);
+      await node.startReady();
+      await podman.run('c', ...server('c'));
+      await podman.start('b', 'a');
+      const ips: string[] = [];
+      for (const name of ['a', 'b', 'c']) {
+        const found = (await podman.inspect(name)).ips;
+        ips.push(...found);
+        for (const ip of found) assert.equal(await ask(node.peer.path, ip), name);
+      }
+      assert.equal(new Set(ips).size, 6);
+      assert.deepEqual([node.status().attachments, ...node.status().leases.map(({ used }) => used)], [3, 3, 3]);
+      await podman.remove('a', 'b', 'c');
+      await nothingLeft();
+    }),
+);

@@ -175,6 +175,8 @@ export class CriClient implements Disposable {
       stream.on('trailers', (trailers) => (end = trailers));
       stream.on('data', (part: Buffer) => parts.push(part));
       stream.on('error', (error) => reject(new Error(`${method}: ${error.message}`)));
+      // A runtime that was killed answers nothing; after an answer this says nothing.
+      stream.on('close', () => reject(new Error(`${method}: the runtime ended the connection`)));
       stream.on('end', () => {
         const status = Number(end['grpc-status'] ?? 2);
         if (status === 0) resolve(fieldsOf(Buffer.concat(parts).subarray(5)));

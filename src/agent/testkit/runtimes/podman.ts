@@ -36,7 +36,7 @@ export class Podman implements AsyncDisposable {
     this.#cgroup = `/${options.directory.split('/').find((part) => part.startsWith('podnet-test'))}`;
   }
 
-  /** @throws Error with podman's words */
+  /** Ready to run containers of its image. @throws Error with podman's words */
   static async start(options: PodmanOptions): Promise<Podman> {
     const { directory, cni, network } = options;
     mkdirSync(join(directory, '.config/containers'), { recursive: true });
@@ -91,6 +91,16 @@ runc = [${text(runtimeProgram('runc'))}]
   /** @returns what the command printed */
   exec(name: string, ...command: string[]): Promise<string> {
     return this.#podman('exec', name, ...command);
+  }
+
+  /** Of containers that have ended, as after a reboot. */
+  async start(...names: string[]): Promise<void> {
+    await this.#podman('start', ...names);
+  }
+
+  /** What it loses when the machine is rebooted. */
+  get volatile(): string[] {
+    return ['tmp', 'run'].map((name) => join(this.#options.directory, name));
   }
 
   async remove(...names: string[]): Promise<void> {
