@@ -190,7 +190,7 @@ export class NodeAgent {
         ...this.#attachments.lost(),
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
-        ...this.#hostPorts.clashes(this.#reconciler.actual()),
+        ...this.#hostPorts.clashes(this.#reconciler.actual(), facts?.self.addresses ?? []),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],

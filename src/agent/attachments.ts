@@ -289,7 +289,7 @@ export class PodAttachments implements Attachments {
     const isTaken = (name: string): boolean => leases.some(({ notes }) => notes.link === name);
     let link = '';
     for (let attempt = 0; link === '' || isTaken(link); attempt++) link = hostLinkName(keyText(key), attempt);
-    const name = pod.name === undefined ? '' : `${pod.namespace ?? ''}/${pod.name}`;
+    const name = [pod.namespace, pod.name].filter(Boolean).join('/');
     const podFamilies = ipam.ranges.map(({ family }) => family);
     const { note: ports, former } = hostPorts.claim(wishes.ports, name, podFamilies);
     for (const lease of former) this.#withdrawPorts(lease);

@@ -561,6 +561,21 @@ test(
       assert.equal((await add(args)).code, 0, args);
       assert.deepEqual(await node.cni({ command: 'DEL', containerId: 'a' }), ok);
     }
+    // What podman sends for --ip and --mac-address; capabilities go before it.
+    const wishes = { CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAME=web;IP=10.1.0.77;MAC=02:00:00:00:00:77' };
+    for (const [capabilities, address] of [
+      [{}, '10.1.0.77'],
+      [{ ips: ['10.1.0.88'] }, '10.1.0.88'],
+    ] as const) {
+      // containerd writes the names of what DNS has large.
+      const runtimeConfig = { ...capabilities, dns: { Servers: ['10.96.0.10'], Searches: ['local'] } };
+      const { json } = await node.cni({ command: 'ADD', containerId: 'a', netns: path, env: wishes, config: { runtimeConfig } });
+      assert.equal((json.ips as { address: string }[])[0]!.address, `${address}/32`);
+      assert.equal((json.interfaces as { mac: string }[])[1]!.mac, '02:00:00:00:00:77');
+      assert.deepEqual(json.dns, { nameservers: ['10.96.0.10'], search: ['local'] });
+      assert.deepEqual(await node.cni({ command: 'DEL', containerId: 'a' }), ok);
+    }
+    for (const args of ['IP=10.1.0.300', 'MAC=hello']) assert.match(failed(await add(args), 7, args), /^CNI_ARGS (IP|MAC) is /);
     const runtimeConfig = { 'io.kubernetes.cri.pod-annotations': { 'example.org/x': 'y' } };
     assert.equal((await node.cni({ command: 'ADD', containerId: 'a', netns: path, config: { runtimeConfig } })).code, 0);
   },

@@ -150,6 +150,10 @@ test('CNI13: entries of portMappings that make no sense are refused with key and
     assert.deepEqual(node.ruleset().filter((line) => line.startsWith('element of hostports')), []);
     await node.cni({ command: 'DEL', containerId: 'a' });
   }
+  // As containerd writes it.
+  assert.equal((await add([{ HostPort: 80, ContainerPort: 8080, Protocol: 'tcp', HostIP: '192.0.2.1' }])).code, 0);
+  assert.deepEqual(node.ruleset().filter((line) => line.startsWith('element of hostports-at4')).length, 1);
+  await node.cni({ command: 'DEL', containerId: 'a' });
   // Said twice, as it may be for two containers of a pod; and SCTP, in large letters.
   assert.equal((await add([good, { ...good, hostIP: '' }, { ...good, protocol: 'SCTP' }])).code, 0);
   assert.deepEqual(
@@ -283,7 +287,7 @@ for (const attach of ['routed', 'bridge'] as const)
       await everywhere(/^served /);
       assert.deepEqual(
         clashes(),
-        ['tcp', 'udp'].map((protocol) => `host port 30080/${protocol} of default/squatter is a node port of a Service, which gets the packets`),
+        ['tcp', 'udp'].map((protocol) => `host port 30080/${protocol} of default/squatter is a port of a Service too, which gets the packets`),
       );
       await node.api.delete(Services, 'np', 'default');
       await node.settled();

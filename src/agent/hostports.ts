@@ -21,7 +21,7 @@ import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { type Family, families, type IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Item, NodeNetwork } from '../reconcile/model.ts';
-import { nodePortKeys, serviceSets } from '../services/index.ts';
+import { serviceSets, takenPortKeys } from '../services/index.ts';
 
 /** The owner of what holds for all host ports. */
 export const hostPortsOwner = 'host ports';
@@ -75,7 +75,7 @@ export class HostPorts {
         if (pod !== '' && lease.notes.pod === pod) former.add(lease);
         else
           throw refused(
-            `host port ${hostSide(mine)} is taken: ${lease.notes.pod || `container ${lease.key.containerId}`} has ${hostSide(theirs)} on this node`,
+            `host port ${hostSide(mine)} is taken: ${holderOf(lease)} has ${hostSide(theirs)} on this node`,
             'delete that pod, or choose another port or address',
           );
       }
@@ -88,24 +88,25 @@ export class HostPorts {
     const mappings = udpOf(lease);
     if (mappings.length === 0) return;
     const own = new Set(this.#options.rt.addresses().map(({ address }) => String(address)));
-    this.#forget((entry) => isStaleAfterAdd(entry, mappings, (address) => own.has(String(address))));
+    this.#forget(mappings, (entry) => isStaleAfterAdd(entry, mappings, (address) => own.has(String(address))));
   }
 
   /** To be called when the kernel has a pod's mappings no more, before anybody else may have them. */
   deleted(lease: Lease): void {
     const mappings = udpOf(lease);
-    if (mappings.length > 0) this.#forget((entry) => isStaleAfterDelete(entry, mappings, lease.addresses));
+    if (mappings.length > 0) this.#forget(mappings, (entry) => isStaleAfterDelete(entry, mappings, lease.addresses));
   }
 
-  /** Host ports that packets do not come to, since a Service has the same node port, in words. @param held what the kernel holds */
-  clashes(held: NodeNetwork): string[] {
+  /**
+   * Host ports that packets do not come to, since a Service has the same port of the node, in words.
+   * @param held what the kernel holds
+   * @param addresses of the node
+   */
+  clashes(held: NodeNetwork, addresses: readonly IpAddr[]): string[] {
     return this.#options.ipam.leases().flatMap((lease) =>
       (lease.notes.ports ? mappingsOf(lease) : [])
-        .filter((mapping) => families.some((family) => isOfFamily(mapping, family) && hasNodePort(held, family, mapping)))
-        .map(
-          (mapping) =>
-            `host port ${hostSide(mapping)} of ${lease.notes.pod || lease.key.containerId} is a node port of a Service, which gets the packets`,
-        ),
+        .filter((mapping) => families.some((family) => isOfFamily(mapping, family) && isTaken(held, family, mapping, addresses)))
+        .map((mapping) => `host port ${hostSide(mapping)} of ${holderOf(lease)} is a port of a Service too, which gets the packets`),
     );
   }
 
@@ -123,9 +124,12 @@ export class HostPorts {
     }
   }
 
-  #forget(isStale: (entry: UdpEntry) => boolean): void {
+  #forget(mappings: readonly PortMapping[], isStale: (entry: UdpEntry) => boolean): void {
     const { conntrack } = this.#options;
-    const stale = conntrack.list({ protocol: 'udp' }).filter((entry) => isStale(udpEntry(entry)));
+    const ports = [...new Set(mappings.map(({ hostPort }) => hostPort))];
+    const stale = ports
+      .flatMap((originalDestinationPort) => conntrack.list({ protocol: 'udp', originalDestinationPort }))
+      .filter((entry) => isStale(udpEntry(entry)));
     if (stale.length > 0) conntrack.deleteAll(stale);
   }
 }
@@ -136,8 +140,13 @@ const refused = (message: string, details?: string): CniError =>
 const udpOf = (lease: Lease): PortMapping[] =>
   lease.notes.ports ? mappingsOf(lease).filter(({ protocol }) => protocol === 'udp') : [];
 
-const hasNodePort = (held: NodeNetwork, family: Family, { protocol, hostPort }: PortMapping): boolean =>
-  nodePortKeys(family, protocol, hostPort).some((key) => held.has(key));
+const holderOf = ({ key, notes }: Lease): string => notes.pod || `container ${key.containerId}`;
+
+function isTaken(held: NodeNetwork, family: Family, mapping: PortMapping, addresses: readonly IpAddr[]): boolean {
+  const one = specificAddress(mapping);
+  const at = (one ? [one] : addresses).filter((address) => address.family === family);
+  return takenPortKeys(family, mapping.protocol, mapping.hostPort, at).some((key) => held.has(key));
+}
 
 /** One pod may have a port on an address and another way on all others, but not two ways at once. */
 function requireDistinct(wanted: readonly PortMapping[]): void {

@@ -32,9 +32,9 @@ const server = (name: string): string[] => [
   `mkdir -p /www && echo ${name} > /www/index.html && exec httpd -f -p 8080 -h /www`,
 ];
 
-const url = (ip: string): string => `http://${ip.includes(':') ? `[${ip}]` : ip}:8080/`;
-const ask = (netns: string, ip: string): Promise<string> =>
-  eventually(() => run(netns, runtimeProgram('busybox'), 'timeout', '5', 'wget', '-O', '-', url(ip)).trim());
+const url = (ip: string, port: number): string => `http://${ip.includes(':') ? `[${ip}]` : ip}:${port}/`;
+const ask = (netns: string, ip: string, port = 8080): Promise<string> =>
+  eventually(() => run(netns, runtimeProgram('busybox'), 'timeout', '5', 'wget', '-O', '-', url(ip, port)).trim());
 
 for (const attach of ['routed', 'bridge'] as const)
   test(`CNI1, CNI12: podman runs containers with podnet as its only plugin, and leaves nothing (${attach})`, needed, () =>
@@ -59,6 +59,28 @@ for (const attach of ['routed', 'bridge'] as const)
       await nothingLeft();
     }),
   );
+
+test('CNI13, CRI10: podman hands over -p, --ip, --ip6 and --mac-address, and all of them are served', needed, () =>
+  inWorld(async (node, podman) => {
+    const nothingLeft = leftovers(node);
+    await podman.runWith(['-p', '9090:8080', '-p', '192.0.2.1:9091:8080'], 'a', ...server('a'));
+    const own = ['192.0.2.1', '2001:db8::1'];
+    const { netns } = await podman.inspect('a');
+    for (const ip of own) for (const from of [node.ns.path, node.peer.path, netns]) assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
+    assert.equal(await ask(node.peer.path, own[0]!, 9091), 'a');
+    await assert.rejects(podman.runWith(['-p', '9090:80'], 'b', ...server('b')), /host port 9090\/tcp is taken: a has 9090\/tcp on this node/);
+    await podman.remove('b');
+    const wishes = ['--ip', '10.1.0.77', '--ip6', 'fd01::77', '--mac-address', '02:00:00:00:00:77'];
+    await podman.runWith(wishes, 'c', ...server('c'));
+    assert.deepEqual((await podman.inspect('c')).ips, ['10.1.0.77', 'fd01::77']);
+    assert.match(await podman.exec('c', 'ip', 'link', 'show', 'eth0'), /02:00:00:00:00:77/);
+    assert.equal(await ask(node.peer.path, '10.1.0.77'), 'c');
+    await podman.remove('a');
+    await podman.runWith(['-p', '9090:8080'], 'd', ...server('d'));
+    for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'd');
+    await podman.remove('c', 'd');
+    await nothingLeft();
+  }));
 
 test('CRI2: while the agent is down podman fails and says why; then it goes on', needed, () =>
   inWorld('routed', async (node, podman) => {

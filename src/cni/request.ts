@@ -2,6 +2,7 @@ import { parseArgs } from './args.ts';
 import { type NetworkConfig, parseConfig } from './config.ts';
 import type { Envelope } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
+import { withArgs } from './wishes.ts';
 
 export const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
 export type Command = (typeof commands)[number];
@@ -72,10 +73,10 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
   const netns = env.get('CNI_NETNS') || undefined;
   // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need.
   if (command === 'DEL') return { command, config, key, netns };
-  const pod = parseArgs(env.get('CNI_ARGS') ?? '');
+  const { pod, wishes } = parseArgs(env.get('CNI_ARGS') ?? '');
   if (!netns?.startsWith('/'))
     throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${JSON.stringify(netns)}: expected an absolute path`);
-  return { command, config, key, netns, pod };
+  return { command, config: { ...config, wishes: withArgs(config.wishes, wishes) }, key, netns, pod };
 }
 
 /** CNI4, as libcni checks it. */

@@ -32,35 +32,52 @@ export function parseWishes(runtimeConfig: Readonly<Record<string, unknown>> | u
   };
 }
 
-const fault = (key: string, value: unknown, expected: string, cause?: unknown): CniError =>
-  new CniError(cniCode.invalidConfig, `runtimeConfig.${key} is ${JSON.stringify(value)}: expected ${expected}`, undefined, {
-    cause,
-  });
+/**
+ * The older way to ask for an address and a MAC, in CNI_ARGS: podman takes it for `--ip`, when it is one, and `--mac-address`. What runtimeConfig says goes
+ * before it.
+ * @throws CniError 7 with the key and the value seen
+ */
+export function withArgs(wishes: Wishes, { ip, mac }: { ip?: string; mac?: string }): Wishes {
+  const ips = wishes.ips.length === 0 && ip ? parseIps(ip.split(','), 'CNI_ARGS IP') : wishes.ips;
+  return { ...wishes, ips, mac: wishes.mac ?? parseMac(mac, 'CNI_ARGS MAC') };
+}
+
+/**
+ * An object of a runtime, its keys with a small first letter: containerd writes some with a large one (go-cni has no JSON names for port mappings, bandwidth
+ * and DNS), and Go reads either.
+ */
+const anyCase = (value: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(value).map(([key, one]) => [key.replace(/^[A-Z]/, (letter) => letter.toLowerCase()), one]));
+
+const faultAt = (where: string, value: unknown, expected: string, cause?: unknown): CniError =>
+  new CniError(cniCode.invalidConfig, `${where} is ${JSON.stringify(value)}: expected ${expected}`, undefined, { cause });
+const fault = (key: string, value: unknown, expected: string): CniError => faultAt(`runtimeConfig.${key}`, value, expected);
 
 /** Addresses, with a prefix length or without: which one a pod's address has is not the runtime's choice. */
-function parseIps(value: unknown): IpAddr[] {
+function parseIps(value: unknown, where = 'runtimeConfig.ips'): IpAddr[] {
   const ips = texts('ips', value).map((text) => {
     const address = IpAddr.tryParse(text.replace(/\/\d{1,3}$/, ''));
-    if (!address) throw fault('ips', value, 'a list of addresses');
+    if (!address) throw faultAt(where, value, 'a list of addresses');
     return address;
   });
-  if (new Set(ips.map(({ family }) => family)).size < ips.length) throw fault('ips', value, 'at most one address of each family');
+  if (new Set(ips.map(({ family }) => family)).size < ips.length)
+    throw faultAt(where, value, 'at most one address of each family');
   return ips;
 }
 
-function parseMac(value: unknown): Mac | undefined {
+function parseMac(value: unknown, where = 'runtimeConfig.mac'): Mac | undefined {
   if (value === undefined || value === null || value === '') return undefined;
   const expected = 'the MAC address of one station, e.g. 0a:58:0a:f4:01:07';
-  if (typeof value !== 'string') throw fault('mac', value, expected);
+  if (typeof value !== 'string') throw faultAt(where, value, expected);
   let mac: Mac;
   try {
     mac = Mac.parse(value);
   } catch (cause) {
-    throw fault('mac', value, expected, cause);
+    throw faultAt(where, value, expected, cause);
   }
   const { bytes } = mac;
   // The lowest bit of the first byte means a group of stations.
-  if ((bytes[0]! & 1) !== 0 || bytes.every((byte) => byte === 0)) throw fault('mac', value, expected);
+  if ((bytes[0]! & 1) !== 0 || bytes.every((byte) => byte === 0)) throw faultAt(where, value, expected);
   return mac;
 }
 
@@ -69,7 +86,7 @@ function parseDns(value: unknown): Dns | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'object' || Array.isArray(value))
     throw fault('dns', value, 'an object with servers, searches and options');
-  const { servers, searches, options } = value as Record<string, unknown>;
+  const { servers, searches, options } = anyCase(value);
   const dns: Dns = {};
   if (servers !== undefined) dns.nameservers = texts('dns.servers', servers);
   if (searches !== undefined) dns.search = texts('dns.searches', searches);
@@ -90,7 +107,7 @@ function parsePorts(value: unknown): PortMapping[] {
   return value.flatMap((entry: unknown, i) => {
     if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
       throw fault(`portMappings[${i}]`, entry, 'an object with hostPort, containerPort, protocol and hostIP');
-    const { hostPort, containerPort, protocol, hostIP } = entry as Record<string, unknown>;
+    const { hostPort, containerPort, protocol, hostIP } = anyCase(entry);
     const key = (name: string): string => `portMappings[${i}].${name}`;
     if (hostPort === undefined || hostPort === null || hostPort === 0) return [];
     const mapping: PortMapping = {

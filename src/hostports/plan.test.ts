@@ -13,7 +13,7 @@ const elements = (text: string, addresses = pod): string[] =>
 
 const sets = (family: Family) => {
   const of = (name: string): string => `${name}-${family}`;
-  return { serviceCidrs: of('cidrs'), nodePortAddresses: of('nodes'), refusedNodePorts: of('refused') };
+  return { serviceCidrs: of('cidrs'), nodePortAddresses: of('nodes'), refusedNodePorts: of('refused'), refusedExternals: of('outer') };
 };
 const node = { addresses: ['192.0.2.1', '2001:db8::1'].map(at), services: { ipv4: sets('ipv4'), ipv6: sets('ipv6') } };
 

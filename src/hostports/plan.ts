@@ -15,6 +15,8 @@ export interface ServiceSets {
   nodePortAddresses: string;
   /** `protocol . port` of node ports without an endpoint: refused, and nobody else's. */
   refusedNodePorts: string;
+  /** `address . protocol . port` of load balancers and externalIPs without an endpoint; an address of the node may be one. */
+  refusedExternals: string;
 }
 
 export interface HostPortsNode {
@@ -82,13 +84,15 @@ function chains({ addresses, services }: HostPortsNode): Chain[] {
         // What comes from one is not forwarded.
         rule(isWithin('daddr', linkLocal), returns),
         ...bothFamilies((family) => {
-          const { serviceCidrs, nodePortAddresses, refusedNodePorts } = services[family];
+          const { serviceCidrs, nodePortAddresses, refusedNodePorts, refusedExternals } = services[family];
+          const addressAndPort = concat(daddr(family), l4proto, dport);
           return [
             // Answers would come from the pod's link to a loopback address, which only route_localnet lets in.
             rule(isWithin('saddr', loopback[family]), returns),
             rule(isIn(daddr(family), serviceCidrs), returns),
             rule(isIn(daddr(family), nodePortAddresses), isIn(nodePort, refusedNodePorts), returns),
-            rule(dnatByMap(family, concat(daddr(family), l4proto, dport), specific(family))),
+            rule(isIn(addressAndPort, refusedExternals), returns),
+            rule(dnatByMap(family, addressAndPort, specific(family))),
             rule(isWithin('daddr', loopback[family]), returns),
             rule(dnatByMap(family, nodePort, wildcard(family))),
           ];

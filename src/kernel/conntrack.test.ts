@@ -43,6 +43,9 @@ test('connections of both families are listed as conntrack made them, and filter
   const vip = IpAddr.parse('10.96.0.10');
   assert.equal(table.list({ family: 'ipv6' }).length, 1);
   assert.equal(table.list({ protocol: 'udp', originalDestination: vip, originalDestinationPort: 53 }).length, 2);
+  assert.equal(table.list({ protocol: 'udp', originalDestinationPort: 53 }).length, 3, 'of both families');
+  assert.equal(table.list({ protocol: 'tcp', originalDestinationPort: 53 }).length, 0);
+  assert.equal(table.list({ protocol: 'tcp', originalDestinationPort: 443 }).length, 1);
   const [one] = table.list({ replySource: IpAddr.parse('10.244.0.5') });
   assert.deepEqual([one?.mark, one?.zone, one?.status.includes('dnat')], [7, 0, true]);
   assert.ok(one!.timeoutS > 500 && one!.timeoutS <= 600);

@@ -1,4 +1,4 @@
-import { type Family, IpAddr } from '../net/ip.ts';
+import { type Family, families, IpAddr } from '../net/ip.ts';
 import { ipv4Addr, ipv6Addr } from '../wire/addresses.ts';
 import { attrs, nested } from '../wire/attributes.ts';
 import type { Infer, InferInput } from '../wire/codec.ts';
@@ -74,6 +74,8 @@ const conntrackAttrs = attrs({
 
 /** CTA_FILTER_F_CTA_IP_… (net/netfilter/nf_internals.h) */
 const byAddress = { source: 1, destination: 2 } as const;
+/** CTA_FILTER_F_CTA_PROTO_NUM and CTA_FILTER_F_CTA_PROTO_DST_PORT */
+const byDestinationPort = (1 << 3) | (1 << 5);
 
 /** struct nfgenmsg */
 const nfgenmsg = struct({ family: u8, version: u8, resource: be16 });
@@ -172,9 +174,18 @@ export class Conntrack implements Disposable {
     return entries;
   }
 
-  /** A connection that comes or goes while the table is read may be in the list or not. */
+  /**
+   * A connection that comes or goes while the table is read may be in the list or not. With a protocol and an original destination port the kernel itself
+   * looks for them (since 5.8; one before answers with all): what there is besides costs its walk only.
+   */
   list(filter: ConntrackFilter = {}): ConntrackEntry[] {
-    const write = (batch: NetlinkBatch): void => conntrack.body.encode(batch, { family: familyNumber(filter.family) });
+    const { protocol, originalDestinationPort: destinationPort } = filter;
+    const asked = protocol !== undefined && destinationPort !== undefined;
+    // It looks within one family.
+    if (asked && filter.family === undefined) return families.flatMap((family) => this.list({ ...filter, family }));
+    const byPort = asked ? { original: { proto: { protocol, destinationPort } }, filter: { original: byDestinationPort } } : {};
+    const write = (batch: NetlinkBatch): void =>
+      conntrack.body.encode(batch, { family: familyNumber(filter.family), ...byPort });
     return this.#socket.dump(getConntrack, write, 'list conntrack', (type, reader) => {
       if (type !== conntrack.type) return undefined;
       const entry = entryOf(conntrack.body.decode(reader));

@@ -1,4 +1,4 @@
-import type { Family } from '../net/ip.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 
 export const tableName = 'podnet';
 
@@ -17,8 +17,19 @@ export const serviceSets = (family: Family) => ({
   serviceCidrs: named('service-cidrs', family),
   nodePortAddresses: named('nodeport-ips', family),
   refusedNodePorts: named('nodeports-refused', family),
+  refusedExternals: named('external-refused', family),
 });
 
-/** Keys of the elements of which one is there when a Service has the node port (see `keyOf` of the model). */
-export const nodePortKeys = (family: Family, protocol: Protocol, port: number): string[] =>
-  ['nodeports', 'nodeports-outside', 'nodeports-refused'].map((name) => `nft-element ${named(name, family)} ${protocol} . ${port}`);
+/**
+ * Keys of the elements (see `keyOf` of the model) of which one is there when a Service has the port: as a node port, or as its own on an external address.
+ * @param addresses external ones to ask for, of the family
+ */
+export function takenPortKeys(family: Family, protocol: Protocol, port: number, addresses: readonly IpAddr[]): string[] {
+  const end = `${protocol} . ${port}`;
+  return [
+    ...['nodeports', 'nodeports-outside', 'nodeports-refused'].map((name) => `nft-element ${named(name, family)} ${end}`),
+    ...addresses.flatMap((address) =>
+      ['external-ports', 'external-refused'].map((name) => `nft-element ${named(name, family)} ${address} . ${end}`),
+    ),
+  ];
+}

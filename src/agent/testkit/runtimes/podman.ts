@@ -69,9 +69,14 @@ runc = [${text(runtimeProgram('runc'))}]
   }
 
   /** Starts a command in a new container of the network. @throws Error with podman's words */
-  async run(name: string, ...command: string[]): Promise<void> {
+  run(name: string, ...command: string[]): Promise<void> {
+    return this.runWith([], name, ...command);
+  }
+
+  /** @param options of `podman run`, e.g. `--publish` */
+  async runWith(options: readonly string[], name: string, ...command: string[]): Promise<void> {
     const own = ['--name', name, '--network', this.#options.network, '--cgroup-parent', this.#cgroup, '--oom-score-adj', '0'];
-    await this.#podman('run', '--detach', ...own, '--entrypoint', '', image, ...command);
+    await this.#podman('run', '--detach', ...own, ...options, '--entrypoint', '', image, ...command);
   }
 
   async inspect(name: string): Promise<PodmanContainer> {

@@ -42,8 +42,8 @@ export class World implements AsyncDisposable {
   }
 
   /** A pod that says its name by HTTP on port 8080, over both families. */
-  async addPod(name: string): Promise<RuntimePod> {
-    const config = this.containerd.podConfig(name);
+  async addPod(name: string, more: Partial<PodConfig> = {}): Promise<RuntimePod> {
+    const config = this.containerd.podConfig(name, more);
     const id = await this.containerd.cri.runPod(config);
     const script = `mkdir /www && echo ${name} > /www/index.html && exec httpd -f -p 8080 -h /www`;
     const container = await this.containerd.runContainer(id, config, 'sh', '-c', script);
@@ -65,8 +65,8 @@ export class World implements AsyncDisposable {
   }
 }
 
-export const url = (ip: string): string => `http://${ip.includes(':') ? `[${ip}]` : ip}:8080/`;
+export const url = (ip: string, port = 8080): string => `http://${ip.includes(':') ? `[${ip}]` : ip}:${port}/`;
 
 /** What a web server answers that is asked from within a network namespace. */
-export const ask = (netns: string, ip: string): Promise<string> =>
-  eventually(() => run(netns, runtimeProgram('busybox'), 'timeout', '5', 'wget', '-O', '-', url(ip)).trim());
+export const ask = (netns: string, ip: string, port?: number): Promise<string> =>
+  eventually(() => run(netns, runtimeProgram('busybox'), 'timeout', '5', 'wget', '-O', '-', url(ip, port)).trim());
