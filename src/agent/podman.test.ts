@@ -61,12 +61,14 @@ for (const attach of ['routed', 'bridge'] as const)
   );
 
 test('CNI13, CRI10: podman hands over -p, --ip, --ip6 and --mac-address, and all of them are served', needed, () =>
-  inWorld(async (node, podman) => {
+  inWorld('routed', async (node, podman) => {
     const nothingLeft = leftovers(node);
     await podman.runWith(['-p', '9090:8080', '-p', '192.0.2.1:9091:8080'], 'a', ...server('a'));
     const own = ['192.0.2.1', '2001:db8::1'];
     const { netns } = await podman.inspect('a');
-    for (const ip of own) for (const from of [node.ns.path, node.peer.path, netns]) assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
+    for (const ip of own)
+      for (const from of [node.ns.path, node.peer.path, netns])
+        assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
     assert.equal(await ask(node.peer.path, own[0]!, 9091), 'a');
     await assert.rejects(podman.runWith(['-p', '9090:80'], 'b', ...server('b')), /host port 9090\/tcp is taken: a has 9090\/tcp on this node/);
     await podman.remove('b');
