@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Ipam, Lease } from '../ipam/index.ts';
 import { unknownNetwork } from './recover.ts';
 
@@ -45,7 +46,7 @@ export function ipamReport(node: string, ipam: Ipam, isLinked: (lease: Lease) =>
     const linked = isLinked(lease);
     const isUnknown = lease.key.network === unknownNetwork;
     const why = [
-      ...(linked ? [] : ['its link is gone']),
+      ...(linked ? [] : [whyLeaked(lease)]),
       ...(isUnknown ? ['made anew from its link; its container is known when the runtime names it'] : []),
       ...(former.has(lease) ? ["not in the node's pod CIDRs any more"] : []),
     ].join('; ');
@@ -82,6 +83,12 @@ export function ipamReport(node: string, ipam: Ipam, isLinked: (lease: Lease) =>
     entries: all.map(([, entry]) => entry),
   };
 }
+
+/** A namespace that is there is a pod that runs without a network; else nobody is left, and the runtime has not told so. */
+const whyLeaked = ({ notes }: Lease): string =>
+  notes.netns && existsSync(notes.netns)
+    ? 'its link is gone, and the pod has no network: delete the pod'
+    : "its link and its namespace are gone: the runtime's DEL or GC gives it back";
 
 const withoutEmpty = (entry: IpamEntry): IpamEntry =>
   Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined && value !== '')) as unknown as IpamEntry;

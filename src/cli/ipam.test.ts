@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import type { IpamReport } from '../agent/ipam-report.ts';
 import { eventually, TestNode } from '../agent/testkit/node.ts';
+import { NetNs } from '../kernel/netns.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 
@@ -50,18 +51,22 @@ test(
 
     const lines = (await ls(node, '--no-color')).split('\n').map((line) => line.trim());
     const link = /pod[0-9a-f]{8}/;
-    assert.match(lines[0]!, /^NODE +POD CIDR +USED +FREE/);
-    assert.match(lines[1]!, /^me +10\.1\.0\.0\/24 +5 +248$/);
+    assert.match(lines[0]!, /^NODE +POD CIDR +USED +FREE +LEAKED$/);
+    assert.match(lines[1]!, /^me +10\.1\.0\.0\/24 +5 +248 +1$/);
     const rows = lines.slice(lines.findIndex((line) => line.startsWith('ADDRESSES')) + 1).filter(Boolean);
     assert.equal(rows.length, 5);
     for (const [i, row] of [
       /^10\.1\.0\.2,fd01::2 +me +shop\/web-\\x1b\[31m0 +eth0 +0123456789abc +\d+s +in use$/,
-      /^10\.1\.0\.3,fd01::3 +me +- +eth0 +leaked +\d+s +leaked: its link is gone$/,
+      /^10\.1\.0\.3,fd01::3 +me +- +eth0 +leaked +\d+s +leaked: its link is gone, and the pod has no network: delete the pod$/,
       /^10\.1\.0\.4,fd01::4 +me +- +- +- +- +damaged: 10\.1\.0\.4_fd01::4\.json: it is empty$/,
       /^10\.1\.0\.5,fd01::5 +me +- +- +- +- +in use: made anew from its link; /,
       /^10\.1\.0\.200 +me +- +- +- +- +foreign: the route to 10\.1\.0\.200 by eth0$/,
     ].entries())
       assert.match(rows[i]!, row);
+
+    // A sandbox that ended and nobody told: what a runtime's GC is for.
+    NetNs.remove(leaked.ns.path);
+    assert.match(await ls(node), /leaked: its link and its namespace are gone: the runtime's DEL or GC gives it back/);
 
     const { nodes } = JSON.parse(await ls(node, '-o', 'json')) as { nodes: IpamReport[] };
     const [report] = nodes;

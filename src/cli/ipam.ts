@@ -2,6 +2,8 @@ import { Command, Option } from 'commander';
 import type { IpamEntry, IpamReport } from '../agent/ipam-report.ts';
 import { UsageError } from '../lab/errors.ts';
 import { ipamOf } from '../lab/node-client.ts';
+import { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
 import { exitCodes, requireRoot } from './errors.ts';
 import { printable, Style, table } from './output.ts';
 import { runningLab } from './running-lab.ts';
@@ -54,12 +56,13 @@ function socketsOf(lab: string, node: string | undefined): string[] {
 const colours = { 'in use': 'green', leaked: 'red', damaged: 'red', foreign: 'yellow' } as const;
 
 function print(reports: readonly IpamReport[], wide: boolean, style: Style): void {
-  const pools = reports.flatMap(({ node, pools, storageFault }) =>
-    pools.map(({ prefix, used, free }) => [node, prefix, String(used), String(free), printable(storageFault ?? '')]),
+  const pools = reports.flatMap(({ node, pools, entries, storageFault }) =>
+    pools.map(({ prefix, used, free }) => [
+      ...[node, prefix, String(used), String(free), leakedIn(prefix, entries, style), printable(storageFault ?? '')],
+    ]),
   );
-  console.log(
-    `${table(['NODE', 'POD CIDR', 'USED', 'FREE', pools.some((row) => row[4] !== '') ? 'FAULT' : ''], pools, [2, 3])}\n`,
-  );
+  const fault = pools.some((row) => row[5] !== '') ? 'FAULT' : '';
+  console.log(`${table(['NODE', 'POD CIDR', 'USED', 'FREE', 'LEAKED', fault], pools, [2, 3, 4])}\n`);
   const more = wide ? ['NETWORK', 'LINK', 'NETNS'] : [];
   const rows = reports.flatMap(({ node, entries }) =>
     entries.map((entry) => [
@@ -75,6 +78,14 @@ function print(reports: readonly IpamReport[], wide: boolean, style: Style): voi
   );
   if (rows.length === 0) return console.log('no address is in use');
   console.log(table(['ADDRESSES', 'NODE', 'POD', 'INTERFACE', 'CONTAINER', 'SINCE', ...more, 'STATE'], rows));
+}
+
+/** How many of the used addresses have no pod behind them. */
+function leakedIn(prefix: string, entries: readonly IpamEntry[], style: Style): string {
+  const cidr = Prefix.parse(prefix);
+  const leaked = entries.filter(({ state }) => state === 'leaked').flatMap(({ addresses }) => addresses.map(IpAddr.parse));
+  const count = leaked.filter((address) => cidr.contains(address)).length;
+  return count > 0 ? style.paint('red', String(count)) : '0';
 }
 
 const why = (entry: IpamEntry): string => (entry.why === undefined ? '' : `: ${printable(entry.why)}`);
