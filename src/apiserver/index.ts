@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { Api } from '../kube/api.ts';
-import { kubeTime } from '../kube/objects.ts';
 import { ServiceCIDRs } from '../kube/resources.ts';
 import { Prefix } from '../net/prefix.ts';
 import { Authenticator } from './auth/authenticate.ts';
@@ -10,11 +8,12 @@ import { Authorizer } from './auth/authorize.ts';
 import { mastersGroup, type User } from './auth/user.ts';
 import type { Context } from './context.ts';
 import { LocalApi } from './local-api.ts';
-import type { StoredObject } from './object.ts';
+import { stored } from './object.ts';
 import type { ServiceAccountTokens } from './pki/tokens.ts';
 import type { PortRange } from './registry/port-allocator.ts';
 import { Registry } from './registry/registry.ts';
 import { ServiceAllocators } from './registry/service-allocators.ts';
+import { serverServiceCidr } from './registry/service-ips.ts';
 import { servedResources } from './resources.ts';
 import { Front } from './rest/front.ts';
 import type { DialNode } from './rest/node-streams.ts';
@@ -74,7 +73,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const schema = options.schema ?? loadSchema();
   const cidrs = options.serviceCidrs.map((cidr) => Prefix.parse(cidr));
   const store = new Store({ firstVersion: options.firstVersion ?? now(), history: options.history });
-  const services = new ServiceAllocators(cidrs, options.nodePortRange ?? { first: 30000, last: 32767 });
+  const services = new ServiceAllocators(store, cidrs, options.nodePortRange ?? { first: 30000, last: 32767 });
   const context: Context = {
     store,
     registry: new Registry(schema, { store, services, now }),
@@ -86,7 +85,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     now,
     log,
   };
-  store.put(ServiceCIDRs, serviceCidr(options.serviceCidrs, now()));
+  store.put(ServiceCIDRs, stored(serverServiceCidr(cidrs, now())));
   const front = new Front(context);
   const servers: Server[] = [];
   log('API state is memory only');
@@ -130,22 +129,3 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     },
   };
 }
-
-/** networking.k8s.io ServiceCIDR: says in the API where Services get their addresses. */
-const serviceCidr = (cidrs: readonly string[], nowMs: number): StoredObject => ({
-  apiVersion: 'networking.k8s.io/v1',
-  kind: 'ServiceCIDR',
-  metadata: { name: 'kubernetes', uid: randomUUID(), creationTimestamp: kubeTime(nowMs) },
-  spec: { cidrs: [...cidrs] },
-  status: {
-    conditions: [
-      {
-        type: 'Ready',
-        status: 'True',
-        lastTransitionTime: kubeTime(nowMs),
-        reason: '',
-        message: 'Kubernetes Service CIDR is ready',
-      },
-    ],
-  },
-});

@@ -16,6 +16,8 @@ import { type PodGcOptions, podGcController } from './pod-gc.ts';
 import { replicaSetController, replicationController } from './replicas/controller.ts';
 import { scheduler } from './scheduler/controller.ts';
 import { type ServiceAccountOptions, serviceAccountController } from './service-account.ts';
+import { serviceCidrController } from './service-ips/cidr-controller.ts';
+import { serviceIpRepairController } from './service-ips/repair-controller.ts';
 import { statefulSetController } from './statefulset/controller.ts';
 
 export interface ControllersOptions extends NodeIpamOptions, ServiceAccountOptions {
@@ -25,6 +27,8 @@ export interface ControllersOptions extends NodeIpamOptions, ServiceAccountOptio
   nodeLifecycle?: NodeLifecycleOptions;
   podGc?: PodGcOptions;
   maxEndpointsPerSlice?: number;
+  /** The API server keeps IPAddress objects, as kube-apiserver does; models for tests do not. */
+  serviceIps?: boolean;
   /** Without it nobody gives load balancers addresses. */
   loadBalancer?: LoadBalancerOptions;
   /** Milliseconds since 1970. */
@@ -50,6 +54,8 @@ const controllers: Record<string, (context: Context, options: ControllersOptions
   'pod-garbage-collector-controller': (context, options) => podGcController(context, options.podGc),
   'node-lifecycle-controller': (context, options) => nodeLifecycleController(context, options.nodeLifecycle),
   'service-lb-controller': (context, options) => options.loadBalancer && loadBalancerController(context, options.loadBalancer),
+  'service-cidr-controller': (context, options) => (options.serviceIps ? serviceCidrController(context) : undefined),
+  'service-ip-repair-controller': (context, options) => (options.serviceIps ? serviceIpRepairController(context) : undefined),
   'cluster-dns-controller': (context, options) => clusterDnsController(context, options.dns),
 };
 

@@ -63,6 +63,7 @@ export async function startControlPlane(
     serviceCidrs: config.serviceCidrs,
     caCertificate: authority.certificate,
     ...(config.loadBalancerPools.length > 0 ? { loadBalancer: { pools: config.loadBalancerPools } } : {}),
+    serviceIps: true,
     resources: servedResources,
     onError: (controller, key, error) => log(`${controller}: ${key}: ${error.message}`),
   });

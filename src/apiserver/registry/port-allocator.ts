@@ -1,4 +1,4 @@
-import { AllocationError } from './ip-allocator.ts';
+import { AllocationError } from './allocation-error.ts';
 
 export interface PortRange {
   first: number;

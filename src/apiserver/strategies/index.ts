@@ -8,6 +8,7 @@ import * as networking from './networking.ts';
 import * as others from './others.ts';
 import { pods } from './pods.ts';
 import { services } from './service/index.ts';
+import { ipAddresses, serviceCidrs } from './service-cidrs.ts';
 import * as workloads from './workloads.ts';
 
 /** What is peculiar to each resource. Those that are absent have nothing peculiar. */
@@ -36,7 +37,8 @@ const strategies: Readonly<Record<string, Strategy>> = {
   'ingressclasses.networking.k8s.io': { generation: true },
   'ingresses.networking.k8s.io': networking.ingresses,
   'networkpolicies.networking.k8s.io': networking.networkPolicies,
-  'servicecidrs.networking.k8s.io': others.serviceCidrs,
+  'ipaddresses.networking.k8s.io': ipAddresses,
+  'servicecidrs.networking.k8s.io': serviceCidrs,
   'poddisruptionbudgets.policy': networking.podDisruptionBudgets,
   'clusterrolebindings.rbac.authorization.k8s.io': others.clusterRoleBindings,
   'clusterroles.rbac.authorization.k8s.io': others.clusterRoles,

@@ -8,12 +8,10 @@ import type {
   PriorityClass,
   Role,
   RoleBinding,
-  ServiceCIDR,
   StorageClass,
 } from '../../kube/types.ts';
 import { strategy } from '../registry/strategy.ts';
 import type { FieldErrors } from '../validation/field-errors.ts';
-import { validateCidr } from '../validation/ip.ts';
 
 export const horizontalPodAutoscalers = strategy<HorizontalPodAutoscaler>({
   initialStatus: { desiredReplicas: 0, currentMetrics: [] },
@@ -66,18 +64,6 @@ export const priorityClasses = strategy<PriorityClass>({
   },
   validateUpdate(priorityClass, old, errors) {
     if (priorityClass.value !== old.value) errors.forbidden('value', 'may not be changed in an update.');
-  },
-});
-
-export const serviceCidrs = strategy<ServiceCIDR>({
-  initialStatus: {},
-  validate({ spec }, errors) {
-    if (!spec?.cidrs?.length) errors.required('spec.cidrs', 'at least one CIDR required');
-    if ((spec?.cidrs?.length ?? 0) > 2) errors.invalid('spec', spec, 'may only hold up to 2 values');
-    spec?.cidrs?.forEach((cidr, at) => void validateCidr(cidr, `spec.cidrs[${at}]`, errors));
-  },
-  validateUpdate({ spec }, { spec: old }, errors) {
-    if (!jsonEqual(spec?.cidrs, old?.cidrs)) errors.invalid('spec.cidrs', spec?.cidrs ?? null, 'field is immutable');
   },
 });
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { connect } from 'node:tls';
 import { test } from 'node:test';
-import { connectTcp } from '../../kernel/sockets.ts';
+import { connect } from 'node:tls';
 import { NetNs } from '../../kernel/netns.ts';
+import { connectTcp } from '../../kernel/sockets.ts';
 import type { ApiError, KubeObject, Resource } from '../../kube/api.ts';
 import { loadKubeconfig } from '../../kube/kubeconfig.ts';
 import {
   apiVersionOf,
-  Endpoints,
   EndpointSlices,
+  Endpoints,
   IngressClasses,
   Ingresses,
   IPAddresses,
@@ -65,8 +65,13 @@ export function apiTests(lab: () => TestLab, options: Options): void {
       );
       if (resource.namespaced)
         assert.ok((await api.list(resource)).items.some(({ metadata }) => metadata.uid === made.metadata.uid));
-      made.metadata.annotations = { updated: 'yes' };
-      assert.equal((await api.update(resource, made)).metadata.annotations?.updated, 'yes');
+      // Controllers may write what was just made.
+      const updated = await eventually(async () => {
+        Object.assign(made, await api.get(resource, first, namespace));
+        made.metadata.annotations = { updated: 'yes' };
+        return api.update(resource, made);
+      });
+      assert.equal(updated.metadata.annotations?.updated, 'yes');
       await assert.rejects(
         api.update(resource, made),
         (error: ApiError) => error.code === 409,
@@ -104,8 +109,10 @@ export function apiTests(lab: () => TestLab, options: Options): void {
   ): Promise<void> {
     const { api } = lab();
     const { name, namespace } = await api.create(resource, object).then(({ metadata }) => metadata);
-    const read = await api.get(resource, name, namespace);
-    const replaced = await api.update(resource, { ...read, status: { ...read.status, ...status } }, { subresource: 'status' });
+    const replaced = await eventually(async () => {
+      const read = await api.get(resource, name, namespace);
+      return api.update(resource, { ...read, status: { ...read.status, ...status } }, { subresource: 'status' });
+    });
     for (const [field, value] of Object.entries(status))
       assert.deepEqual((replaced.status as Record<string, unknown>)[field], value);
     const patch = { metadata: { annotations: { patched: 'status' } }, status };

@@ -3,8 +3,8 @@ import { kubeTime } from '../../../kube/objects.ts';
 import { IPAddresses } from '../../../kube/resources.ts';
 import type { IPAddress, Service, ServicePort, ServiceSpec } from '../../../kube/types.ts';
 import { IpAddr } from '../../../net/ip.ts';
-import { stored } from '../../object.ts';
-import { AllocationError } from '../../registry/ip-allocator.ts';
+import { as, stored } from '../../object.ts';
+import { AllocationError } from '../../registry/allocation-error.ts';
 import { familyOf, type IpFamily } from '../../registry/service-allocators.ts';
 import type { Surroundings, Transaction } from '../../registry/strategy.ts';
 import type { FieldErrors } from '../../validation/field-errors.ts';
@@ -33,13 +33,17 @@ export function allocate(
   around: Surroundings,
 ): void {
   const spec = service.spec!;
-  allocateIps(service, old, errors, transaction, around);
+  allocateIps(service, old, errors, around);
   allocatePorts(spec, old?.spec, errors, transaction, around);
   const before = { ips: addressesOf(old?.spec), ports: portsOf(old?.spec) };
   const after = { ips: addressesOf(spec), ports: portsOf(spec) };
   transaction.onCommit(() => {
-    release(
+    releaseIps(
+      service,
       before.ips.filter((ip) => !after.ips.includes(ip)),
+      around,
+    );
+    releasePorts(
       before.ports.filter((port) => !after.ports.includes(port)),
       around,
     );
@@ -48,25 +52,26 @@ export function allocate(
 }
 
 export function releaseAll(service: Service, around: Surroundings): void {
-  release(addressesOf(service.spec), portsOf(service.spec), around);
+  releaseIps(service, addressesOf(service.spec), around);
+  releasePorts(portsOf(service.spec), around);
 }
 
-function release(ips: readonly string[], ports: readonly number[], { services, store }: Surroundings): void {
+/** An address that is another's by its IPAddress stays: nobody gives back what is not his. */
+function releaseIps({ metadata }: Service, ips: readonly string[], { store }: Surroundings): void {
   for (const text of ips) {
-    const ip = IpAddr.parse(text);
-    services.ips.get(familyOf(ip))?.release(ip);
-    store.remove(IPAddresses, undefined, ip.toString());
+    const name = IpAddr.parse(text).toString();
+    const entry = store.get(IPAddresses, undefined, name);
+    const ref = entry && as<IPAddress>(entry.object).spec?.parentRef;
+    if (ref?.resource === 'services' && ref.namespace === metadata.namespace && ref.name === metadata.name)
+      store.remove(IPAddresses, undefined, name);
   }
+}
+
+function releasePorts(ports: readonly number[], { services }: Surroundings): void {
   for (const port of ports) services.ports.release(port);
 }
 
-function allocateIps(
-  { spec }: Service,
-  old: Service | undefined,
-  errors: FieldErrors,
-  transaction: Transaction,
-  { services }: Surroundings,
-): void {
+function allocateIps({ spec }: Service, old: Service | undefined, errors: FieldErrors, { services }: Surroundings): void {
   if (!spec || !needsClusterIp(spec)) return;
   if (isHeadless(spec)) {
     spec.clusterIP = 'None';
@@ -77,17 +82,15 @@ function allocateIps(
   const given = spec.clusterIPs ?? [];
   const result: string[] = [];
   for (const [at, family] of ((spec.ipFamilies ?? []) as IpFamily[]).entries()) {
-    const pool = services.ips.get(family);
     const asked = given[at];
-    if (!pool || (asked && held.includes(asked))) {
+    if (!services.families.includes(family) || (asked && held.includes(asked))) {
       if (asked) result.push(asked);
       continue;
     }
     try {
-      let ip: IpAddr;
-      if (asked) pool.take((ip = IpAddr.parse(asked)));
-      else ip = pool.takeNext();
-      transaction.onAbort(() => pool.release(ip));
+      // Taken by the IPAddress that the commit writes; nothing comes between.
+      const ip = asked ? IpAddr.parse(asked) : services.ips.next(family === 'IPv4' ? 'ipv4' : 'ipv6');
+      if (asked) services.ips.check(ip);
       result.push(ip.toString());
     } catch (error) {
       const text = asked
