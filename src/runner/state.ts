@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerStateTerminated } from '../kube/types.ts';
+import type { PodBandwidth } from './sandbox/bandwidth.ts';
 import type { PortMapping } from './sandbox/port-mappings.ts';
 
 /** What a restarted runner must know of a container. */
@@ -40,6 +41,7 @@ export interface PodRecord {
   cniResult?: unknown;
   /** What ADD was asked for, for DEL. */
   portMappings?: readonly PortMapping[];
+  bandwidth?: PodBandwidth;
   containers: Record<string, ContainerRecord>;
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Cni, loadConfList } from './cni.ts';
+import { bandwidthOf } from './bandwidth.ts';
 import { portMappingsOf } from './port-mappings.ts';
 
 /** A plugin that is the given shell script, and a configuration for it. */
@@ -109,6 +110,33 @@ test('CRI10, CNI13: host ports are handed to a plugin that says it takes them, a
     for (const command of ['ADD', 'DEL'])
       assert.deepEqual((JSON.parse(bed.read(`in-${command}`)) as { runtimeConfig?: unknown }).runtimeConfig, expected, command);
   }
+});
+
+test('CRI11, CNI13: the bandwidth that a pod’s annotations ask for is handed over as containerd does, and the annotations to who takes them', async () => {
+  using bed = new Bed(`cat > in-$CNI_COMMAND; [ $CNI_COMMAND != ADD ] || echo '${result}'`);
+  const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '1Mi' };
+  const bandwidth = bandwidthOf({ metadata: { name: 'web', annotations }, spec: { containers: [] } });
+  const burst = 2 ** 32 - 1;
+  const wanted = { ingressRate: 10_000_000, ingressBurst: burst, egressRate: 1 << 20, egressBurst: burst };
+  assert.deepEqual(bandwidth, wanted);
+  for (const [capabilities, expected] of [
+    [{ bandwidth: true }, { bandwidth: wanted }],
+    [
+      { bandwidth: true, 'io.kubernetes.cri.pod-annotations': true },
+      { bandwidth: wanted, 'io.kubernetes.cri.pod-annotations': annotations },
+    ],
+    [{ portMappings: true, bandwidth: false }, undefined],
+  ]) {
+    bed.configure('10-a.conflist', { cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'plugin', capabilities }] });
+    await bed.cni.add({ ...target, annotations, ...(bandwidth ? { bandwidth } : {}) });
+    assert.deepEqual((JSON.parse(bed.read('in-ADD')) as { runtimeConfig?: unknown }).runtimeConfig, expected);
+  }
+  assert.equal(bandwidthOf({ metadata: { name: 'web', annotations: { a: 'b' } } }), undefined);
+  const bad = { 'kubernetes.io/egress-bandwidth': '10' };
+  assert.throws(
+    () => bandwidthOf({ metadata: { name: 'web', annotations: bad } }),
+    /egress-bandwidth is "10": expected bits a second/,
+  );
 });
 
 test("a plugin's error is told in its own words, also when it speaks none", async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseResult, type Result } from '../../cni/result.ts';
+import type { PodBandwidth } from './bandwidth.ts';
 import type { PortMapping } from './port-mappings.ts';
 
 export interface CniOptions {
@@ -16,8 +17,10 @@ export interface CniTarget {
   containerId: string;
   netns: string;
   pod: { namespace: string; name: string; uid: string };
-  /** For a plugin that has the capability. */
+  /** For a plugin that has the capability, like the rest. */
   portMappings?: readonly PortMapping[];
+  bandwidth?: PodBandwidth;
+  annotations?: Readonly<Record<string, string>>;
 }
 
 interface ConfList {
@@ -128,8 +131,16 @@ export class Cni {
 
 /** Only what the plugin says that it takes, as libcni has it (CNI13). */
 function runtimeConfig({ capabilities }: Record<string, unknown>, target: CniTarget | undefined): object {
-  const wanted = (capabilities as Record<string, boolean> | undefined)?.portMappings === true;
-  return wanted && target?.portMappings?.length ? { runtimeConfig: { portMappings: target.portMappings } } : {};
+  const { portMappings, bandwidth, annotations } = target ?? {};
+  const all = {
+    portMappings: portMappings?.length ? portMappings : undefined,
+    bandwidth,
+    'io.kubernetes.cri.pod-annotations': annotations,
+  };
+  const taken = Object.entries(all).filter(
+    ([name, value]) => value && (capabilities as Record<string, boolean> | undefined)?.[name] === true,
+  );
+  return taken.length > 0 ? { runtimeConfig: Object.fromEntries(taken) } : {};
 }
 
 const targetEnv = ({ containerId, netns, pod }: CniTarget): Record<string, string> => ({

@@ -3,6 +3,7 @@ import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctl } from '../../kernel/sysctl.ts';
 import type { Pod } from '../../kube/types.ts';
 import type { PodRecord } from '../state.ts';
+import { bandwidthOf } from './bandwidth.ts';
 import type { Cni, CniTarget } from './cni.ts';
 import { portMappingsOf } from './port-mappings.ts';
 
@@ -12,11 +13,12 @@ const defaults: readonly (readonly [string, string])[] = [
   ['net.ipv4.ping_group_range', '0 2147483647'],
 ];
 
-const targetOf = ({ sandboxId, netns, namespace, name, uid, portMappings }: PodRecord): CniTarget => ({
+const targetOf = ({ sandboxId, netns, namespace, name, uid, portMappings, bandwidth }: PodRecord): CniTarget => ({
   containerId: sandboxId,
   netns,
   pod: { namespace, name, uid },
   ...(portMappings ? { portMappings } : {}),
+  ...(bandwidth ? { bandwidth } : {}),
 });
 
 /** Makes the pod's network namespace and attaches it. Leaves nothing behind when it fails. @returns what is known of it from now on */
@@ -24,9 +26,11 @@ export async function createSandbox(
   record: PodRecord,
   pod: Pod,
   cni: Cni,
-): Promise<Pick<PodRecord, 'podIPs' | 'cniResult' | 'portMappings'>> {
+): Promise<Pick<PodRecord, 'podIPs' | 'cniResult' | 'portMappings' | 'bandwidth'>> {
   const ports = portMappingsOf(pod);
-  const target = targetOf({ ...record, portMappings: ports });
+  const bandwidth = bandwidthOf(pod);
+  const asked = { ...(ports.length > 0 ? { portMappings: ports } : {}), ...(bandwidth ? { bandwidth } : {}) };
+  const target = { ...targetOf({ ...record, ...asked }), annotations: pod.metadata?.annotations ?? {} };
   try {
     using ns = NetNs.create(record.netns);
     using rt = RtNetlink.open(ns);
@@ -40,7 +44,7 @@ export async function createSandbox(
     const { result, raw } = await cni.add(target);
     if (result.ips.length === 0) throw new Error('the CNI result has no addresses');
     const podIPs = result.ips.map(({ address }) => address.split('/')[0]!);
-    return { podIPs, cniResult: raw, ...(ports.length > 0 ? { portMappings: ports } : {}) };
+    return { podIPs, cniResult: raw, ...asked };
   } catch (error) {
     // The first failure is what counts; what DEL could not undo now, GC does at the next start.
     await cni.delete(target, undefined).catch(() => {});
