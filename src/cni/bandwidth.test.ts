@@ -14,6 +14,8 @@ test('CNI13: bandwidth is rates and bursts in bits; zeros and nothing are no lim
     [{}, undefined],
     [{ ingressRate: 0, ingressBurst: 0, egressRate: 0, egressBurst: 0 }, undefined],
     [{ ingressRate: 1000 }, { ingress: { rate: 1000 } }],
+    // As containerd writes it.
+    [{ IngressRate: 0, IngressBurst: 0, EgressRate: 1000, EgressBurst: 2 ** 32 - 1 }, { egress: { rate: 1000 } }],
     [{ egressRate: 1000, egressBurst: 24_000 }, { egress: { rate: 1000, burst: 24_000 } }],
     [
       { ingressRate: 2 ** 63, ingressBurst: 8, egressRate: 1, egressBurst: 8 },

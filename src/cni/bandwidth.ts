@@ -1,4 +1,5 @@
 import { parseQuantity } from '../kube/quantity.ts';
+import { anyCase } from './any-case.ts';
 import { CniError, cniCode } from './errors.ts';
 
 /** How much may go in one direction: `rate` in bits a second, `burst` in bits. */
@@ -29,7 +30,8 @@ const mostBurst = (2 ** 32 - 1) * 8;
  * @returns undefined when nothing is limited @throws CniError 7
  */
 export function parseBandwidth(runtimeConfig: Readonly<Record<string, unknown>> | undefined): Bandwidth | undefined {
-  const asked = objectAt(runtimeConfig, 'bandwidth');
+  const given = objectAt(runtimeConfig, 'bandwidth');
+  const asked = given && anyCase(given);
   const bandwidth: Bandwidth = {};
   for (const direction of asked ? directions : []) {
     const limit = limitOf(direction, asked!);

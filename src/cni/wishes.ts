@@ -1,5 +1,6 @@
 import { IpAddr } from '../net/ip.ts';
 import { Mac } from '../net/mac.ts';
+import { anyCase } from './any-case.ts';
 import { type Bandwidth, parseBandwidth } from './bandwidth.ts';
 import { CniError, cniCode } from './errors.ts';
 import type { Dns } from './result.ts';
@@ -41,13 +42,6 @@ export function withArgs(wishes: Wishes, { ip, mac }: { ip?: string; mac?: strin
   const ips = wishes.ips.length === 0 && ip ? parseIps(ip.split(','), 'CNI_ARGS IP') : wishes.ips;
   return { ...wishes, ips, mac: wishes.mac ?? parseMac(mac, 'CNI_ARGS MAC') };
 }
-
-/**
- * An object of a runtime, its keys with a small first letter: containerd writes some with a large one (go-cni has no JSON names for port mappings, bandwidth
- * and DNS), and Go reads either.
- */
-const anyCase = (value: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(value).map(([key, one]) => [key.replace(/^[A-Z]/, (letter) => letter.toLowerCase()), one]));
 
 const faultAt = (where: string, value: unknown, expected: string, cause?: unknown): CniError =>
   new CniError(cniCode.invalidConfig, `${where} is ${JSON.stringify(value)}: expected ${expected}`, undefined, { cause });
