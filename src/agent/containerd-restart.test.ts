@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { installConfList, installExecutable, removePlugin } from '../cni/installation.ts';
 import { run } from '../testing/judge.ts';
 import { eventually } from './testkit/node.ts';
 import { leftovers } from './testkit/runtimes/leftovers.ts';
@@ -175,6 +176,34 @@ for (const [release, attach] of variants) {
       );
       for (const ip of c.ips) assert.equal(await ask(node.peer.path, ip), 'c');
       await world.deletePod(c);
+      await nothingLeft();
+    },
+  );
+
+  test(
+    `CNI14, CRI2: without the executable, or without the configuration, containerd cannot end pods: what 'cni remove' refuses for; with both back it can (${name})`,
+    needed,
+    async () => {
+      await using world = await World.ready(release, { attach });
+      const { node, containerd } = world;
+      const { binDir, confDir, socketPath, network } = node.config.cni;
+      const nothingLeft = leftovers(node);
+      const [a, b] = [await world.addPod('a'), await world.addPod('b')];
+      // Or it would put back what is taken away.
+      await node.stop();
+      assert.deepEqual(
+        removePlugin({ binDir, confDir }).map(({ outcome }) => outcome),
+        ['removed', 'removed', 'removed'],
+      );
+      await eventually(async () =>
+        assert.match((await containerd.cri.networkProblem()) ?? '', /not initialized|no network config/),
+      );
+      await assert.rejects(containerd.cri.stopPod(a.id), /not initialized/);
+      installConfList(confDir, network);
+      await eventually(() => assert.rejects(containerd.cri.stopPod(a.id), /failed to find plugin "loopback"/));
+      installExecutable(binDir, socketPath);
+      await node.startReady();
+      for (const pod of [a, b]) await world.deletePod(pod);
       await nothingLeft();
     },
   );

@@ -33,13 +33,12 @@ export function installExecutable(binDir: string, socketPath: string): Outcome[]
   const file = path.join(binDir, executableName);
   const written = writeExecutable(file, { arch: architectureOf(process.arch), socketPath });
   const loopback = path.join(binDir, loopbackType);
-  const wasThere = fs.lstatSync(loopback, { throwIfNoEntry: false }) !== undefined;
-  const isOwn = addName(binDir, loopbackType);
+  const named = addName(binDir, loopbackType);
   return [
     { file, outcome: written ? 'written' : 'unchanged' },
-    isOwn
-      ? { file: loopback, outcome: wasThere ? 'unchanged' : 'written' }
-      : { file: loopback, outcome: 'kept', why: "it is somebody else's, and does the same" },
+    named === 'foreign'
+      ? { file: loopback, outcome: 'kept', why: "it is somebody else's, and does the same" }
+      : { file: loopback, outcome: named },
   ];
 }
 

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { NetNs } from '../kernel/netns.ts';
 import { ip } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
+import { writeExecutable } from './executable/emit.ts';
 import { addName, removeName } from './executable/names.ts';
 import { type Attachments, answer } from './verbs.ts';
 import { supportedVersions } from './version.ts';
@@ -90,19 +91,27 @@ test('STATUS and GC of loopback have nothing to say', async () => {
 test('CNI14: the name loopback is given once, and taken away only where it is its own', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'podnet-test-names-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  assert.equal(addName(directory, 'loopback'), true);
-  assert.equal(addName(directory, 'loopback'), true);
-  assert.equal(readlinkSync(join(directory, 'loopback')), 'podnet');
-  removeName(directory, 'loopback');
-  removeName(directory, 'loopback');
-  assert.deepEqual(readdirSync(directory), []);
+  const [executable, loopback] = [join(directory, 'podnet'), join(directory, 'loopback')];
+  writeExecutable(executable, { arch: 'x64', socketPath: '/run/a.sock' });
+  const podnet = readFileSync(executable);
+  assert.deepEqual([addName(directory, 'loopback'), addName(directory, 'loopback')], ['written', 'unchanged']);
+  assert.deepEqual(readFileSync(loopback), podnet);
+  // As cp does it: into the file that is there.
+  writeFileSync(loopback, 'the reference plugin');
+  assert.deepEqual(readFileSync(executable), podnet, 'it is no link to the executable');
+  assert.deepEqual([addName(directory, 'loopback'), removeName(directory, 'loopback')], ['foreign', false]);
+  assert.equal(readFileSync(loopback, 'utf8'), 'the reference plugin');
 
-  writeFileSync(join(directory, 'loopback'), 'the reference plugin');
-  symlinkSync('/opt/other', join(directory, 'other'));
-  for (const name of ['loopback', 'other']) {
-    assert.equal(addName(directory, name), false);
-    removeName(directory, name);
+  rmSync(loopback);
+  for (const before of ['an older executable', 'a link, as podnet made it before']) {
+    if (before.startsWith('a link')) symlinkSync('podnet', loopback);
+    else writeExecutable(loopback, { arch: 'x64', socketPath: '/run/older.sock' });
+    assert.equal(addName(directory, 'loopback'), 'written', before);
+    assert.deepEqual(readFileSync(loopback), podnet, before);
+    assert.deepEqual([removeName(directory, 'loopback'), removeName(directory, 'loopback')], [true, false]);
   }
-  assert.equal(readFileSync(join(directory, 'loopback'), 'utf8'), 'the reference plugin');
+  symlinkSync('/opt/other', join(directory, 'other'));
+  assert.deepEqual([addName(directory, 'other'), removeName(directory, 'other')], ['foreign', false]);
   assert.equal(readlinkSync(join(directory, 'other')), '/opt/other');
+  assert.deepEqual(readdirSync(directory).sort(), ['other', 'podnet']);
 });
