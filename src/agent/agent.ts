@@ -1,4 +1,3 @@
-import { writeConfList } from '../cni/conflist.ts';
 import type { Reply } from '../cni/envelope.ts';
 import { installExecutable } from '../cni/installation.ts';
 import { type CniServer, startCniServer } from '../cni/server.ts';
@@ -27,6 +26,7 @@ import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { type Condition, whyNot } from './judgement.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
+import { NetworkConfig } from './network-config.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
 import { ProblemLog } from './problem-log.ts';
@@ -81,6 +81,7 @@ export class NodeAgent {
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
+  readonly #networkConfig: NetworkConfig;
   #cniServer: CniServer | undefined;
   #statusServer: AsyncDisposable | undefined;
 
@@ -88,6 +89,7 @@ export class NodeAgent {
   constructor(settings: Settings, parts: AgentParts) {
     const { ns, api, log } = parts;
     this.#settings = settings;
+    this.#networkConfig = new NetworkConfig(settings.cni, log);
     this.#parts = parts;
     this.#problemLog = new ProblemLog(log);
     this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
@@ -190,6 +192,7 @@ export class NodeAgent {
         ...this.#attachments.lost(),
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
+        ...this.#networkConfig.problems(),
         ...this.#hostPorts.clashes(this.#reconciler.actual(), facts?.self.addresses ?? []),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
@@ -317,7 +320,7 @@ export class NodeAgent {
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);
     this.#gate.setUnfit(this.#foreigners.problems.join('; ') || undefined);
-    if (why === undefined) this.#announce();
+    if (why === undefined) this.#networkConfig.announce();
   }
 
   #condition(): Condition {
@@ -332,15 +335,5 @@ export class NodeAgent {
       status: (owner) => this.#reconciler.status(owner),
       wasOpen: this.#gate.wasOpen,
     };
-  }
-
-  #announce(): void {
-    const { confDir, network } = this.#settings.cni;
-    try {
-      if (writeConfList(confDir, network)) this.#parts.log(`wrote the network's configuration to ${confDir}`);
-    } catch (error) {
-      // Tried again with every sync; pods that run go on meanwhile.
-      this.#parts.log(`cannot write the network's configuration to ${confDir}: ${(error as Error).message}`);
-    }
   }
 }

@@ -207,6 +207,11 @@ test("an own list of an admin under podnet's name stays, whoever would write or 
   await eventually(() =>
     assert.match(node.log.join('\n'), /10-podnet\.conflist is not podnet's: its plugins are podnet, tuning, not podnet alone/),
   );
+  assert.match(
+    node.status().problems.join('\n'),
+    /cannot write the network's configuration to \S+: \S+10-podnet\.conflist is not podnet's/,
+  );
+  assert.equal(node.log.filter((line) => line.includes('10-podnet.conflist')).length, 1, 'logged once');
   const { status, stderr } = await cni(node, 'install');
   assert.match(stderr, /its plugins are podnet, tuning, not podnet alone/);
   assert.equal(status, 3);
