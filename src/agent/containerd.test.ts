@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NetNs } from '../kernel/netns.ts';
-import { run } from '../testing/judge.ts';
+import { run, tc } from '../testing/judge.ts';
 import { eventually } from './testkit/node.ts';
 import { leftovers } from './testkit/runtimes/leftovers.ts';
 import { ownMachine } from './testkit/runtimes/own-machine.ts';
@@ -137,6 +137,25 @@ for (const [release, attach] of variants) {
     for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'b');
     for (const pod of [a, b]) await world.deletePod(pod);
     for (const id of await containerd.cri.pods()) await world.deletePod({ id });
+    await nothingLeft();
+  });
+
+  test(`CRI11, CNI13: containerd hands over the bandwidth of a pod's annotations, and it is shaped until it is stopped (${name})`, needed, async () => {
+    await using world = await World.ready(release, { attach });
+    const { node, containerd } = world;
+    const nothingLeft = leftovers(node);
+    const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '2Mi' };
+    const id = await containerd.cri.runPod(containerd.podConfig('slow', { annotations }));
+    const shapes = tc<{ kind: string; options: { rate: number; burst: number } }>(node.ns.path, 'qdisc').filter(({ kind }) => kind === 'tbf');
+    // Not the 512 MB that containerd writes when nobody asked for a burst.
+    assert.deepEqual(
+      shapes.map(({ options: { rate, burst } }) => [rate * 8, burst < 20_000]).sort(),
+      [
+        [10_000_000, true],
+        [2 << 20, true],
+      ],
+    );
+    await world.deletePod({ id });
     await nothingLeft();
   });
 

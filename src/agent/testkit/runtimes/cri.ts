@@ -24,6 +24,7 @@ export interface PodConfig {
   logDirectory: string;
   /** It lives in the node's own network. */
   hostNetwork?: boolean;
+  annotations?: Readonly<Record<string, string>>;
   portMappings?: readonly { protocol: 'TCP' | 'UDP' | 'SCTP'; containerPort: number; hostPort: number; hostIp?: string }[];
 }
 
@@ -61,7 +62,8 @@ function fieldsOf(bytes: Buffer | undefined): Fields {
 const textOf = (fields: Fields, field: number): string => fields.get(field)?.[0]?.toString() ?? '';
 
 /** runtime.v1.PodSandboxConfig of k8s.io/cri-api */
-function podMessage({ name, namespace, uid, cgroupParent, logDirectory, hostNetwork, portMappings = [] }: PodConfig): MessageWriter {
+function podMessage(config: PodConfig): MessageWriter {
+  const { name, namespace, uid, cgroupParent, logDirectory, hostNetwork, portMappings = [], annotations = {} } = config;
   const pod = message()
     .bytes(1, message().bytes(1, name).bytes(2, uid).bytes(3, namespace))
     // The node's network comes with the node's name.
@@ -71,6 +73,7 @@ function podMessage({ name, namespace, uid, cgroupParent, logDirectory, hostNetw
     const number = { TCP: 0, UDP: 1, SCTP: 2 }[protocol];
     pod.bytes(5, message().varint(1, number).varint(2, containerPort).varint(3, hostPort).bytes(4, hostIp));
   }
+  for (const [key, value] of Object.entries(annotations)) pod.bytes(7, message().bytes(1, key).bytes(2, value));
   const linux = message().bytes(1, cgroupParent);
   // NamespaceMode NODE is 2.
   if (hostNetwork) linux.bytes(2, message().bytes(1, message().varint(1, 2)));
