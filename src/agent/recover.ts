@@ -23,6 +23,7 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
   const isDead = ({ notes }: Lease): boolean => !names.has(notes.link ?? '');
   const lost = links.filter(({ name, group }) => isPodLink(name) && group !== deletionGroup && !known.has(name));
   if (lost.length === 0) return [];
+  const qdiscs = rt.qdiscs();
   return lost.map((link) => {
     const behind = neighboursBehind(link, rt);
     const addresses = behind
@@ -30,7 +31,7 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
       .sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family));
     const mac = behind[0]?.mac;
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
-    const bandwidth = readBandwidth(rt, link.name);
+    const bandwidth = readBandwidth(rt, link.name, qdiscs);
     const notes: AttachmentNotes = {
       ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: '' },
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),

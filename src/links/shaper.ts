@@ -1,5 +1,5 @@
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
-import { rootParent, type Tbf, tbfOf } from '../kernel/rtnetlink/qdiscs.ts';
+import { type Qdisc, rootParent, type Tbf, tbfOf } from '../kernel/rtnetlink/qdiscs.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { ownAlias } from '../reconcile/link-changes.ts';
 import type { Item } from '../reconcile/model.ts';
@@ -69,9 +69,8 @@ export function makeShaper(batch: RtBatch, items: readonly Item[], index: number
   }
 }
 
-/** The limits that a pod's link has in the kernel, for one whose lease is lost. */
-export function readBandwidth(rt: RtNetlink, hostLink: string): Bandwidth | undefined {
-  const qdiscs = rt.qdiscs();
+/** The limits that a pod's link has in the kernel, for one whose lease is lost. @param qdiscs of all links */
+export function readBandwidth(rt: RtNetlink, hostLink: string, qdiscs: readonly Qdisc[]): Bandwidth | undefined {
   const limitAt = (name: string): Limit | undefined => {
     const index = rt.link(name)?.index;
     const tbf = qdiscs.find(({ link, parent, tbf }) => link === index && parent === rootParent && tbf)?.tbf;
