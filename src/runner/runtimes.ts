@@ -8,8 +8,11 @@ import { createStandInRuntime } from './stand-ins/index.ts';
 
 export type Runtimes = Record<'process' | 'stand-in', ContainerRuntime>;
 
-/** As long as other nodes may need to hear that a pod ends: till then its stand-ins take connections, as programs do that drain. */
-const drainMs = 500;
+/**
+ * Stand-ins that are told to end go on taking connections for so long, as servers do that drain: other nodes need to hear of it first. The grace of the pod
+ * limits it, so that `--grace-period=1` ends one sooner.
+ */
+const drainMs = 5000;
 
 /** The runtimes of a lab node. */
 export function defaultRuntimes(config: RunnerConfig): Runtimes {
