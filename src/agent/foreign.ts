@@ -12,7 +12,7 @@ import {
   tracesOf,
 } from '../foreign/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
-import { readRuleset } from '../kernel/nftables/index.ts';
+import { rulesetReading } from '../kernel/nftables/index.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 
 export interface ForeignOptions {
@@ -137,7 +137,10 @@ export class Foreigners implements Disposable {
   async #judge(shape: NodeShape): Promise<void> {
     if (this.#stale) {
       this.#stale = false;
-      const { tables, generation } = readRuleset(this.#options.ns, { skip: (family, name) => family === 'inet' && name === 'podnet' });
+      const skip = (family: string, name: string): boolean => family === 'inet' && name === 'podnet';
+      const ruleset = await this.#inSlices(rulesetReading(this.#options.ns, { skip }));
+      if (!ruleset) return;
+      const { tables, generation } = ruleset;
       this.#traces = tracesOf(tables, shape.serviceCidrs);
       this.#firewalls = (await this.#inSlices(judgeFirewalls(tables, shape))) ?? this.#firewalls;
       this.#generation = generation;

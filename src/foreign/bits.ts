@@ -18,8 +18,25 @@ export interface Bits {
 const knownBits = (value: Uint8Array): Bits => ({ value, known: new Uint8Array(value.length).fill(0xff) });
 export const unknownBits = (length: number): Bits => ({ value: new Uint8Array(length), known: new Uint8Array(length) });
 
-/** Of nftables' `0x…`. */
-export const hexBits = (hex: string): Bits => knownBits(Buffer.from(hex.slice(2), 'hex'));
+/** The same few values are compared with again and again: each packet meets each rule. */
+const decoded = new Map<string, Buffer>();
+const mostDecoded = 50_000;
+
+/** Of nftables' `0x…`; not to be written to. */
+export function hexBytes(hex: string): Buffer {
+  let bytes = decoded.get(hex);
+  if (!bytes) {
+    bytes = Buffer.from(hex.slice(2), 'hex');
+    if (decoded.size >= mostDecoded) decoded.clear();
+    decoded.set(hex, bytes);
+  }
+  return bytes;
+}
+
+/** Frees what was remembered. */
+export const forgetDecoded = (): void => decoded.clear();
+
+export const hexBits = (hex: string): Bits => knownBits(hexBytes(hex));
 export const bytesBits = (bytes: Uint8Array): Bits => knownBits(Uint8Array.from(bytes));
 
 /** A number in network order. */
@@ -51,14 +68,17 @@ export function textBits(text: string, length: number): Bits {
   return bits;
 }
 
-export const slice = ({ value, known }: Bits, from: number, length: number): Bits => {
+/** A view: not to be kept while what it is of changes. Behind the end nothing is known. */
+export function slice({ value, known }: Bits, from: number, length: number): Bits {
+  const end = from + length;
+  if (end <= value.length) return { value: value.subarray(from, end), known: known.subarray(from, end) };
   const part = unknownBits(length);
-  part.value.set(value.subarray(from, from + length));
-  part.known.set(known.subarray(from, from + length));
+  part.value.set(value.subarray(from, end));
+  part.known.set(known.subarray(from, end));
   return part;
-};
+}
 
-/** The first `length` bytes of a with those of b from there on. */
+/** One behind the other. */
 export function join(parts: readonly Bits[]): Bits {
   const all = unknownBits(parts.reduce((sum, { value }) => sum + value.length, 0));
   let at = 0;

@@ -7,19 +7,20 @@ import {
   bytesBits,
   equals,
   hexBits,
+  hexBytes,
   hostBits,
   hostNumber,
-  join,
   lessThan,
   maskXor,
   not,
   slice,
   swap,
   type Tri,
+  textBits,
   unknownBits,
   within,
 } from './bits.ts';
-import { familyNumber, nameBits, networkHeader, type Packet, statusBits, transportHeader } from './packet.ts';
+import { factsOf, familyNumber, type Packet, statusBits } from './packet.ts';
 import { lookUp } from './sets.ts';
 import { type State, stateOf } from './state.ts';
 import { extensionOf, xtMatch, xtTarget } from './xt.ts';
@@ -49,12 +50,14 @@ interface Machine {
 }
 
 const registerBytes = 64;
+/** Of the one rule that is being run. */
+const registers = unknownBits(registerBytes);
 
 /** Runs one rule on a packet. What cannot be told beforehand (rates, random numbers, foreign expressions) is 'unknown'. */
 export function evaluate(rule: RulesetRule, packet: Packet, state: State, table: RulesetTable): Evaluation {
-  const machine: Machine = {
-    ...{ packet, table, registers: unknownBits(registerBytes), matches: true, verdicts: [], state: { ...state } },
-  };
+  registers.value.fill(0);
+  registers.known.fill(0);
+  const machine: Machine = { packet, table, registers, matches: true, verdicts: [], state };
   for (const expression of rule.expressions) {
     step(machine, expression);
     if (machine.matches === false) return { matches: false, verdicts: [], after: state };
@@ -80,7 +83,8 @@ function write({ registers }: Machine, register: Register, bits: Bits): unknown 
 }
 
 const require = (machine: Machine, condition: Tri): unknown => (machine.matches = and(machine.matches, condition));
-const bytesOf = (hex: string | undefined): Buffer => Buffer.from((hex ?? '0x').slice(2), 'hex');
+const bytesOf = (hex: string | undefined): Buffer => hexBytes(hex ?? '0x');
+const set = (machine: Machine, change: Partial<State>): unknown => (machine.state = { ...machine.state, ...change });
 
 function step(machine: Machine, expression: Expression): unknown {
   const { packet, state } = machine;
@@ -131,7 +135,7 @@ function step(machine: Machine, expression: Expression): unknown {
       machine.verdicts = [{ kind: 'queue' }];
       return;
     case 'notrack':
-      state.untracked = true;
+      set(machine, { untracked: true });
       return;
     case 'match':
       return require(machine, xtMatch(
@@ -168,14 +172,16 @@ function step(machine: Machine, expression: Expression): unknown {
 /** Expressions that podnet does not read: some are known to let everything pass, of the others nothing is. */
 function foreign(machine: Machine, kind: string): void {
   if (kind === 'last') return;
-  machine.registers = unknownBits(registerBytes);
+  machine.registers.known.fill(0);
+  machine.registers.value.fill(0);
   require(machine, 'unknown');
 }
 
+const nothing = unknownBits(0);
+
 function payload(packet: Packet, { base, offset = 0, length = 4 }: { base?: string; offset?: number; length?: number }): Bits {
-  const header = base === 'network' ? networkHeader(packet) : base === 'transport' ? transportHeader(packet) : unknownBits(0);
-  const padding = unknownBits(Math.max(0, offset + length - header.value.length));
-  return slice(join([header, padding]), offset, length);
+  const { network, transport } = factsOf(packet);
+  return slice(base === 'network' ? network : base === 'transport' ? transport : nothing, offset, length);
 }
 
 function compare(op: string, a: Bits, b: Buffer): Tri {
@@ -202,54 +208,22 @@ function bitwise(machine: Machine, { sreg, dreg, length = 4, mask, xor, op }: Ex
   write(machine, dreg, unknownBits(length));
 }
 
-const ethertype = { ipv4: 0x0800, ipv6: 0x86dd } as const;
-
 function meta(machine: Machine, { key, dreg, sreg }: Expression & { name: 'meta' }): unknown {
   const { packet, state } = machine;
   if (sreg !== undefined) {
-    if (key === 'mark') state.mark = hostNumber(read(machine, sreg));
+    if (key === 'mark') set(machine, { mark: hostNumber(read(machine, sreg)) });
     return;
   }
-  const value = (): Bits => {
-    switch (key) {
-      case 'protocol':
-        return beBits(ethertype[packet.family], 2);
-      case 'nfproto':
-        return beBits(familyNumber[packet.family], 1);
-      case 'l4proto':
-        return beBits(packet.protocol, 1);
-      case 'mark':
-        return state.mark === undefined ? unknownBits(4) : hostBits(state.mark, 4);
-      case 'iif':
-        return hostBits(packet.in?.index ?? 0, 4);
-      case 'oif':
-        return hostBits(packet.out?.index ?? 0, 4);
-      case 'iifname':
-        return nameBits(packet.in);
-      case 'oifname':
-        return nameBits(packet.out);
-      case 'iifgroup':
-        return hostBits(packet.in?.group ?? 0, 4);
-      case 'oifgroup':
-        return hostBits(packet.out?.group ?? 0, 4);
-      case 'iiftype':
-      case 'oiftype':
-        return hostBits(1, 2);
-      case 'pkttype':
-        return beBits(0, 1);
-      default:
-        return unknownBits(16);
-    }
-  };
   // The packet's socket: there is none on the way through.
   if ((key === 'skuid' || key === 'skgid') && packet.in) require(machine, false);
-  write(machine, dreg, value());
+  if (key === 'mark') return write(machine, dreg, state.mark === undefined ? unknownBits(4) : hostBits(state.mark, 4));
+  write(machine, dreg, factsOf(packet).meta.get(key ?? '') ?? unknownBits(16));
 }
 
 function conntrack(machine: Machine, { key, direction, dreg, sreg }: Expression & { name: 'ct' }): unknown {
   const { packet, state } = machine;
   if (sreg !== undefined) {
-    if (key === 'mark') state.ctMark = hostNumber(read(machine, sreg));
+    if (key === 'mark') set(machine, { ctMark: hostNumber(read(machine, sreg)) });
     return;
   }
   if (state.untracked && key !== 'state') return require(machine, false);
@@ -318,7 +292,7 @@ function fib(machine: Machine, { result, flags = 0, dreg }: Expression & { name:
   const link = isSource ? packet.in : packet.out;
   if (!link) return write(machine, dreg, unknownBits(16));
   if (flags & 32) return write(machine, dreg, beBits(1, 1));
-  write(machine, dreg, result === 'oif' ? hostBits(link.index, 4) : nameBits(link));
+  write(machine, dreg, result === 'oif' ? hostBits(link.index, 4) : textBits(link.name, 16));
 }
 
 function target(machine: Machine, { target: name = '', revision = 0, info = '0x' }: Expression & { name: 'target' }): void {
@@ -333,16 +307,16 @@ function target(machine: Machine, { target: name = '', revision = 0, info = '0x'
       machine.verdicts = [{ kind: 'nat', nat: effect.nat }];
       return;
     case 'mark':
-      state.mark = state.mark === undefined ? undefined : ((state.mark & ~effect.mask) ^ effect.mark) >>> 0;
+      set(machine, { mark: state.mark === undefined ? undefined : ((state.mark & ~effect.mask) ^ effect.mark) >>> 0 });
       return;
     case 'mark-unknown':
-      state.mark = undefined;
+      set(machine, { mark: undefined });
       return;
     case 'ct-mark':
-      state.ctMark = undefined;
+      set(machine, { ctMark: undefined });
       return;
     case 'notrack':
-      state.untracked = true;
+      set(machine, { untracked: true });
       return;
     case 'unknown':
       require(machine, 'unknown');

@@ -1,5 +1,6 @@
 import type { RulesetTable } from '../kernel/nftables/index.ts';
 import type { Family } from '../net/ip.ts';
+import { forgetDecoded } from './bits.ts';
 import { fixOf } from './fixes.ts';
 import { type Flow, flowsOf, type NodeShape } from './flows.ts';
 import { ownerOf } from './owners.ts';
@@ -52,6 +53,7 @@ export function* judgeFirewalls(tables: readonly RulesetTable[], node: NodeShape
     for (const way of flow.ways) for (const hit of walk(hooks, way)) note(found, hit, flow);
     yield;
   }
+  forgetDecoded();
   return [...found.values()].flatMap((one) => findingOf(one, node) ?? []);
 }
 

@@ -30,13 +30,13 @@ export interface Packet {
   isLocal: { source: boolean; destination: boolean };
 }
 
-/** The ports of a packet that comes with its connection's own values. */
+/** NFPROTO_IPV4, NFPROTO_IPV6 */
 export const familyNumber = { ipv4: 2, ipv6: 10 } as const;
 
 const byte = (value: number): Bits => beBits(value, 1);
 
 /** The IP header, as far as it is known: no options, no fragment. */
-export function networkHeader({ family, protocol, source, destination }: Packet): Bits {
+function networkHeader({ family, protocol, source, destination }: Packet): Bits {
   if (family === 'ipv4')
     return join([
       ...[byte(0x45), unknownBits(1), unknownBits(2), unknownBits(2), beBits(0x4000, 2), unknownBits(1), byte(protocol)],
@@ -55,7 +55,7 @@ export function networkHeader({ family, protocol, source, destination }: Packet)
 }
 
 /** TCP (a SYN, or an ACK of an open connection) or UDP. */
-export function transportHeader({ protocol, sourcePort, destinationPort, state, direction }: Packet): Bits {
+function transportHeader({ protocol, sourcePort, destinationPort, state, direction }: Packet): Bits {
   const ports = [beBits(sourcePort, 2), beBits(destinationPort, 2)];
   if (protocol === 17) return join([...ports, unknownBits(4)]);
   const flags = state === 'new' ? byte(0x02) : direction === 'reply' ? byte(0x12) : byte(0x10);
@@ -75,4 +75,41 @@ export function statusBits({ state, translated }: Packet): Bits {
   return hostBits((state === 'new' ? 0 : seenReply | confirmed) | (translated ? dnat : 0), 4, known);
 }
 
-export const nameBits = (link: LinkView | undefined): Bits => textBits(link?.name ?? '', 16);
+const ethertype = { ipv4: 0x0800, ipv6: 0x86dd } as const;
+
+/** What rules read of a packet, whatever they did before. */
+export interface Facts {
+  network: Bits;
+  transport: Bits;
+  /** By the key that nftables has for it. */
+  meta: ReadonlyMap<string, Bits>;
+}
+
+const known = new WeakMap<Packet, Facts>();
+
+/** Made once for each packet: many thousand rules may read it. */
+export function factsOf(packet: Packet): Facts {
+  let facts = known.get(packet);
+  if (!facts) known.set(packet, (facts = readFacts(packet)));
+  return facts;
+}
+
+const readFacts = (packet: Packet): Facts => ({
+  network: networkHeader(packet),
+  transport: transportHeader(packet),
+  meta: new Map([
+    ['protocol', beBits(ethertype[packet.family], 2)],
+    ['nfproto', byte(familyNumber[packet.family])],
+    ['l4proto', byte(packet.protocol)],
+    ['iif', hostBits(packet.in?.index ?? 0, 4)],
+    ['oif', hostBits(packet.out?.index ?? 0, 4)],
+    ['iifname', textBits(packet.in?.name ?? '', 16)],
+    ['oifname', textBits(packet.out?.name ?? '', 16)],
+    ['iifgroup', hostBits(packet.in?.group ?? 0, 4)],
+    ['oifgroup', hostBits(packet.out?.group ?? 0, 4)],
+    ['iiftype', hostBits(1, 2)],
+    ['oiftype', hostBits(1, 2)],
+    // PACKET_HOST
+    ['pkttype', byte(0)],
+  ]),
+});

@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import { and, type Bits, bytesBits, not, type Tri, within } from './bits.ts';
+import { and, type Bits, bytesBits, hexBytes, not, type Tri, within } from './bits.ts';
 import type { Packet } from './packet.ts';
 import { type State, stateOf } from './state.ts';
 
@@ -20,7 +20,7 @@ const u32 = (info: Buffer, at: number): number => (little ? info.readUInt32LE(at
 export const extensionOf = (name: string, revision: number, hex: string): Extension => ({
   name,
   revision,
-  info: Buffer.from(hex.slice(2), 'hex'),
+  info: hexBytes(hex),
 });
 
 /** One match: whether a packet passes it, and how iptables writes it. */

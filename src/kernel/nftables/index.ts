@@ -15,6 +15,7 @@ export {
   type RulesetSet,
   type RulesetTable,
   readRuleset,
+  rulesetReading,
 } from './ruleset.ts';
 export { type NftFailure, NftTransaction, NftTransactionError } from './transaction.ts';
 export type { Chain, Element, Hook, NftSetSpec, Rule, Table, TableFamily } from './types.ts';

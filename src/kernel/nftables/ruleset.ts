@@ -1,4 +1,4 @@
-import type { Reader } from '../../wire/reader.ts';
+import { Reader } from '../../wire/reader.ts';
 import { isNotFound, KernelError } from '../errors.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
@@ -100,24 +100,50 @@ export interface RulesetOptions {
   maxElements?: number;
 }
 
+/** Rules that are decoded before others get their turn. */
+const rulesPerStep = 500;
+
 /**
  * Reads the tables of all families, whoever made them, as plain data. Nothing is changed: these are dumps, read again when somebody changed the
  * ruleset meanwhile.
  * @throws KernelError EINTR when it changed during each of several tries
  */
-export function readRuleset(ns: NetNs | undefined, { skip = () => false, maxElements = 20_000 }: RulesetOptions = {}): Ruleset {
+export function readRuleset(ns: NetNs | undefined, options: RulesetOptions = {}): Ruleset {
+  const reading = rulesetReading(ns, options);
+  for (;;) {
+    const { done, value } = reading.next();
+    if (done) return value;
+  }
+}
+
+/** As `readRuleset`, in steps: the dumps are one, and many rules are decoded in several. */
+export function* rulesetReading(ns: NetNs | undefined, options: RulesetOptions = {}): Generator<void, Ruleset> {
+  const { skip = () => false, maxElements = 20_000 } = options;
   using socket = NetlinkSocket.open(netlinkNetfilter, ns, { receiveBufferBytes: 8 << 20 });
   for (let attempt = 0; attempt < readAttempts; attempt++) {
     const generation = generationOf(socket);
     try {
-      const tables = readTables(socket, skip, maxElements);
-      if (generationOf(socket) === generation) return { generation, tables };
+      const { tables, rules } = readTables(socket, skip, maxElements);
+      if (generationOf(socket) !== generation) continue;
+      for (const [i, { family, bytes }] of rules.entries()) {
+        if (i % rulesPerStep === rulesPerStep - 1) yield;
+        const decoded = ruleOf(family, new Reader(bytes), tables);
+        if (decoded) decoded.chain.rules.push(decoded.rule);
+      }
+      return { generation, tables: [...tables.values()] };
     } catch (error) {
       // A set that went after it was listed.
       if (!isNotFound(error)) throw error;
     }
   }
   throw new KernelError('read the ruleset', 'EINTR', { extack: `nftables changed during each of ${readAttempts} tries` });
+}
+
+interface Dumped {
+  /** By family and name. */
+  tables: Map<string, RulesetTable>;
+  /** In order, not decoded. */
+  rules: { family: NftFamily; bytes: Buffer }[];
 }
 
 function generationOf(socket: NetlinkSocket): number {
@@ -136,7 +162,7 @@ function readTables(
   socket: NetlinkSocket,
   skip: (family: NftFamily, table: string) => boolean,
   maxElements: number,
-): RulesetTable[] {
+): Dumped {
   /** All objects of a kind, of every family; of families that podnet does not know none. */
   const dump = <T>(request: number, reply: number, what: string, decode: (family: NftFamily, reader: Reader) => T): T[] =>
     socket.dump(
@@ -152,15 +178,14 @@ function readTables(
   const byName = new Map<string, RulesetTable>();
   for (const table of dump(nftMessage.getTable, nftMessage.newTable, 'tables', tableOf))
     if (!skip(table.family, table.name)) byName.set(`${table.family} ${table.name}`, table);
-  if (byName.size === 0) return [];
+  if (byName.size === 0) return { tables: byName, rules: [] };
   for (const { family, table, chain } of dump(nftMessage.getChain, nftMessage.newChain, 'chains', chainOf))
     byName.get(`${family} ${table}`)?.chains.set(chain.name, chain);
-  for (const rule of dump(nftMessage.getRule, nftMessage.newRule, 'rules', (family, reader) => ruleOf(family, reader, byName)))
-    if (rule) rule.chain.rules.push(rule.rule);
+  const rules = dump(nftMessage.getRule, nftMessage.newRule, 'rules', (family, reader) => ({ family, bytes: reader.rest() }));
   for (const { family, table, set } of dump(nftMessage.getSet, nftMessage.newSet, 'sets', setOf))
     byName.get(`${family} ${table}`)?.sets.set(set.name, set);
   for (const table of byName.values()) for (const set of table.sets.values()) readElements(socket, table, set, maxElements);
-  return [...byName.values()];
+  return { tables: byName, rules };
 }
 
 function tableOf(family: NftFamily, reader: Reader): RulesetTable {
