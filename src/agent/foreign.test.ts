@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as layouts from '../foreign/testkit/layouts.ts';
 import type { NetNs } from '../kernel/netns.ts';
@@ -16,12 +17,25 @@ function write(node: TestNode, commands: readonly string[]): void {
 
 /** Of others, byte for byte; without counters, which packets change. */
 const foreignRules = (node: TestNode): string =>
-  run(node.ns.path, 'nft', '-s', 'list', 'ruleset').replace(/^table inet podnet \{.*?^\}\n/ms, '');
+  run(node.ns.path, 'nft', '-s', 'list', 'ruleset').replace(/^table inet podnet \{.*?^\}\n/ms, '') + legacyRules(node);
+
+const hasLegacy = existsSync('/proc/net/ip_tables_names');
+const legacyRules = (node: TestNode): string =>
+  hasLegacy ? run(node.ns.path, 'iptables-legacy-save').replace(/^#.*\n|\[\d+:\d+\]/gm, '') : '';
 
 const clear = (node: TestNode): void => {
   for (const { family, name } of readRuleset(node.ns.ns, { skip: (_, table) => table === 'podnet' }).tables)
     run(node.ns.path, 'nft', 'delete', 'table', family, name);
+  if (!hasLegacy) return;
+  run(node.ns.path, 'iptables-legacy', '-P', 'FORWARD', 'ACCEPT');
+  for (const table of ['filter', 'nat']) for (const verb of ['-F', '-X']) run(node.ns.path, 'iptables-legacy', '-t', table, verb);
 };
+
+/** The commands of all fixes, when each can be run here as it stands. */
+function fixes(problems: readonly string[]): string[] {
+  const commands = problems.flatMap((problem) => (problem.split('; mend it with: ')[1] ?? '').split(' && '));
+  return commands.every((command) => /^(ip6?tables(-legacy)?|nft) /.test(command)) ? commands : [];
+}
 
 /** What the agent tells once it has looked at the rules as they are now. */
 const told = (node: TestNode): Promise<{ problems: string[]; warnings: string[] }> => {
@@ -122,7 +136,7 @@ const claimed = (questions: readonly Asked[], problems: readonly string[]): stri
 const own = (rules: string): string => `nft -f - <<'END'\n${rules}\nEND`;
 
 /** Rules as others write them, and the problems that podnet is to name, each by its beginning. */
-const cases: { name: string; rules: readonly string[]; problems: RegExp[]; warnings?: RegExp[] }[] = [
+const cases: { name: string; rules: readonly string[]; problems: RegExp[]; legacy?: boolean }[] = [
   { name: 'nobody else', rules: [], problems: [] },
   { name: 'rules that hinder no pod', rules: layouts.harmless, problems: [] },
   {
@@ -138,6 +152,14 @@ const cases: { name: string; rules: readonly string[]; problems: RegExp[]; warni
     problems: [
       /^table ip filter chain FORWARD policy drop \(of Docker\)/,
       /^table ip6 filter chain FORWARD policy drop \(of Docker\) .* ip6tables -I DOCKER-USER -s fd01::\/48/,
+    ],
+  },
+  {
+    name: 'Docker by iptables-legacy',
+    rules: layouts.dockerLegacy,
+    legacy: true,
+    problems: [
+      /^iptables-legacy table ip filter chain FORWARD policy drop \(of Docker\) drops IPv4 packets of .*iptables-legacy -I DOCKER-USER -s/,
     ],
   },
   {
@@ -208,9 +230,56 @@ test(
         }
         assert.equal(node.status().ready, true, 'CNI9: ADD still serves');
         assert.equal(foreignRules(node), before, 'SD30');
+        const commands = fixes(found.problems);
+        if (commands.length > 0) {
+          write(node, commands);
+          assert.deepEqual((await told(node)).problems, [], 'mended as it was told');
+          assert.deepEqual(await world.lost(new Set()), []);
+          assert.equal((await node.cni({ command: 'STATUS' })).code, 0);
+        }
         clear(node);
         assert.deepEqual((await told(node)).problems, []);
       });
     }
+  },
+);
+
+test(
+  "F42: another configuration before podnet's, links and chains of other pod networks are told, each as what it is",
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.startReady();
+    const { confDir } = node.config.cni;
+    mkdirSync(confDir, { recursive: true });
+    writeFileSync(`${confDir}/20-later.conflist`, '{}');
+    writeFileSync(`${confDir}/05-note.txt`, '');
+    run(node.ns.path, 'ip', 'link', 'add', 'flannel.1', 'type', 'bridge');
+    write(node, [
+      'iptables-nft -N cali-FORWARD',
+      'iptables-nft -A FORWARD -j cali-FORWARD',
+      'iptables-nft -t nat -N KUBE-SERVICES',
+    ]);
+    const seen = await told(node);
+    assert.deepEqual(seen.problems, []);
+    assert.deepEqual(seen.warnings, [
+      'table ip nat chain KUBE-SERVICES (of kube-proxy) is a leftover: it translates nothing; mend it with: ' +
+        'kubectl -n kube-system delete daemonset kube-proxy, then on each node: kube-proxy --cleanup',
+      'table ip filter chain cali-FORWARD (of Calico) is a leftover of another pod network; mend it with: restart the node',
+      'link flannel.1 (of Flannel) is a leftover of another pod network; mend it with: restart the node',
+    ]);
+    run(node.ns.path, 'ip', 'link', 'set', 'flannel.1', 'up');
+    writeFileSync(`${confDir}/05-calico.conflist`, '{}');
+    const { problems, warnings } = await told(node);
+    assert.match(warnings.at(-1)!, /^link flannel\.1 \(of Flannel\) is up: another pod network may be at work/);
+    assert.deepEqual(problems, [
+      `the CNI configuration ${confDir}/05-calico.conflist comes before 10-podnet.conflist: the container runtime gives pods its network, not podnet's; ` +
+        `mend it with: mv ${confDir}/05-calico.conflist ${confDir}/05-calico.conflist.off`,
+    ]);
+    const { json } = await node.cni({ command: 'STATUS' });
+    assert.equal(json.code, 50);
+    rmSync(`${confDir}/05-calico.conflist`);
+    assert.deepEqual((await told(node)).problems, []);
+    assert.ok(node.log.some((line) => line.startsWith('solved: problem: the CNI configuration')));
   },
 );

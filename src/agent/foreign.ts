@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { setImmediate as afterOthers } from 'node:timers/promises';
 import { confListName } from '../cni/conflist.ts';
@@ -11,8 +12,9 @@ import {
   type Traces,
   tracesOf,
 } from '../foreign/index.ts';
+import { readLegacyTables } from '../kernel/iptables-legacy.ts';
 import type { NetNs } from '../kernel/netns.ts';
-import { rulesetReading } from '../kernel/nftables/index.ts';
+import { type RulesetTable, rulesetReading } from '../kernel/nftables/index.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 
 export interface ForeignOptions {
@@ -49,6 +51,8 @@ export class Foreigners implements Disposable {
   /** Rules or what they are judged by changed since they were read. */
   #stale = true;
   #judgedFor = '';
+  /** What the tables of iptables-legacy were: their changes make no events. */
+  #legacy = '';
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   #again = false;
@@ -135,12 +139,17 @@ export class Foreigners implements Disposable {
   }
 
   async #judge(shape: NodeShape): Promise<void> {
+    const legacy = readLegacyTables(this.#options.ns);
+    const signature = signatureOf(legacy);
+    if (signature !== this.#legacy) this.#stale = true;
+    this.#legacy = signature;
     if (this.#stale) {
       this.#stale = false;
       const skip = (family: string, name: string): boolean => family === 'inet' && name === 'podnet';
       const ruleset = await this.#inSlices(rulesetReading(this.#options.ns, { skip }));
       if (!ruleset) return;
-      const { tables, generation } = ruleset;
+      const { generation } = ruleset;
+      const tables = [...ruleset.tables, ...legacy];
       this.#traces = tracesOf(tables, shape.serviceCidrs);
       this.#firewalls = (await this.#inSlices(judgeFirewalls(tables, shape))) ?? this.#firewalls;
       this.#generation = generation;
@@ -180,6 +189,18 @@ export class Foreigners implements Disposable {
     this.#told = now;
     if (!same) onChange();
   }
+}
+
+/** Tables without what packets count in them. */
+function signatureOf(tables: readonly RulesetTable[]): string {
+  if (tables.length === 0) return '';
+  const hash = createHash('sha256');
+  for (const { family, name, chains } of tables)
+    for (const chain of chains.values()) {
+      hash.update(`${family} ${name} ${chain.name} ${chain.hook?.policy}\n`);
+      for (const { expressions } of chain.rules) hash.update(JSON.stringify(expressions.filter((one) => one.name !== 'counter')));
+    }
+  return hash.digest('hex');
 }
 
 function filesIn(directory: string): string[] {
