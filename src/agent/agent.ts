@@ -10,6 +10,7 @@ import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes } from '../links/index.ts';
+import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { Announcements } from './announcements.ts';
@@ -21,6 +22,7 @@ import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
+import { HealthPorts } from './health-ports.ts';
 import { HostPorts } from './hostports.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
@@ -30,6 +32,7 @@ import { NetworkConfig } from './network-config.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
 import { ProblemLog } from './problem-log.ts';
+import { serveProxyHealth, SyncHealth } from './proxy-health.ts';
 import { recoverLeases } from './recover.ts';
 import { ServicePath } from './service-path.ts';
 import type { Settings } from './settings.ts';
@@ -74,6 +77,10 @@ export class NodeAgent {
   readonly #peers = new Map<string, NodeView>();
   readonly #problemLog: ProblemLog;
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
+  readonly #health = new SyncHealth();
+  readonly #healthPorts: HealthPorts;
+  #proxyHealth: Disposable | undefined;
+  #proxyHealthProblem: string | undefined;
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
@@ -92,15 +99,23 @@ export class NodeAgent {
     this.#networkConfig = new NetworkConfig(settings.cni, log);
     this.#parts = parts;
     this.#problemLog = new ProblemLog(log);
-    this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#conntrack.deleteOf(addresses) });
-    this.#forgetter = new Forgetter(this.#ipam, ns, (error) => log(`connections of deleted pods: ${error.message}`));
+    this.#ipam = new Ipam(settings.stateDir, { forget: (addresses) => this.#forget(addresses) });
+    this.#forgetter = new Forgetter(this.#ipam, ns, {
+      onError: (error) => log(`connections of deleted pods: ${error.message}`),
+      also: (addresses) => this.#services?.forget(addresses),
+    });
     this.#rt = RtNetlink.open(ns);
     this.#nft = Nft.open(ns);
     this.#conntrack = Conntrack.open(ns);
     this.#attacher = new Attacher(ns, attachModes[settings.attach]);
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
-    this.#reconciler = new Reconciler(writers, { onWork: () => this.#runner.trigger() });
+    this.#reconciler = new Reconciler(writers, {
+      onWork: () => {
+        this.#health.queued();
+        this.#runner.trigger();
+      },
+    });
     this.#door = new Door(attachModes[settings.attach], this.#nft);
     this.#network = new NodeNetwork(this.#reconciler, settings, this.#door);
     const { serviceCidrs } = settings;
@@ -120,6 +135,7 @@ export class NodeAgent {
       },
       onChange: () => this.#judge(),
     });
+    this.#healthPorts = new HealthPorts(ns, () => this.#health.isHealthy);
     this.#sources = new Sources(api, (kind, error) => {
       log(`${kind}: ${error.message}`);
       this.#judge();
@@ -146,8 +162,11 @@ export class NodeAgent {
         this.#reconciler.markAll();
       },
     });
+    this.#serveProxyHealth();
     this.#sources.start();
     void this.#sources.synced.then(() => {
+      this.#onServiceCidrs();
+      this.#sources.serviceCidrs.informer.onChange(() => this.#onServiceCidrs());
       this.#sources.nodes.onChange((changes) => this.#onNodes(changes));
       this.#look();
     });
@@ -193,6 +212,8 @@ export class NodeAgent {
         ...formerRange(this.#ipam, this.#peers.values()),
         ...this.#attacher.problems(),
         ...this.#networkConfig.problems(),
+        ...this.#healthPorts.problems,
+        ...(this.#proxyHealthProblem === undefined ? [] : [this.#proxyHealthProblem]),
         ...this.#hostPorts.clashes(this.#reconciler.actual(), facts?.self.addresses ?? []),
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
@@ -208,9 +229,34 @@ export class NodeAgent {
     this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
-    for (const part of [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners]) part?.[Symbol.dispose]();
+    this.#healthPorts.close();
+    const parts = [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners, this.#proxyHealth];
+    for (const part of parts) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
+  }
+
+  #onServiceCidrs(): void {
+    const changed = this.#network.setServiceCidrs(this.#sources.serviceCidrs.with(this.#settings.serviceCidrs));
+    if (changed && this.#services) this.#services.setNode(this.#network.serviceNode!);
+  }
+
+  /** Of pods that are gone, what connections and clients the kernel remembers by these addresses. */
+  #forget(addresses: readonly IpAddr[]): void {
+    this.#conntrack.deleteOf(addresses);
+    this.#services?.forget(addresses);
+  }
+
+  /** Somebody else's port (kube-proxy's, while it still runs) is told of, and no reason to end. */
+  #serveProxyHealth(): void {
+    const { families, nodeName, services } = this.#settings;
+    if (services.healthPort === 0) return;
+    const isLeaving = (): boolean => this.#sources.nodes.get(nodeName)?.isLeaving ?? false;
+    try {
+      this.#proxyHealth = serveProxyHealth({ ns: this.#parts.ns, families, port: services.healthPort, health: this.#health, isLeaving });
+    } catch (error) {
+      this.#proxyHealthProblem = `/healthz for load balancers cannot be served: ${(error as Error).message}`;
+    }
   }
 
   #onNodes(changes: readonly Change<NodeView>[]): void {
@@ -235,7 +281,7 @@ export class NodeAgent {
     const { nodeName, families } = this.#settings;
     const view = this.#sources.nodes.get(nodeName);
     const facts = view
-      ? readFacts(view, families, this.#rt, this.#parts.ns)
+      ? readFacts(view, families, this.#rt, this.#parts.ns, this.#settings.services.nodePortCidrs)
       : `there is no Node ${nodeName} in the API: whoever registers nodes has not, or nodeName is not its name`;
     if (typeof facts === 'string') this.#unknown = facts;
     else {
@@ -275,7 +321,11 @@ export class NodeAgent {
   /** Everything is known for the first time: from here on the kernel is written to. */
   #begin(): void {
     const { clusterDns, dnsHealthSocket: socketPath } = this.#settings;
-    const services = new ServicePath(this.#reconciler, this.#conntrack, this.#sources, this.#network.serviceNode!, clusterDns);
+    const services = new ServicePath({
+      ...{ reconciler: this.#reconciler, conntrack: this.#conntrack, nft: this.#nft, sources: this.#sources, clusterDns },
+      ...{ node: this.#network.serviceNode!, healthPorts: this.#healthPorts },
+      isFree: (address) => this.#ipam.isFree(address),
+    });
     this.#services = services;
     if (this.#settings.announceLoadBalancers) {
       const { ns, log } = this.#parts;
@@ -298,6 +348,7 @@ export class NodeAgent {
     if (full) this.#reconciler.markAll();
     const result = this.#reconciler.sync();
     this.#counts.syncs++;
+    this.#health.done();
     this.#counts.operations += result.operations.length;
     if (result.full) {
       this.#counts.fullChecks++;

@@ -17,6 +17,14 @@ export interface AgentConfig {
   clusterDns: string[];
   /** Destinations that pods reach with their own address, beside pods, nodes and Services. */
   nonMasqueradeCidrs: string[];
+  services?: {
+    /** spec.externalIPs of Services within these are served; none are when it is empty or absent (SA17). */
+    externalIpCidrs?: string[];
+    /** Node ports answer on the node's addresses within these, e.g. 0.0.0.0/0; on its own address of each family when absent (SD14). Never on loopback. */
+    nodePortCidrs?: string[];
+    /** TCP port of `/healthz` and `/livez` for load balancers, on all addresses; 0 for none. Default 10256 (SD27). */
+    healthPort?: number;
+  };
   /** Where leases and attachments are kept. */
   stateDir: string;
   cni: {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Ipam, ToForget } from '../ipam/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import type { IpAddr } from '../net/ip.ts';
 
 /** A burst of deletions is one pass. */
 const firstMs = 100;
@@ -10,6 +11,12 @@ const retryMs = 1000;
 /** The thread is let go after this long without work: it holds 12 MB. */
 const idleMs = 60_000;
 
+export interface ForgetterOptions {
+  onError: (error: Error) => void;
+  /** Forgets what only this thread can: podnet's own nftables table has one owner. */
+  also: (addresses: readonly IpAddr[]) => void;
+}
+
 /**
  * Has the node forget the users of addresses that were given back (T19, F54), off DEL's way, at once for all that came together, and in a thread of its own: a pass
  * over the connection table takes the kernel longer than ten ADDs, which would wait for it. An address is not given again before, whatever the time is; `Ipam`
@@ -18,7 +25,7 @@ const idleMs = 60_000;
 export class Forgetter implements Disposable {
   readonly #ipam: Ipam;
   readonly #ns: NetNs;
-  readonly #onError: (error: Error) => void;
+  readonly #options: ForgetterOptions;
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -28,10 +35,10 @@ export class Forgetter implements Disposable {
   #disposed = false;
 
   /** @param ns the node's; stays the caller's */
-  constructor(ipam: Ipam, ns: NetNs, onError: (error: Error) => void) {
+  constructor(ipam: Ipam, ns: NetNs, options: ForgetterOptions) {
     this.#ipam = ipam;
     this.#ns = ns;
-    this.#onError = onError;
+    this.#options = options;
   }
 
   /** Addresses have been given back. */
@@ -74,8 +81,9 @@ export class Forgetter implements Disposable {
     this.#pass = undefined;
     if (!pass || this.#disposed) return;
     this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
+    error ??= this.#alsoForget(pass.what);
     if (error) {
-      this.#onError(error);
+      this.#options.onError(error);
       pass.what.failed(error.message);
       this.#waitMs = retryMs;
     } else {
@@ -84,6 +92,15 @@ export class Forgetter implements Disposable {
     }
     if (this.#again || error) this.schedule();
     this.#again = false;
+  }
+
+  #alsoForget({ addresses }: ToForget): Error | undefined {
+    try {
+      this.#options.also(addresses);
+      return undefined;
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   #rest(): void {

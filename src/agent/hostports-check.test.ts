@@ -66,7 +66,7 @@ test('CNI8: CHECK notices each element of a host port that is missing, and it is
       conntrack: { list: () => [], deleteAll: () => 0 },
     });
     using here = NetNs.current();
-    using forgetter = new Forgetter(ipam, here, () => {});
+    using forgetter = new Forgetter(ipam, here, { onError: () => {}, also: () => {} });
     const attachments = new PodAttachments({
       ...{
         ipam,

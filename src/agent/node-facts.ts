@@ -2,7 +2,7 @@ import { isNotFound } from '../kernel/errors.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { readSysctl } from '../kernel/sysctl.ts';
-import type { Family } from '../net/ip.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { LocalFacts, RouteNode } from '../routes/plan.ts';
 import type { NodeView } from './views.ts';
@@ -12,15 +12,24 @@ export interface NodeFacts {
   self: RouteNode;
   local: LocalFacts;
   zone: string | undefined;
+  /** Where node ports answer (SD14): its own addresses, unless the settings say others. */
+  nodePortAddresses: readonly IpAddr[];
   /** What is odd, though the node can work. */
   problems: readonly string[];
 }
 
 /**
  * Finds the link that carries the node's addresses.
+ * @param nodePortCidrs where node ports answer, if not on the node's own addresses
  * @returns why there are no facts, as text
  */
-export function readFacts(view: NodeView, families: readonly Family[], rt: RtNetlink, ns: NetNs): NodeFacts | string {
+export function readFacts(
+  view: NodeView,
+  families: readonly Family[],
+  rt: RtNetlink,
+  ns: NetNs,
+  nodePortCidrs?: readonly Prefix[],
+): NodeFacts | string {
   const links = new Map(rt.links().map((link) => [link.index, link]));
   const present = rt.addresses();
   const wanted = view.addresses.filter(({ family }) => families.includes(family));
@@ -60,6 +69,13 @@ export function readFacts(view: NodeView, families: readonly Family[], rt: RtNet
       ...acceptRa(ns, uplink.name),
     },
     zone: view.zone,
+    nodePortAddresses: nodePortCidrs
+      ? present
+          .map(({ address }) => address)
+          .filter((address) => families.includes(address.family) && !address.isLoopback && !address.isLinkLocal)
+          .filter((address) => nodePortCidrs.some((cidr) => cidr.contains(address)))
+          .sort((a, b) => a.compare(b))
+      : chosen,
     problems,
   };
 }
@@ -67,9 +83,9 @@ export function readFacts(view: NodeView, families: readonly Family[], rt: RtNet
 /** Whether both would be planned alike. */
 export const sameFacts = (a: NodeFacts | undefined, b: NodeFacts): boolean => a !== undefined && text(a) === text(b);
 
-const text = ({ self, local, zone, problems }: NodeFacts): string =>
+const text = ({ self, local, zone, nodePortAddresses, problems }: NodeFacts): string =>
   [
-    ...[self.name, zone, self.addresses.join(), self.podCidrs.join()],
+    ...[self.name, zone, self.addresses.join(), self.podCidrs.join(), nodePortAddresses.join()],
     ...[local.uplink, local.onLink.join(), local.uplinkMtu, local.acceptRa, problems.join()],
   ].join('|');
 

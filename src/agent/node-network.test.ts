@@ -19,6 +19,7 @@ const facts: NodeFacts = {
   },
   local: { uplink: 'eth0', onLink: ['192.0.2.0/24', '2001:db8::/64'].map(Prefix.parse), uplinkMtu: 1500 },
   zone: undefined,
+  nodePortAddresses: [],
   problems: [],
 };
 

@@ -42,7 +42,7 @@ export class NodeNetwork {
   readonly #settings: Settings;
   readonly #mode: AttachMode;
   readonly #door: Door;
-  readonly #routes: RoutesConfig;
+  #routes: RoutesConfig;
   readonly #peers = new Map<string, RouteNode & { faults: readonly string[] }>();
   readonly #problems = new Map<string, readonly string[]>();
   /** Names of peers that came, went or changed since they were planned. */
@@ -95,9 +95,13 @@ export class NodeNetwork {
 
   get serviceNode(): ServiceNode | undefined {
     if (!this.#facts) return undefined;
-    const { self, zone } = this.#facts;
+    const { self, zone, nodePortAddresses } = this.#facts;
     const { name, addresses, podCidrs } = self;
-    return { name, ...(zone === undefined ? {} : { zone }), addresses, podCidrs, serviceCidrs: this.#settings.serviceCidrs };
+    const { clusterCidrs, services } = this.#settings;
+    return {
+      ...{ name, ...(zone === undefined ? {} : { zone }), addresses, podCidrs, nodePortAddresses },
+      ...{ serviceCidrs: this.#routes.serviceCidrs, clusterCidrs, externalIpCidrs: services.externalIpCidrs },
+    };
   }
 
   /** The node itself changed, or its links did: plans everything anew. */
@@ -107,6 +111,15 @@ export class NodeNetwork {
     this.#reconciler.contribute(selfOwner, planSelf(facts.self, facts.local, this.#routes));
     this.#mtu = undefined;
     this.#planShared();
+  }
+
+  /** @returns whether they are others than before; then everything is planned anew */
+  setServiceCidrs(serviceCidrs: readonly Prefix[]): boolean {
+    if (String(serviceCidrs) === String(this.#routes.serviceCidrs)) return false;
+    this.#routes = { ...this.#routes, serviceCidrs };
+    for (const name of this.#peers.keys()) this.#changed.add(name);
+    if (this.#facts) this.setSelf(this.#facts);
+    return true;
   }
 
   /** Call `planPeers` after the last of several. */
@@ -150,7 +163,8 @@ export class NodeNetwork {
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
     this.#reconciler.contribute(doorOwner, this.#door.items());
     this.#reconciler.contribute(hostPortsOwner, hostPortsItems(self.addresses));
-    const { clusterCidrs, serviceCidrs, nonMasqueradeCidrs } = this.#settings;
+    const { clusterCidrs, nonMasqueradeCidrs } = this.#settings;
+    const { serviceCidrs } = this.#routes;
     const all = [self, ...peers];
     const egress = {
       podCidrs: [...clusterCidrs, ...all.flatMap(({ podCidrs }) => podCidrs)],

@@ -1,9 +1,11 @@
 import type { Conntrack } from '../kernel/conntrack.ts';
+import type { Nft } from '../kernel/nftables/index.ts';
 import type { Change } from '../kube/informer.ts';
 import type { EndpointSlice, Service } from '../kube/types.ts';
-import type { IpAddr } from '../net/ip.ts';
+import { IpAddr } from '../net/ip.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import { nodePortAddressesOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
+import { AffinityMemory, nodePortAddressesOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
+import type { HealthPorts } from './health-ports.ts';
 import type { Sources } from './sources.ts';
 import { StaleUdp } from './stale-udp.ts';
 
@@ -13,12 +15,28 @@ const dnsPort = 53;
 const answeredKeys = (addresses: readonly IpAddr[]): ReadonlySet<string> =>
   new Set(addresses.flatMap((address) => ['udp', 'tcp'].map((protocol) => `${address} . ${protocol} . ${dnsPort}`)));
 
+export interface ServicePathParts {
+  reconciler: Reconciler;
+  conntrack: Conntrack;
+  nft: Nft;
+  /** In sync; heard from `begin` on. */
+  sources: Sources;
+  node: ServiceNode;
+  clusterDns: readonly IpAddr[];
+  healthPorts: HealthPorts;
+  /** Nobody has the address, though it is of this node's pods. */
+  isFree: (address: IpAddr) => boolean;
+}
+
 /** Services on this node: plans what changed, contributes it, and cleans conntrack up once the kernel holds it. */
 export class ServicePath {
   readonly #reconciler: Reconciler;
   readonly #sources: Sources;
   readonly #stale: StaleUdp;
   readonly #clusterDns: readonly IpAddr[];
+  readonly #memory: AffinityMemory;
+  readonly #healthPorts: HealthPorts;
+  readonly #isFree: (address: IpAddr) => boolean;
   #node: ServiceNode;
   #answered: ReadonlySet<string> = new Set();
   /** From `begin` on. */
@@ -27,13 +45,15 @@ export class ServicePath {
   #dnsGone = false;
   #deleted = 0;
 
-  /** @param sources in sync; heard from `begin` on */
-  constructor(reconciler: Reconciler, conntrack: Conntrack, sources: Sources, node: ServiceNode, clusterDns: readonly IpAddr[]) {
+  constructor({ reconciler, conntrack, nft, sources, node, clusterDns, healthPorts, isFree }: ServicePathParts) {
     this.#reconciler = reconciler;
     this.#stale = new StaleUdp(conntrack);
+    this.#memory = new AffinityMemory(nft);
     this.#node = node;
     this.#clusterDns = clusterDns;
     this.#sources = sources;
+    this.#healthPorts = healthPorts;
+    this.#isFree = isFree;
   }
 
   /** Contributes from here on. What the kernel holds from before a restart is taken over, so that what is right stays as it is. */
@@ -46,7 +66,15 @@ export class ServicePath {
     services.onChange((changes) => this.#setServices(planner, changes));
     slices.onChange((changes) => this.#setSlices(planner, changes));
     this.#planner = planner;
+    // From `observe` on the table can be written to. Nobody was remembered to be forgotten before a kill.
+    this.#memory.forgetWhere((address) => this.#isFree(IpAddr.parse(address)));
     this.#contribute();
+  }
+
+  /** Pods that had these addresses are gone: whoever has them next is nobody's old client (T19, F54). */
+  forget(addresses: readonly IpAddr[]): void {
+    // What went before `begin` is forgotten there.
+    if (this.#planner) this.#memory.forget(addresses);
   }
 
   /** UDP entries of conntrack that were deleted since the start. */
@@ -102,7 +130,9 @@ export class ServicePath {
     for (const [owner, items] of planner.take()) {
       this.#reconciler.contribute(owner, items);
       this.#stale.services.set(owner, planner.portsOf(owner), nodePortAddresses);
+      this.#healthPorts.set(owner, planner.healthOf(owner));
     }
+    this.#healthPorts.setAddresses(nodePortAddresses);
     this.#changed = true;
   }
 }

@@ -4,11 +4,13 @@ import { longestSocketPath } from '../unix/listen.ts';
 import type { AgentConfig } from './config.ts';
 
 /** The configuration with its texts parsed: what the agent works with. */
-export interface Settings extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs' | 'cni'> {
+export interface Settings
+  extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs' | 'cni' | 'services'> {
   clusterCidrs: readonly Prefix[];
   serviceCidrs: readonly Prefix[];
   clusterDns: readonly IpAddr[];
   nonMasqueradeCidrs: readonly Prefix[];
+  services: { externalIpCidrs: readonly Prefix[]; nodePortCidrs: readonly Prefix[] | undefined; healthPort: number };
   cni: AgentConfig['cni'] & { hostLocalDir: string };
 }
 
@@ -20,13 +22,15 @@ export function parseSettings(input: unknown): Settings {
   const whole = object('the configuration', input);
   const known = [
     ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
-    ...['nonMasqueradeCidrs', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
+    ...['nonMasqueradeCidrs', 'services', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
   ];
   refuseUnknown('', whole, known);
   const vxlan = object('vxlan', whole.vxlan);
   refuseUnknown('vxlan.', vxlan, ['id', 'port']);
   const cni = object('cni', whole.cni);
   refuseUnknown('cni.', cni, ['network', 'socketPath', 'binDir', 'confDir', 'waitForDeletion', 'hostLocalDir']);
+  const services = object('services', whole.services ?? {});
+  refuseUnknown('services.', services, ['externalIpCidrs', 'nodePortCidrs', 'healthPort']);
   const families = list('families', whole.families, (text) => choice<Family>('families', text, knownFamilies));
   if (families.length === 0 || new Set(families).size < families.length)
     throw fault('families', whole.families, 'ipv4, ipv6 or both, each once, the primary first');
@@ -41,6 +45,11 @@ export function parseSettings(input: unknown): Settings {
     serviceCidrs: list('serviceCidrs', whole.serviceCidrs, Prefix.parse),
     clusterDns: list('clusterDns', whole.clusterDns, IpAddr.parse),
     nonMasqueradeCidrs: list('nonMasqueradeCidrs', whole.nonMasqueradeCidrs ?? [], Prefix.parse),
+    services: {
+      externalIpCidrs: list('services.externalIpCidrs', services.externalIpCidrs ?? [], Prefix.parse),
+      nodePortCidrs: services.nodePortCidrs === undefined ? undefined : list('services.nodePortCidrs', services.nodePortCidrs, Prefix.parse),
+      healthPort: integer('services.healthPort', services.healthPort ?? 10_256, 0, 65535),
+    },
     stateDir: path('stateDir', whole.stateDir),
     cni: {
       network: text('cni.network', cni.network),

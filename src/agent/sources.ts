@@ -2,14 +2,18 @@ import type { Api } from '../kube/api.ts';
 import { Informer } from '../kube/informer.ts';
 import { EndpointSlices, Nodes, Services } from '../kube/resources.ts';
 import type { EndpointSlice, Node, Service } from '../kube/types.ts';
+import { ServiceCidrSource } from './service-cidrs.ts';
 import type { AgentStatus } from './status.ts';
 import { type NodeView, nodeView, servicesWanted, serviceView, slicesWanted, sliceView } from './views.ts';
+
+type AnyInformer = Pick<Informer<Node>, 'start' | 'stop' | 'synced' | 'isSynced' | 'size' | 'error' | 'resource'>;
 
 /** The caches that a node's network is planned from. */
 export class Sources implements Disposable {
   readonly nodes: Informer<Node, NodeView>;
   readonly services: Informer<Service>;
   readonly slices: Informer<EndpointSlice>;
+  readonly serviceCidrs: ServiceCidrSource;
 
   constructor(api: Api, onError: (kind: string, error: Error) => void) {
     const told = (kind: string) => ({ onError: (error: Error) => onError(kind, error) });
@@ -19,6 +23,7 @@ export class Sources implements Disposable {
       ...{ labelSelector: slicesWanted, project: sliceView },
       ...told('endpointslices'),
     });
+    this.serviceCidrs = new ServiceCidrSource(api, told('servicecidrs').onError);
   }
 
   start(): void {
@@ -26,15 +31,15 @@ export class Sources implements Disposable {
   }
 
   get synced(): Promise<unknown> {
-    return Promise.all(this.#all.map((informer) => informer.synced));
+    return Promise.all([this.nodes.synced, this.services.synced, this.slices.synced, this.serviceCidrs.known]);
   }
 
   get isSynced(): boolean {
-    return this.#all.every((informer) => informer.isSynced);
+    return this.#told.every((informer) => informer.isSynced);
   }
 
   describe(): AgentStatus['sources'] {
-    return this.#all.map((informer) => ({
+    return this.#told.map((informer) => ({
       ...{ kind: informer.resource.plural, synced: informer.isSynced, objects: informer.size },
       ...(informer.error ? { error: informer.error.message } : {}),
     }));
@@ -44,7 +49,12 @@ export class Sources implements Disposable {
     for (const informer of this.#all) informer.stop();
   }
 
-  get #all(): readonly Pick<Informer<Node>, 'start' | 'stop' | 'synced' | 'isSynced' | 'size' | 'error' | 'resource'>[] {
-    return [this.nodes, this.services, this.slices] as never;
+  /** Without those that the API does not have. */
+  get #told(): readonly AnyInformer[] {
+    return this.serviceCidrs.isAbsent ? this.#all.slice(0, -1) : this.#all;
+  }
+
+  get #all(): readonly AnyInformer[] {
+    return [this.nodes, this.services, this.slices, this.serviceCidrs.informer] as never;
   }
 }

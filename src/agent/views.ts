@@ -13,12 +13,15 @@ export interface NodeView {
   podCidrs: readonly Prefix[];
   /** Ready, and not taken out of load balancing. */
   balances: boolean;
+  /** It is being deleted, or the cluster's autoscaler is about to: load balancers should send it nothing new (SD27). */
+  isLeaving?: boolean;
   /** Texts that are no address or prefix. */
   faults: readonly string[];
 }
 
 /** On a node: it takes no traffic of load balancers (k8s.io/cloud-provider). */
 const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
+const leavingTaint = 'ToBeDeletedByClusterAutoscaler';
 const zoneLabel = 'topology.kubernetes.io/zone';
 
 export function nodeView({ metadata, spec, status }: Node): NodeView {
@@ -43,6 +46,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
       conditionOf(status?.conditions, 'Ready')?.status === 'True' &&
       metadata.deletionTimestamp === undefined &&
       metadata.labels?.[excludeLabel] === undefined,
+    ...(metadata.deletionTimestamp || spec?.taints?.some(({ key }) => key === leavingTaint) ? { isLeaving: true } : {}),
     faults,
   };
 }

@@ -2,6 +2,7 @@ import type { EndpointSlice, Service } from '../kube/types.ts';
 import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcile/model.ts';
 import { Adopted } from './adopted.ts';
 import { type Backend, backendsOf, chooseBackends } from './endpoints.ts';
+import { healthOf, type ServiceHealth } from './health.ts';
 import { Ids } from './ids.ts';
 import { type LayoutShape, planLayout } from './layout.ts';
 import { layoutVersion, named, tableName } from './names.ts';
@@ -28,6 +29,7 @@ interface ServicePlan {
   size: number;
   /** Timeout of its session affinity, in use. */
   seconds?: number;
+  health?: ServiceHealth;
 }
 
 /** Everything that must be known before the first plan is made. */
@@ -123,6 +125,11 @@ export class ServicePlanner {
     return this.#plans.get(owner)?.planned ?? [];
   }
 
+  /** What a load balancer is to be told of the owner, if it asks. */
+  healthOf(owner: string): ServiceHealth | undefined {
+    return this.#plans.get(owner)?.health;
+  }
+
   /** Chains are made for what the changed Services need. Those for numbers of endpoints are not taken away again: it would cost as much as making them. */
   #grow(owners: Iterable<string>): void {
     let { balancers, pickers } = this.#shape;
@@ -157,15 +164,15 @@ export class ServicePlanner {
       elements.push({ kind: 'nft-element', set: named('load-balancers', address.family), key: `${address}` });
     plan.planned = [];
     plan.size = 0;
+    const known: { port: ServicePortView; backends: readonly Backend[] }[] = [];
     for (const port of view?.ports ?? []) {
       const id = `${port.family} ${port.protocol} ${port.port} ${port.name}`;
       gone.delete(id);
       let portPlan = plan.ports.get(id);
       if (!portPlan) plan.ports.set(id, (portPlan = new PortPlan(this.#ids)));
-      const sets = chooseBackends(
-        backendsOf(object!.slices.values(), port.name, port.protocol, port.family, this.#node),
-        this.#node,
-      );
+      const backends = backendsOf(object!.slices.values(), port.name, port.protocol, port.family, this.#node);
+      known.push({ port, backends });
+      const sets = chooseBackends(backends, this.#node);
       elements.push(
         ...portPlan.plan(port, {
           ...{ view: view!, sets, adopted: this.#adopted },
@@ -176,6 +183,7 @@ export class ServicePlanner {
       plan.planned.push({ ...port, serving: sets.serving });
       plan.size = Math.max(plan.size, portPlan.size);
     }
+    plan.health = object?.service && healthOf(object.service, known);
     for (const [id, portPlan] of gone) {
       portPlan.release();
       plan.ports.delete(id);
