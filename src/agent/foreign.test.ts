@@ -6,6 +6,7 @@ import type { NetNs } from '../kernel/netns.ts';
 import { readRuleset } from '../kernel/nftables/index.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
+import type { AgentConfig } from './config.ts';
 import { eventually, TestNode } from './testkit/node.ts';
 import { type Question, reaches } from './testkit/reach.ts';
 import { Echo } from './testkit/traffic.ts';
@@ -65,8 +66,8 @@ class World implements AsyncDisposable {
     this.#echoes = echoes;
   }
 
-  static async make(): Promise<World> {
-    const node = await TestNode.make();
+  static async make(overrides: Partial<AgentConfig> = {}): Promise<World> {
+    const node = await TestNode.make(overrides);
     await node.startReady();
     const [a, b] = [await node.addPod('a'), await node.addPod('b')];
     const far = ['10.1.1.2', 'fd01:0:0:1::2'];
@@ -281,5 +282,37 @@ test(
     rmSync(`${confDir}/05-calico.conflist`);
     assert.deepEqual((await told(node)).problems, []);
     assert.ok(node.log.some((line) => line.startsWith('solved: problem: the CNI configuration')));
+  },
+);
+
+test(
+  'CNI9: behind a bridge it is told alike, and ADD still serves while STATUS says that it should not be asked',
+  needsRoot,
+  async () => {
+    await using world = await World.make({ attach: 'bridge' });
+    const { node, questions } = world;
+    write(node, [
+      own(
+        'table ip theirs { chain fw { type filter hook forward priority 5; policy accept; iifname "cbr0" oifname "eth0" ip protocol tcp drop; }; }',
+      ),
+    ]);
+    const { problems } = await told(node);
+    assert.equal(problems.length, 1, problems.join('\n'));
+    // The answers to those outside leave by the same way.
+    assert.match(
+      problems[0]!,
+      /^table ip theirs chain fw rule handle \d+: "iifname "cbr0" oifname "eth0" ip protocol tcp drop" drops IPv4 TCP packets of/,
+    );
+    const claims = claimed(questions, problems);
+    assert.deepEqual(claims, [
+      'IPv4 tcp pods of other nodes to pods of this one',
+      'IPv4 tcp pods to Services',
+      'IPv4 tcp pods to pods of other nodes',
+    ]);
+    // The Service's only endpoint is here: its packets do not leave.
+    const here = claims.filter((claim) => !claim.endsWith('Services'));
+    assert.deepEqual(await world.lost(new Set(here)), here);
+    assert.equal((await node.cni({ command: 'STATUS' })).json.code, 50);
+    await node.addPod('c');
   },
 );

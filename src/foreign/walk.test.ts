@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Expression, RulesetSet } from '../kernel/nftables/index.ts';
 import { match } from '../kernel/nftables/index.ts';
 import type { Rule } from '../kernel/nftables/types.ts';
+import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { sentence } from './findings.ts';
 import { chain, judge, shape, table } from './testkit/shape.ts';
@@ -119,4 +120,40 @@ test('each link that leads to other nodes is looked at', () => {
     judge([table([chain('forward', rules, {})])], node).map(({ what }) => what),
     ['drops IPv4 packets of pods to pods of other nodes, of pods of other nodes to pods of this one, of pods to Services'],
   );
+});
+
+test('tunnels between nodes: a firewall that lets pods through but not VXLAN is told with what opens its port', () => {
+  const [local, remote] = [IpAddr.parse('192.0.2.1'), IpAddr.parse('192.0.2.2')];
+  const node = { ...shape, tunnel: { port: 4789, local, remote } };
+  const input = [rule(fromPods, accept), rule(isWithin('saddr', Prefix.parse('fd01::/48')), accept)];
+  const stateful = { text: 'ct state established', expressions: [...match.ctStateNew.expressions.slice(0, 2), isZero] };
+  const found = judge([table([chain('input', [rule(stateful, accept), ...input], { hook: 'input', policy: 'drop' })])], node);
+  assert.deepEqual(found.map(sentence), [
+    'table inet theirs chain input policy drop drops IPv4 UDP packets of tunnels between nodes (VXLAN); mend it with: ' +
+      'nft insert rule inet theirs input udp dport 4789 accept',
+  ]);
+});
+
+/** `ct state != new`, behind the mask of ctStateNew. */
+const isZero: Expression = { name: 'cmp', sreg: 0, op: 'eq', data: '0x00000000' };
+
+test('extensions of iptables with a struct that is too short are unknown, never a fault', () => {
+  for (const name of [
+    'conntrack',
+    'addrtype',
+    'tcp',
+    'udp',
+    'multiport',
+    'mark',
+    'iprange',
+    'physdev',
+    'devgroup',
+    'state',
+    'strange',
+  ])
+    for (const info of ['0x', '0x01', `0x${'ff'.repeat(12)}`]) {
+      const extension: Expression = { name: 'match', match: name, revision: 1, info };
+      const [finding] = judge([table([chain('forward', [{ text: '', expressions: [extension, ...drop.expressions] }], {})])]);
+      if (finding) assert.ok(sentence(finding).length > 0);
+    }
 });
