@@ -23,7 +23,7 @@ import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
 import { HealthPorts } from './health-ports.ts';
-import { HostPorts } from './hostports.ts';
+import { HostPorts, notedInKernel } from './hostports.ts';
 import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { type Condition, whyNot } from './judgement.ts';
@@ -302,7 +302,8 @@ export class NodeAgent {
   /** Takes over the node's pod CIDRs: what is in use there is known before any address is given, and what was in use is forgotten. */
   #setRanges(podCidrs: readonly Prefix[]): void {
     this.#ipam.setRanges(podCidrs);
-    for (const line of recoverLeases(this.#ipam, this.#rt, this.#settings.families)) this.#parts.log(line);
+    const portsOf = (addresses: readonly IpAddr[]): string => notedInKernel(this.#nft, addresses);
+    for (const line of recoverLeases(this.#ipam, this.#rt, this.#settings.families, portsOf)) this.#parts.log(line);
     this.#lookForUse();
     const deleted = this.#conntrack.deleteWhere((address) => this.#ipam.isFree(address));
     if (deleted > 0) this.#parts.log(`forgot ${deleted} connections of pods that are gone`);

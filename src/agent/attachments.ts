@@ -267,11 +267,15 @@ export class PodAttachments implements Attachments {
       this.#items.set(keyText(key), items);
       reconciler.contribute(attachmentOwner(key), items, { applied: true });
       const link = linkOf(named);
-      if (link) reconciler.contribute(guestOwner(key), this.#options.door.guest(link));
+      if (link) {
+        reconciler.contribute(guestOwner(key), this.#options.door.guest(link));
+        reconciler.contribute(mappingOwner(key), mappingItems(named));
+      }
     }
     this.#items.delete(keyText(recovered.key));
     reconciler.withdraw(attachmentOwner(recovered.key), { applied: true });
     reconciler.withdraw(guestOwner(recovered.key));
+    reconciler.withdraw(mappingOwner(recovered.key));
     return named;
   }
 

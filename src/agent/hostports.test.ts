@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { Conntrack } from '../kernel/conntrack.ts';
 import { EndpointSlices, Services } from '../kube/resources.ts';
@@ -209,6 +210,21 @@ test('CRI6, CRI10: the next sandbox of a pod takes the host port over, and the l
   await node.stop();
   await node.startReady();
   for (const address of own) assert.match(await askTcp(node.peer.ns, address, 8080), /^second /);
+});
+
+test('F23: a pod whose lease is lost keeps its host ports', needsRoot, async () => {
+  await using node = await TestNode.make();
+  await node.startReady();
+  const web = await node.addPod('web', asking('web', [...both(8080, 80), ...both(8081, 80, '192.0.2.1')]));
+  using _mirror = await Mirror.start(web.ns.ns, 80, 'web');
+  const before = node.ruleset();
+  await node.stop();
+  for (const name of readdirSync(node.config.stateDir)) if (name.endsWith('.json')) rmSync(`${node.config.stateDir}/${name}`);
+  await node.startReady();
+  assert.deepEqual(node.ruleset().sort(), before.sort());
+  for (const address of own) assert.match(await askTcp(node.peer.ns, address, 8080), /^web /);
+  assert.equal((await node.cni({ command: 'DEL', containerId: 'web' })).code, 0);
+  assert.deepEqual(node.ruleset().filter((line) => line.startsWith('element of hostports')), []);
 });
 
 for (const [family, address] of [

@@ -8,6 +8,7 @@ import {
   isOfFamily,
   isStaleAfterAdd,
   isStaleAfterDelete,
+  mappingsIn,
   type PortMapping,
   parseMappings,
   planHostPorts,
@@ -17,6 +18,7 @@ import {
 } from '../hostports/index.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
 import type { Conntrack, ConntrackEntry } from '../kernel/conntrack.ts';
+import type { Nft } from '../kernel/nftables/index.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { type Family, families, type IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
@@ -39,6 +41,13 @@ export const hostPortsItems = (addresses: readonly IpAddr[]): Item[] => {
 export const mappingsOf = ({ notes }: Lease): PortMapping[] => parseMappings(notes.ports ?? '');
 
 export const mappingItems = (lease: Lease): Item[] => (lease.notes.ports ? planMappings(mappingsOf(lease), lease.addresses) : []);
+
+/** What the note of a lost lease said, as the kernel holds it. @param addresses of the pod */
+export function notedInKernel(nft: Pick<Nft, 'read'>, addresses: readonly IpAddr[]): string {
+  const held = nft.read('podnet').content?.elements ?? [];
+  const elements = Array.from(held, ([set, list]) => list.map((one) => ({ set, ...one }))).flat();
+  return formatMappings(mappingsIn(elements, addresses));
+}
 
 export interface HostPortsOptions {
   ipam: Ipam;

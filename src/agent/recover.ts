@@ -4,7 +4,7 @@ import type { Link } from '../kernel/rtnetlink/links.ts';
 import type { Neighbour } from '../kernel/rtnetlink/neighbours.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { deletionGroup, hostLinkName, isPodLink, podMac, readBandwidth } from '../links/index.ts';
-import type { Family } from '../net/ip.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 import type { AttachmentNotes } from './attachment.ts';
 
 /** Network of the leases that were made anew from links: whose they are is known when the runtime asks for one of them. No network can be named so (CNI4). */
@@ -13,9 +13,15 @@ export const unknownNetwork = '?';
 /**
  * Makes leases anew for pods' links that have none (F23): their addresses are those that the node was told the pod's MAC for. A link's name is made of its
  * attachment's key, so that the key is found again when a runtime names it (`adopt`).
+ * @param portsOf the note about the host ports of a pod with these addresses
  * @returns what was done, a sentence each
  */
-export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Family[]): string[] {
+export function recoverLeases(
+  ipam: Ipam,
+  rt: RtNetlink,
+  families: readonly Family[],
+  portsOf: (addresses: readonly IpAddr[]) => string,
+): string[] {
   const known = new Set(ipam.leases().map(({ notes }) => notes.link));
   const links = rt.links();
   const names = new Set(links.map(({ name }) => name));
@@ -33,7 +39,7 @@ export function recoverLeases(ipam: Ipam, rt: RtNetlink, families: readonly Fami
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
     const bandwidth = readBandwidth(rt, link.name, qdiscs);
     const notes: AttachmentNotes = {
-      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: '' },
+      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: portsOf(addresses) },
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
       bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
     };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Family, IpAddr } from '../net/ip.ts';
 import { keyOf } from '../reconcile/model.ts';
-import { collide, formatMappings, isStaleAfterAdd, isStaleAfterDelete, parseMappings, planHostPorts, planMappings } from './index.ts';
+import { collide, formatMappings, isStaleAfterAdd, isStaleAfterDelete, mappingsIn, parseMappings, planHostPorts, planMappings } from './index.ts';
 
 const at = IpAddr.parse;
 const pod = ['10.1.0.2', 'fd01::2'].map(at);
@@ -39,6 +39,14 @@ test('what a lease keeps is read as it was written', () => {
   for (const text of ['', '8080:80/tcp', '192.0.2.1:8080:80/udp,[2001:db8::1]:53:53/sctp,[::]:1:2/tcp'])
     assert.equal(formatMappings(parseMappings(text)), text);
   for (const text of ['x', '80/tcp', '1:2/icmp', '[1:2]:3/tcp', '1:2/tcp,']) assert.throws(() => parseMappings(text), SyntaxError);
+});
+
+test("F23: what a node holds for a pod tells its mappings, and nobody else's", () => {
+  const mappings = parseMappings('8080:80/tcp,192.0.2.1:8080:81/tcp,[::]:53:5353/udp');
+  const others = planMappings(parseMappings('9090:80/tcp'), ['10.1.0.3', 'fd01::3'].map(at));
+  const found = mappingsIn([...others, ...planMappings(mappings, pod)], pod);
+  assert.equal(formatMappings(found), '0.0.0.0:8080:80/tcp,192.0.2.1:8080:81/tcp,[::]:8080:80/tcp,[::]:53:5353/udp');
+  assert.deepEqual(planMappings(found, pod).map(keyOf).sort(), planMappings(mappings, pod).map(keyOf).sort());
 });
 
 test('two pods collide as kube-scheduler has it: protocol and port, and one address or all of them', () => {

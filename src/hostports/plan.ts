@@ -1,5 +1,5 @@
 import { type Chain, match, type NftSetSpec, type Rule } from '../kernel/nftables/index.ts';
-import { type Family, families, type IpAddr } from '../net/ip.ts';
+import { type Family, families, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { type Item, keyOf, type NftElement } from '../reconcile/model.ts';
 import { isOfFamily, type PortMapping, type Protocol, protocols, specificAddress } from './mapping.ts';
@@ -165,4 +165,26 @@ export function planMappings(mappings: readonly PortMapping[], addresses: readon
     }
   }
   return [...items.values()];
+}
+
+/**
+ * The mappings that lead to a pod, from the elements that a node holds: the way back from `planMappings`, for a pod whose lease is lost. What was for all
+ * families is told for each.
+ * @param addresses of the pod
+ */
+export function mappingsIn(
+  elements: Iterable<Pick<NftElement, 'set' | 'key' | 'data'>>,
+  addresses: readonly IpAddr[],
+): PortMapping[] {
+  const found: PortMapping[] = [];
+  for (const { set, key, data } of elements) {
+    const family = families.find((one) => set === specific(one) || set === wildcard(one));
+    const [pod, containerPort] = data?.split(' . ') ?? [];
+    if (!family || pod === undefined || !addresses.some((address) => String(address) === pod)) continue;
+    const parts = key.split(' . ');
+    const hostIp = set === specific(family) ? IpAddr.parse(parts.shift()!) : IpAddr.unspecified(family);
+    const [protocol, hostPort] = parts as [Protocol, string];
+    found.push({ protocol, hostIp, hostPort: Number(hostPort), containerPort: Number(containerPort) });
+  }
+  return found;
 }
