@@ -112,6 +112,18 @@ test('sets are looked up: whole keys, intervals, and what has more elements than
   assert.deepEqual(ask({ elements: undefined }), ['warning']);
 });
 
+test('a foreign masquerade of packets between pods is a warning: they arrive, with a wrong source', () => {
+  const nat = { type: 'nat', hook: 'postrouting', priority: 100 } as const;
+  const [finding, ...more] = judge([table([chain('out', [rule(fromPods, match.masquerade)], nat)])]);
+  assert.deepEqual(more, []);
+  assert.equal(finding!.severity, 'warning');
+  assert.match(finding!.what, /^gives another source address to IPv4 packets of pods of this node to each other, /);
+  assert.equal(finding!.fix, 'nft insert rule inet theirs out ip saddr 10.1.0.0/16 ip daddr 10.1.0.0/16 accept');
+  // What leaves the cluster may well get another address.
+  const outwards = rule(fromPods, isWithin('daddr', Prefix.parse('1.0.0.0/8')), match.masquerade);
+  assert.deepEqual(judge([table([chain('out', [outwards], nat)])]), []);
+});
+
 test('each link that leads to other nodes is looked at', () => {
   const tunnel = { name: 'podnet-vxlan', index: 9, group: 0 };
   const node = { ...shape, peers: [...shape.peers, { podCidr: Prefix.parse('10.1.2.0/24'), link: tunnel }] };
