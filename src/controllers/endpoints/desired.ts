@@ -46,7 +46,13 @@ export function endpointOf(service: Service, pod: Pod, node: Node | undefined, a
   };
 }
 
+/** SA16: who asks for zones by weight (which podnet does not compute) does not get the other kind instead. */
+const topologyMode = (service: Service): string | undefined =>
+  service.metadata.annotations?.['service.kubernetes.io/topology-mode'] ??
+  service.metadata.annotations?.['service.kubernetes.io/topology-aware-hints'];
+
 function hintsOf(service: Service, nodeName: string | undefined, zone: string | undefined): Endpoint['hints'] {
+  if (topologyMode(service)?.toLowerCase() === 'auto') return undefined;
   const wanted = service.spec?.trafficDistribution;
   const forZones = zone ? { forZones: [{ name: zone }] } : undefined;
   if (wanted === 'PreferSameNode' && nodeName) return { ...forZones, forNodes: [{ name: nodeName }] };

@@ -118,6 +118,51 @@ describe('endpoints of a Service', () => {
     assert.deepEqual(hints('PreferSameNode'), { forZones: [{ name: 'a' }], forNodes: [{ name: 'n1' }] });
   });
 
+  test('SA16: the annotation topology-mode Auto goes before the field', () => {
+    const asked = service({ trafficDistribution: 'PreferSameZone' });
+    const hints = (mode: string) => {
+      asked.metadata.annotations = { 'service.kubernetes.io/topology-mode': mode };
+      return desired(asked, [pod(1)]).groups[0]!.endpoints[0]!.hints;
+    };
+    assert.equal(hints('Auto'), undefined);
+    assert.deepEqual(hints('Disabled'), { forZones: [{ name: 'a' }] });
+  });
+
+  test('ES10: an endpoint that is not ready, or whose node is in no zone, has no hint', () => {
+    const spec = { trafficDistribution: 'PreferSameZone' };
+    const hints = (change: (p: Pod) => void) => desired(service(spec), [pod(1, change)]).groups[0]!.endpoints[0]!.hints;
+    assert.deepEqual(
+      hints(() => {}),
+      { forZones: [{ name: 'a' }] },
+    );
+    assert.equal(
+      hints((p) => (p.status!.conditions = [])),
+      undefined,
+    );
+    assert.equal(
+      hints((p) => (p.metadata.deletionTimestamp = 'now')),
+      undefined,
+    );
+    const { groups } = desiredEndpoints(service(spec), [pod(1)], (name) => ({ metadata: { name } }));
+    assert.equal(groups[0]!.endpoints[0]!.hints, undefined);
+  });
+
+  test('SA15, ES2: with publishNotReadyAddresses every pod that is not finished is ready, whatever it says', () => {
+    const all = [
+      pod(1, (p) => (p.status!.conditions = [])),
+      pod(2, (p) => (p.metadata.deletionTimestamp = 'now')),
+      pod(3, (p) => (p.status!.phase = 'Succeeded')),
+    ];
+    const { groups } = desired(service({ publishNotReadyAddresses: true }), all);
+    assert.deepEqual(
+      groups[0]!.endpoints.map(({ targetRef, conditions }) => [targetRef?.name, conditions]),
+      [
+        ['p1', { ready: true, serving: false, terminating: false }],
+        ['p2', { ready: true, serving: true, terminating: true }],
+      ],
+    );
+  });
+
   test('SA4: a named target port is found by protocol, in containers and then in sidecars', () => {
     const dns = pod(1, (p) => {
       p.spec!.containers[0]!.ports = [

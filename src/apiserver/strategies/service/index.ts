@@ -33,7 +33,9 @@ export const services = strategy<Service>({
     const found: string[] = [];
     // SA17
     if (spec?.externalIPs?.length)
-      found.push('spec.externalIPs is deprecated and will be removed in a future release; podnet does not route these addresses');
+      found.push(
+        'spec.externalIPs is deprecated and will be removed in a future release; podnet serves only those that its agents are told to allow, by default none',
+      );
     if (spec?.loadBalancerIP) found.push('spec.loadBalancerIP is deprecated');
     found.push(...notYet(spec));
     return found;
@@ -49,8 +51,6 @@ export const services = strategy<Service>({
 /** What is stored and not done, so that nobody takes what he sees for its effect. */
 function notYet(spec: Service['spec']): string[] {
   const found: string[] = [];
-  if (spec?.sessionAffinity === 'ClientIP')
-    found.push('podnet does not keep sessionAffinity ClientIP yet: each connection goes to any endpoint');
   if (spec?.ports?.some(({ protocol }) => protocol === 'SCTP')) found.push('podnet does not serve SCTP ports yet');
   return found;
 }

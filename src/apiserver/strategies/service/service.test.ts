@@ -294,6 +294,173 @@ describe('Services', () => {
       await api.create(Services, service(web, '1-digit-first'));
     }));
 
+  test('SA2, SA9: a headless Service has None for good, and the internal policy of all that can have addresses', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, clusterIP: 'None' }));
+      assert.deepEqual([made.spec?.clusterIPs, made.spec?.internalTrafficPolicy], [['None'], 'Cluster']);
+      await assert.rejects(
+        api.update(Services, { ...made, spec: { ...made.spec, clusterIP: '10.96.3.3', clusterIPs: ['10.96.3.3'] } }),
+        refused('may not change once set'),
+      );
+      for (const type of ['NodePort', 'LoadBalancer'])
+        await assert.rejects(
+          create(api, { ...web, type, clusterIP: 'None' }),
+          refused(`may not be set to 'None' for ${type} services`),
+        );
+      const two = await create(api, { ...web, internalTrafficPolicy: 'Local', ipFamilyPolicy: 'RequireDualStack' });
+      assert.deepEqual([two.internalTrafficPolicy, two.clusterIP === two.clusterIPs?.[0]], ['Local', true]);
+      const [a = '', b = ''] = two.clusterIPs ?? [];
+      await assert.rejects(create(api, { ...web, clusterIP: b, clusterIPs: [a, b] }), refused('spec.clusterIP: Invalid value'));
+      await assert.rejects(create(api, { ...web, clusterIPs: [a, b, a] }), refused('spec.clusterIPs: Invalid value'));
+      const external = { type: 'ExternalName', externalName: 'a.b' };
+      await assert.rejects(
+        create(api, { ...external, clusterIP: '10.96.7.7' }),
+        refused('spec.clusterIPs: Forbidden: may not be set for ExternalName services'),
+      );
+    }));
+
+  test('SA8: the health check port can be asked for, counts as a node port, and goes with the type', () =>
+    withApi(async (api) => {
+      const local = { ...web, type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
+      const made = await api.create(Services, service({ ...local, healthCheckNodePort: 32000 }));
+      assert.equal(made.spec?.healthCheckNodePort, 32000);
+      await assert.rejects(create(api, { ...local, healthCheckNodePort: 32000 }), refused('provided port is already allocated'));
+      await assert.rejects(
+        create(api, { type: 'NodePort', ports: [{ port: 80, nodePort: 32000 }] }),
+        refused('already allocated'),
+      );
+      await assert.rejects(
+        create(api, { ...local, healthCheckNodePort: 99 }),
+        refused('The range of valid ports is 30000-32767'),
+      );
+      const patched = await api.patch(Services, made.metadata.name, 'default', { spec: { type: 'ClusterIP' } }, 'merge');
+      assert.deepEqual([patched.spec?.healthCheckNodePort, patched.spec?.externalTrafficPolicy], [undefined, undefined]);
+      assert.equal((await create(api, { ...local, healthCheckNodePort: 32000 })).healthCheckNodePort, 32000);
+      const byAddress = await create(api, { ...web, externalIPs: ['192.0.2.1'], externalTrafficPolicy: 'Local' });
+      assert.deepEqual([byAddress.externalTrafficPolicy, byAddress.healthCheckNodePort], ['Local', undefined]);
+    }));
+
+  test('SA10: turning node ports off later takes none away, and leaving the type clears the field', () =>
+    withApi(async (api) => {
+      const made = await api.create(Services, service({ ...web, type: 'LoadBalancer' }));
+      assert.equal(made.spec?.allocateLoadBalancerNodePorts, true);
+      const { nodePort } = made.spec!.ports![0]!;
+      const patch = async (spec: ServiceSpec) =>
+        (await api.patch(Services, made.metadata.name, 'default', { spec }, 'merge')).spec!;
+      const off = await patch({ allocateLoadBalancerNodePorts: false });
+      assert.deepEqual([off.allocateLoadBalancerNodePorts, off.ports![0]!.nodePort], [false, nodePort]);
+      const more = await patch({
+        ports: [
+          { name: 'a', port: 80, nodePort },
+          { name: 'b', port: 81 },
+        ],
+      });
+      assert.deepEqual(
+        more.ports!.map((port) => port.nodePort),
+        [nodePort, undefined],
+        'a further port gets none',
+      );
+      const plain = await patch({ type: 'NodePort' });
+      assert.equal(plain.allocateLoadBalancerNodePorts, undefined);
+      assert.ok(plain.ports!.every((port) => port.nodePort));
+    }));
+
+  test('SA11: a class is set with the type, then immutable, and goes with the type', () =>
+    withApi(async (api) => {
+      const balanced = { ...web, type: 'LoadBalancer' };
+      const made = await api.create(Services, service({ ...balanced, loadBalancerClass: 'example.com/x' }));
+      const change = (name: string, spec: object) => api.patch(Services, name, 'default', { spec }, 'merge');
+      for (const loadBalancerClass of ['example.com/y', null])
+        await assert.rejects(
+          change(made.metadata.name, { loadBalancerClass }),
+          refused('spec.loadBalancerClass: Invalid value: ', 'may not change once set'),
+        );
+      const plain = await change(made.metadata.name, { type: 'ClusterIP' });
+      assert.equal(plain.spec?.loadBalancerClass, undefined);
+      const again = await change(made.metadata.name, { type: 'LoadBalancer', loadBalancerClass: 'example.com/z' });
+      assert.equal(again.spec?.loadBalancerClass, 'example.com/z');
+      const none = await api.create(Services, service(balanced));
+      await assert.rejects(
+        change(none.metadata.name, { loadBalancerClass: 'example.com/x' }),
+        refused('may not change once set'),
+      );
+      await assert.rejects(
+        create(api, { ...balanced, loadBalancerClass: 'no class!' }),
+        refused('spec.loadBalancerClass: Invalid value'),
+      );
+    }));
+
+  test('SA12: source ranges by field or annotation, of load balancers only; loadBalancerIP is kept as it is', () =>
+    withApi(async (api) => {
+      const name = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+      const annotated = (text: string, spec: ServiceSpec = {}): Promise<Service> => {
+        const made = service({ ...web, type: 'LoadBalancer', ...spec });
+        return api.create(Services, { ...made, metadata: { ...made.metadata, annotations: { [name]: text } } });
+      };
+      await annotated('10.0.0.0/8, 2001:db8::/32');
+      await annotated('');
+      for (const text of ['10.0.0.1/8', '10.0.0.0', 'everybody'])
+        await assert.rejects(
+          annotated(text),
+          refused(`metadata.annotations[${name}]: Invalid value`, 'must be a list of IP ranges'),
+        );
+      await assert.rejects(
+        annotated('10.0.0.0/8', { type: 'NodePort' }),
+        refused("Forbidden: may only be used when `type` is 'LoadBalancer'"),
+      );
+      const made = await create(api, {
+        ...{ ...web, type: 'LoadBalancer', loadBalancerIP: '192.0.2.7' },
+        loadBalancerSourceRanges: ['10.0.0.0/8', ' 2001:db8::/32 '],
+      });
+      assert.equal(made.loadBalancerIP, '192.0.2.7');
+    }));
+
+  test('SA14: affinity has a time from 1 s to a day, three hours unless said, and none without affinity', () =>
+    withApi(async (api) => {
+      const affine = (timeoutSeconds?: number): Promise<ServiceSpec> =>
+        create(api, { ...web, sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds } } });
+      for (const [asked, held] of [
+        [1, 1],
+        [86400, 86400],
+        [undefined, 10800],
+      ] as const)
+        assert.equal((await affine(asked)).sessionAffinityConfig?.clientIP?.timeoutSeconds, held);
+      for (const seconds of [0, -1, 86401])
+        await assert.rejects(affine(seconds), refused('spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value'));
+      await assert.rejects(
+        create(api, { ...web, sessionAffinity: 'Cookie' }),
+        refused('spec.sessionAffinity: Unsupported value: "Cookie"'),
+      );
+      const none = await create(api, { ...web, sessionAffinityConfig: { clientIP: { timeoutSeconds: 5 } } });
+      assert.deepEqual([none.sessionAffinity, none.sessionAffinityConfig], ['None', undefined]);
+    }));
+
+  test('SA16: the three ways to distribute traffic are stored as they are, and can be taken back', () =>
+    withApi(async (api) => {
+      for (const trafficDistribution of ['PreferClose', 'PreferSameZone', 'PreferSameNode'])
+        assert.equal((await create(api, { ...web, trafficDistribution })).trafficDistribution, trafficDistribution);
+      const made = await api.create(Services, service({ ...web, trafficDistribution: 'PreferSameNode' }));
+      const taken = await api.patch(Services, made.metadata.name, 'default', { spec: { trafficDistribution: null } }, 'merge');
+      assert.equal(taken.spec?.trafficDistribution, undefined);
+    }));
+
+  test('SA18, SA19: names are labels of RFC 1123; addresses and prefixes have one spelling', () =>
+    withApi(async (api) => {
+      for (const name of ['0', '1-2', 'a'.repeat(63)]) await api.create(Services, service(web, name));
+      for (const name of ['Web', 'a.b', '-a', 'a-', 'a'.repeat(64)])
+        await assert.rejects(api.create(Services, service(web, name)), refused('metadata.name: Invalid value'), name);
+      for (const ip of ['010.96.0.7', '::ffff:10.96.0.7', 'fe80::1%eth0', '10.96.0', ' 10.96.0.7']) {
+        await assert.rejects(create(api, { ...web, externalIPs: [ip] }), refused('spec.externalIPs[0]: Invalid value'), ip);
+        await assert.rejects(create(api, { ...web, clusterIP: ip }), refused('spec.clusterIPs[0]: Invalid value'), ip);
+      }
+      for (const range of ['10.0.0.1/8', '010.0.0.0/8', '10.0.0.0/33', '::ffff:10.0.0.0/104'])
+        await assert.rejects(
+          create(api, { ...web, type: 'LoadBalancer', loadBalancerSourceRanges: [range] }),
+          refused('spec.loadBalancerSourceRanges[0]: Invalid value'),
+          range,
+        );
+    }));
+
   test('SA13: addresses of a load balancer are VIPs unless said, stand only with an address, and go with the type', () =>
     withApi(async (api) => {
       const made = await api.create(Services, service({ ...web, type: 'LoadBalancer' }));

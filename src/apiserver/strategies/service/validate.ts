@@ -1,5 +1,6 @@
 import type { Service, ServicePort, ServiceSpec } from '../../../kube/types.ts';
 import { IpAddr } from '../../../net/ip.ts';
+import { Prefix } from '../../../net/prefix.ts';
 import type { FieldErrors } from '../../validation/field-errors.ts';
 import { validateCidr, validateIp } from '../../validation/ip.ts';
 import { validateLabels } from '../../validation/metadata.ts';
@@ -34,6 +35,7 @@ export function validateService(service: Service, errors: FieldErrors): void {
       );
   }
   validateAddresses(spec, errors);
+  validateSourceRanges(service, errors);
   validatePolicies(spec, errors);
 }
 
@@ -106,12 +108,34 @@ function validateAddresses(spec: ServiceSpec, errors: FieldErrors): void {
     if (ip && /^(0\.0\.0\.0|127\.|169\.254\.|224\.0\.0\.|::1?$|fe80:|ff02:)/i.test(ip.toString()))
       errors.invalid(`spec.externalIPs[${at}]`, text, 'may not be unspecified, in the loopback range or link-local');
   });
-  if (spec.loadBalancerSourceRanges?.length) {
-    if (spec.type !== 'LoadBalancer')
-      errors.forbidden('spec.LoadBalancerSourceRanges', "may only be used when `type` is 'LoadBalancer'");
+}
+
+const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+
+/** SA12: by the field, or where that is absent by the annotation that was there before it. */
+function validateSourceRanges({ metadata, spec }: Service, errors: FieldErrors): void {
+  const onlyBalancers = "may only be used when `type` is 'LoadBalancer'";
+  const annotated = metadata.annotations?.[sourceRangesAnnotation];
+  if (spec?.loadBalancerSourceRanges?.length) {
+    if (spec.type !== 'LoadBalancer') errors.forbidden('spec.LoadBalancerSourceRanges', onlyBalancers);
     spec.loadBalancerSourceRanges.forEach(
       (cidr, at) => void validateCidr(cidr.trim(), `spec.loadBalancerSourceRanges[${at}]`, errors),
     );
+  } else if (annotated !== undefined) {
+    const path = `metadata.annotations[${sourceRangesAnnotation}]`;
+    if (spec?.type !== 'LoadBalancer') errors.forbidden(path, onlyBalancers);
+    const ranges = annotated.trim() === '' ? [] : annotated.split(',').map((text) => text.trim());
+    if (ranges.some((text) => !isCidr(text)))
+      errors.invalid(path, annotated, 'must be a list of IP ranges. For example, 10.240.0.0/24,10.250.0.0/24');
+  }
+}
+
+function isCidr(text: string): boolean {
+  try {
+    Prefix.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 
