@@ -5,6 +5,7 @@ import type { Change } from '../kube/informer.ts';
 import { key } from '../kube/objects.ts';
 import type { EndpointSlice } from '../kube/types.ts';
 import type { IpAddr } from '../net/ip.ts';
+import type { Mac } from '../net/mac.ts';
 import type { Reconciler } from '../reconcile/index.ts';
 import { svcLink } from '../routes/plan.ts';
 import type { NodeFacts } from './node-facts.ts';
@@ -80,12 +81,14 @@ export class Announcements implements Disposable {
     if (!same) this.#planner.setNode(node);
     const link = this.#parts.rt.link(uplink);
     if (!link?.mac) return this.#contribute();
-    if (this.#speaker?.identity !== `${link.index} ${link.mac}`) {
+    const families = node.addresses.map(({ family }) => family);
+    const identity = [link.index, link.mac, families].join(' ');
+    if (this.#speaker?.identity !== identity) {
       this.#speaker?.speaker[Symbol.dispose]();
-      const speaker = new Speaker(this.#parts.ns, { index: link.index, mac: link.mac }, (address, mac) =>
-        this.#liveness.heard(address, mac),
-      );
-      this.#speaker = { speaker, identity: `${link.index} ${link.mac}` };
+      this.#speaker = undefined;
+      const heard = (address: IpAddr, mac?: Mac): void => this.#liveness.heard(address, mac);
+      const speaker = new Speaker(this.#parts.ns, { index: link.index, mac: link.mac, families }, heard);
+      this.#speaker = { speaker, identity };
       this.#repeats.restart(performance.now());
     }
     if (link.carrier && !this.#carrier) this.#repeats.restart(performance.now());
@@ -115,7 +118,7 @@ export class Announcements implements Disposable {
   }
 
   #contribute(): void {
-    if (!this.#node) return;
+    if (!this.#node || !this.#planner.isChanged) return;
     this.#liveness.watch(this.#planner.watched());
     for (const [owner, items] of this.#planner.take()) {
       if (items.length > 0) this.#parts.reconciler.contribute(owner, items);

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bindUdp, connectTcp, listenTcp } from '../kernel/sockets.ts';
-import { IpAddr } from '../net/ip.ts';
+import { families, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { type Item, Reconciler, RtWriter, SysctlWriter } from '../reconcile/index.ts';
 import { ip, run } from '../testing/judge.ts';
@@ -51,7 +51,7 @@ class Link implements Disposable {
     const { index, mac } = ns.rt.link('eth0')!;
     const node = { name, addresses, uplink: 'eth0', onLink: networks, sink: 'sink' };
     return {
-      ...{ ns, addresses, link: { index, mac: mac! } },
+      ...{ ns, addresses, link: { index, mac: mac!, families } },
       announce(wanted: readonly IpAddr[]): void {
         for (const vip of vips) reconciler.contribute(`${vip}`, wanted.includes(vip) ? planAnnouncement(vip, node) : []);
         assert.deepEqual(reconciler.sync().failures, []);

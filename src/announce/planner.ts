@@ -89,6 +89,11 @@ export class AnnouncementPlanner {
     for (const [text, { order }] of this.#addresses) if (order.includes(name)) this.#changed.add(text);
   }
 
+  /** There is something to `take`, and other nodes may have to be watched. */
+  get isChanged(): boolean {
+    return this.#changed.size > 0;
+  }
+
   /** The nodes whose life matters to this one: those before it, where it comes second or third; each with an address on the link. */
   watched(): Map<string, IpAddr> {
     const found = new Map<string, IpAddr>();

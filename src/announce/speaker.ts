@@ -2,7 +2,7 @@ import { KernelError } from '../kernel/errors.ts';
 import { NeighbourDiscoverySocket } from '../kernel/neighbour-discovery.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import { PacketSocket } from '../kernel/packets.ts';
-import type { IpAddr } from '../net/ip.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import {
   advertisedAddress,
@@ -20,6 +20,8 @@ export interface SpeakerLink {
   /** ifindex */
   index: number;
   mac: Mac;
+  /** Those in which the node has an address. */
+  families: readonly Family[];
 }
 
 /**
@@ -29,7 +31,8 @@ export interface SpeakerLink {
 export class Speaker implements Disposable {
   readonly #link: SpeakerLink;
   readonly #arp: PacketSocket;
-  readonly #nd: NeighbourDiscoverySocket;
+  /** Absent on a node without IPv6, whose kernel may have none. */
+  readonly #nd: NeighbourDiscoverySocket | undefined;
   readonly #watches: Disposable[];
 
   /**
@@ -40,7 +43,7 @@ export class Speaker implements Disposable {
     this.#link = link;
     this.#arp = new PacketSocket(ns, link.index, 'arp');
     try {
-      this.#nd = new NeighbourDiscoverySocket(ns, link.index);
+      this.#nd = link.families.includes('ipv6') ? new NeighbourDiscoverySocket(ns, link.index) : undefined;
     } catch (error) {
       this.#arp[Symbol.dispose]();
       throw error;
@@ -51,17 +54,20 @@ export class Speaker implements Disposable {
         const said = arpSender(frame);
         if (said) heard(said.sender, said.senderMac);
       }, ignore),
-      this.#nd.watch((message) => {
-        const address = advertisedAddress(message);
-        if (address) heard(address);
-      }, ignore),
     ];
+    if (this.#nd)
+      this.#watches.push(
+        this.#nd.watch((message) => {
+          const address = advertisedAddress(message);
+          if (address) heard(address);
+        }, ignore),
+      );
   }
 
   /** Who has this address by another MAC learns the one of this node. */
   announce(address: IpAddr): void {
     const { mac } = this.#link;
-    if (address.family === 'ipv6') lossy(() => this.#nd.send(allNodes, unsolicitedAdvertisement(address, mac)));
+    if (address.family === 'ipv6') lossy(() => this.#nd?.send(allNodes, unsolicitedAdvertisement(address, mac)));
     else for (const frame of gratuitousArp(address, mac)) lossy(() => this.#arp.send(frame));
   }
 
@@ -72,12 +78,12 @@ export class Speaker implements Disposable {
    */
   ask(target: IpAddr, own: IpAddr, to?: Mac): void {
     const { mac } = this.#link;
-    if (target.family === 'ipv6') lossy(() => this.#nd.send(solicitedNode(target), ndSolicitation(target, mac)));
+    if (target.family === 'ipv6') lossy(() => this.#nd?.send(solicitedNode(target), ndSolicitation(target, mac)));
     else lossy(() => this.#arp.send(arpQuestion(target, own, mac, to)));
   }
 
   [Symbol.dispose](): void {
-    for (const part of [...this.#watches, this.#arp, this.#nd]) part[Symbol.dispose]();
+    for (const part of [...this.#watches, this.#arp, this.#nd]) part?.[Symbol.dispose]();
   }
 }
 

@@ -5,6 +5,7 @@ import { Services } from '../kube/resources.ts';
 import { ip, run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 import { eventually, failure, type Place, TestLab } from './conformance/harness.ts';
+import { recordedProcesses } from './processes.ts';
 import { leftSince, ownLab, stateOf } from './testkit/podnet.ts';
 
 test(
@@ -57,6 +58,13 @@ test(
           !addresses.some((address) => run(names.node(node).netns, 'ip', '-o', 'address').includes(` ${address}/`)),
           'no interface has it',
         );
+
+      // P1: with the agent of its node dead an address stays where it is, also for who asks for it anew.
+      const owner = announcers(addresses[0]!)[0]!;
+      process.kill(recordedProcesses(names.pidsDir).get(`${owner}-agent`)!.pid, 'SIGKILL');
+      for (const address of addresses) run(names.router, 'ip', 'neigh', 'flush', 'to', address);
+      for (const address of addresses) for (let i = 0; i < 5; i++) await lab.http(outside, address, 80, '/hostname', 5000);
+      assert.deepEqual(announcers(addresses[0]!), [owner]);
 
       // SD4 d, SD7: with policy Local the endpoint sees the client, and only its node takes the traffic.
       const [v4 = '', v6 = ''] = addresses;
