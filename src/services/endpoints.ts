@@ -1,6 +1,7 @@
 import type { Endpoint, EndpointSlice } from '../kube/types.ts';
 import { type Family, IpAddr } from '../net/ip.ts';
 import type { Protocol } from './names.ts';
+import { isSpecial } from './special.ts';
 import type { ServiceNode } from './node.ts';
 
 /** An address and port that a Service may send to. */
@@ -30,9 +31,6 @@ export interface BackendSets {
 
 const addressType = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
-/** SD21: addresses that must never be sent to, whoever wrote them. */
-const isUsable = (address: IpAddr): boolean =>
-  !address.isUnspecified && !address.isLoopback && !address.isLinkLocal && !address.isMulticast;
 
 /**
  * The backends of one service port of one family: all slices merged, whoever manages them; of several entries for one address and port
@@ -65,7 +63,7 @@ const rank = ({ ready, serving }: Backend): number => (ready ? 2 : serving ? 1 :
 
 function backendOf(endpoint: Endpoint, port: number, family: Family, node: ServiceNode): Backend | undefined {
   const address = IpAddr.tryParse(endpoint.addresses[0] ?? '');
-  if (address?.family !== family || !isUsable(address)) return undefined;
+  if (address?.family !== family || isSpecial(address)) return undefined;
   const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};
   return {
     key: `${address} . ${port}`,

@@ -2,6 +2,7 @@ import type { Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { ServiceNode } from './node.ts';
+import { isSpecial } from './special.ts';
 
 /** Addresses outside of the cluster by which a Service is reached. */
 export interface ExternalAddresses {
@@ -17,11 +18,7 @@ const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-
 
 /** Whatever an object says, these belong to others: taking them would cut the node off, or another Service (T9). */
 const isCapturable = (address: IpAddr, { serviceCidrs, podCidrs, clusterCidrs = [] }: ServiceNode): boolean =>
-  !address.isUnspecified &&
-  !address.isLoopback &&
-  !address.isLinkLocal &&
-  !address.isMulticast &&
-  ![...serviceCidrs, ...podCidrs, ...clusterCidrs].some((cidr) => cidr.contains(address));
+  !isSpecial(address) && ![...serviceCidrs, ...podCidrs, ...clusterCidrs].some((cidr) => cidr.contains(address));
 
 export function externalAddressesOf({ metadata, spec, status }: Service, node: ServiceNode): ExternalAddresses {
   const parse = (texts: readonly (string | undefined)[]): IpAddr[] =>
