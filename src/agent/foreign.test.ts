@@ -78,6 +78,8 @@ class World implements AsyncDisposable {
       run(node.peer.path, 'ip', 'route', 'replace', cidr, 'via', via, 'src', address);
     }
     await node.setEndpoints([b.addresses[0]!], [b.addresses[1]!]);
+    // Until the Service leads to the other node no more.
+    await eventually(() => assert.ok(!node.ruleset().some((line) => /"(10\.1\.1\.2|fd01:0:0:1::2)"/.test(line))));
     await node.settled();
     const flows: [flow: string, from: NetNs, to: readonly string[], port: number, sources?: readonly string[]][] = [
       ['pods of this node to each other', a.ns.ns, b.addresses, port],
