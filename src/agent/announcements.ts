@@ -80,7 +80,10 @@ export class Announcements implements Disposable {
     this.#node = node;
     if (!same) this.#planner.setNode(node);
     const link = this.#parts.rt.link(uplink);
-    if (!link?.mac) return this.#contribute();
+    if (!link?.mac) {
+      this.#contribute();
+      return;
+    }
     const families = node.addresses.map(({ family }) => family);
     const identity = [link.index, link.mac, families].join(' ');
     if (this.#speaker?.identity !== identity) {

@@ -1,3 +1,4 @@
+import { excludeLabel } from '../announce/index.ts';
 import { conditionOf } from '../kube/objects.ts';
 import type { EndpointSlice, Node, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
@@ -19,8 +20,6 @@ export interface NodeView {
   faults: readonly string[];
 }
 
-/** On a node: it takes no traffic of load balancers (k8s.io/cloud-provider). */
-const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 const leavingTaint = 'ToBeDeletedByClusterAutoscaler';
 const zoneLabel = 'topology.kubernetes.io/zone';
 

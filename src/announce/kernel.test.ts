@@ -143,7 +143,9 @@ test('whether a node is there is found out by ARP and by ND; one without a link 
   const { a, b } = link;
   const heard = new Map<string, string | undefined>();
   using speaker = new Speaker(a.ns.ns, a.link, (address, mac) => heard.set(String(address), mac?.toString()));
-  const ask = (): void => b.addresses.forEach((target, at) => speaker.ask(target, a.addresses[at]!));
+  const ask = (): void => {
+    for (const [at, target] of b.addresses.entries()) speaker.ask(target, a.addresses[at]!);
+  };
   ask();
   assert.ok(await until(() => b.addresses.every((address) => heard.has(String(address)))), [...heard.keys()].join());
   assert.equal(heard.get(String(b.addresses[0])), String(b.link.mac));

@@ -19,9 +19,10 @@ const vip6 = IpAddr.parse('fd30::1:80');
 
 test('gratuitous ARP is byte for byte what RFC 5227 asks for, as question and as answer', () => {
   const [question, answer] = gratuitousArp(vip4, own).map((frame) => frame.toString('hex'));
-  const ethernet = 'ffffffffffff' + '020000000001' + '0806';
-  assert.equal(question, `${ethernet}0001080006040001` + '020000000001' + 'ac1e0080' + '000000000000' + 'ac1e0080');
-  assert.equal(answer, `${ethernet}0001080006040002` + '020000000001' + 'ac1e0080' + '020000000001' + 'ac1e0080');
+  const hex = (...parts: string[]): string => parts.join('');
+  const ethernet = hex('ffffffffffff', '020000000001', '0806');
+  assert.equal(question, hex(ethernet, '0001080006040001', '020000000001', 'ac1e0080', '000000000000', 'ac1e0080'));
+  assert.equal(answer, hex(ethernet, '0001080006040002', '020000000001', 'ac1e0080', '020000000001', 'ac1e0080'));
 });
 
 test('an unsolicited advertisement overrides, and carries the MAC (RFC 4861 4.4)', () => {

@@ -4,6 +4,9 @@ import { IpAddr } from '../net/ip.ts';
 /** The class by which Services ask for addresses that podnet announces (SA11); those without a class get them too. */
 export const loadBalancerClass = 'podnet/load-balancer';
 
+/** On a node: it takes no traffic of load balancers (k8s.io/cloud-provider). */
+export const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
+
 /** What is to be announced for a Service. */
 export interface Wanted {
   addresses: readonly IpAddr[];

@@ -1,3 +1,4 @@
+import { excludeLabel, loadBalancerClass } from '../../announce/index.ts';
 import { isDeleting, isNodeReady, jsonEqual } from '../../kube/objects.ts';
 import { Nodes, Services } from '../../kube/resources.ts';
 import type { LoadBalancerIngress, Node, Service } from '../../kube/types.ts';
@@ -13,10 +14,6 @@ export interface LoadBalancerOptions {
 
 /** Of k8s.io/cloud-provider: while it stands the Service stays, so that no address is given away that somebody still announces. */
 export const cleanupFinalizer = 'service.kubernetes.io/load-balancer-cleanup';
-/** The class by which a Service can ask for these addresses; one without a class gets them too (SA11). */
-export const loadBalancerClass = 'podnet/load-balancer';
-/** On a node: it takes no traffic of load balancers (k8s.io/cloud-provider). */
-export const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
 const wants = (service: Service): boolean => service.spec?.type === 'LoadBalancer' && !isDeleting(service);
 const isOurs = ({ spec }: Service): boolean =>

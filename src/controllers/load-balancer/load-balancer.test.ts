@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { loadBalancerClass } from '../../announce/index.ts';
 import { Events, Services } from '../../kube/resources.ts';
 import type { Service, ServiceSpec } from '../../kube/types.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { IpRange } from '../../net/range.ts';
 import { eventually, TestCluster } from '../harness.ts';
-import { cleanupFinalizer, loadBalancerClass } from './controller.ts';
+import { cleanupFinalizer } from './controller.ts';
 import { AddressPool } from './pool.ts';
 
 const pools = ['172.30.0.128-172.30.0.130', 'fd30::1:0-fd30::1:2'];

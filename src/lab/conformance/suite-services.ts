@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Endpoints, EndpointSlices, Services } from '../../kube/resources.ts';
+import { isNotFound } from '../../kube/api.ts';
+import { EndpointSlices, Endpoints, IPAddresses, ServiceCIDRs, Services } from '../../kube/resources.ts';
 import { eventually, failure, type Place, podOfAnswer, type TestLab } from './harness.ts';
 
 type Options = { skip: string | false };
@@ -70,6 +71,28 @@ export function serviceTests(lab: () => TestLab, options: Options): void {
     await lab().removePod('basic-2');
     await refused(spec!.clusterIPs!, 80);
   });
+
+  test(
+    'IP1, IP2, IP4: a Service in a range that came later is served, and the range goes when no Service needs it',
+    options,
+    async () => {
+      const { api } = lab();
+      await api.create(ServiceCIDRs, { metadata: { name: 'later' }, spec: { cidrs: ['10.203.0.0/24', 'fd00:10:203::/112'] } });
+      const clusterIPs = ['10.203.0.5', 'fd00:10:203::5'];
+      // Refused until the range is Ready.
+      await eventually(() => lab().service('later', { ...web, clusterIP: clusterIPs[0], clusterIPs }));
+      await served(clusterIPs, 80, ['server-1', 'server-2']);
+      for (const ip of clusterIPs) assert.equal((await api.get(IPAddresses, ip)).spec?.parentRef?.name, 'later');
+      await api.delete(ServiceCIDRs, 'later');
+      await eventually(async () => {
+        const { status } = await api.get(ServiceCIDRs, 'later');
+        assert.equal(status?.conditions?.find(({ type }) => type === 'Ready')?.reason, 'Terminating');
+      });
+      await served(clusterIPs, 80, ['server-1', 'server-2']);
+      await api.delete(Services, 'later', 'default');
+      await eventually(() => assert.rejects(api.get(ServiceCIDRs, 'later'), isNotFound));
+    },
+  );
 
   test(
     'C12, C19, ES5, SD6: a Service that selects no pod has an empty slice of each family and empty Endpoints, refuses, and takes them along',
