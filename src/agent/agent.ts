@@ -118,8 +118,13 @@ export class NodeAgent {
     });
     this.#door = new Door(attachModes[settings.attach], this.#nft);
     this.#network = new NodeNetwork(this.#reconciler, settings, this.#door);
-    const { serviceCidrs } = settings;
-    this.#hostPorts = new HostPorts({ ipam: this.#ipam, rt: this.#rt, conntrack: this.#conntrack, serviceCidrs });
+    const network = this.#network;
+    this.#hostPorts = new HostPorts({
+      ...{ ipam: this.#ipam, rt: this.#rt, conntrack: this.#conntrack },
+      get serviceCidrs() {
+        return network.serviceCidrs;
+      },
+    });
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, door: this.#door, reconciler: this.#reconciler, gate: this.#gate },
       forgetter: this.#forgetter,

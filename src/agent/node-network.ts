@@ -93,6 +93,11 @@ export class NodeNetwork {
     return [...ways.values()];
   }
 
+  /** Those of the configuration and of ServiceCIDR objects. */
+  get serviceCidrs(): readonly Prefix[] {
+    return this.#routes.serviceCidrs;
+  }
+
   get serviceNode(): ServiceNode | undefined {
     if (!this.#facts) return undefined;
     const { self, zone, nodePortAddresses } = this.#facts;

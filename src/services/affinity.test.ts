@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { families } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
+import { allSets } from './sets.ts';
 import { outsideAddress, podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
@@ -100,6 +101,20 @@ for (const family of families) {
     const deadline = Date.now() + 10_000;
     while (remembered(bed).length > 0 && Date.now() < deadline) await pause();
     assert.deepEqual(remembered(bed), []);
+  });
+
+  test(`SD16 (${family}): when no more clients can be remembered new ones are served all the same`, needsRoot, async () => {
+    await using bed = new Testbed();
+    for (const pod of ['b', 'c', 'far']) await bed.serveTcp(pod, family, 8080);
+    const map = allSets.find(({ name }) => name === `affinity${number}`)!;
+    bed.reconciler.contribute('a smaller map', [{ kind: 'nft-set', ...map, size: 1 }]);
+    bed.planner.setService(service('web', [vip[family]], web, sticky()));
+    bed.planner.setSlice(slice('web', family, ['b', 'c', 'far']));
+    bed.sync();
+    const [first] = await answering(bed, 'a', vip[family], 80, 1);
+    assert.deepEqual(await answering(bed, 'b', vip[family], 80, 60), ['b', 'c', 'far']);
+    assert.deepEqual(await answering(bed, 'a', vip[family], 80), [first]);
+    assert.deepEqual(remembered(bed), [podAddress('a', family)]);
   });
 
   test(

@@ -43,6 +43,36 @@ for (const { family, vip, other, node, pods } of cases) {
     assert.ok(!services.isStale(entry(vip, 80, vip, 80)), 'answered by who it was sent to');
   });
 
+  test(`SD25 (${family}): external addresses count like the ClusterIP; a flow to elsewhere by the number of a node port is nobody's`, () => {
+    const external = IpAddr.parse(family === 'ipv4' ? '198.51.100.1' : '2001:db8::1');
+    const elsewhere = family === 'ipv4' ? '8.8.8.8' : '2001:4860:4860::8888';
+    const services = settled(port(vip, [one, two], { externalIps: [external] }));
+    services.set('a', [port(vip, [two], { externalIps: [external] })], nodeAddresses);
+    assert.ok(services.isStale(entry(`${external}`, 80, one)));
+    assert.ok(!services.isStale(entry(`${external}`, 80, two)));
+    assert.ok(!services.isStale(entry(elsewhere, 30080, one)), 'SD25 (i)');
+    assert.ok(services.isStale(entry(`${external}`, 80, `${external}`, 80)), 'from before it was served');
+    services.settled();
+    services.set('a', [port(vip, [two])], nodeAddresses);
+    assert.ok(services.mayHaveStale);
+    assert.ok(services.isStale(entry(`${external}`, 80, two)), 'SD25 (ii): the address is no longer its');
+    assert.ok(!services.isStale(entry(vip, 80, two)));
+  });
+
+  test(`SD25 (${family}): a flow to a node port from before it was served is stale once it is`, () => {
+    const services = settled(port(vip, [one], { nodePort: undefined }));
+    services.set('a', [port(vip, [one])], nodeAddresses);
+    assert.ok(services.mayHaveStale);
+    assert.ok(services.isStale(entry(node, 30080, node, 30080)));
+    services.settled();
+    services.set('a', [port(vip, [one, two])], nodeAddresses);
+    assert.ok(!services.mayHaveStale, 'it was served before');
+    services.set('a', [port(vip, [])], nodeAddresses);
+    assert.ok(!services.isStale(entry(node, 30080, node, 30080)), 'nobody else to send it to');
+    services.set('b', [port(other, [node], { nodePort: 8080 })], nodeAddresses);
+    assert.ok(!services.isStale(entry(node, 8080, node, 8080)), 'a process of the node is its endpoint');
+  });
+
   test(`SD25 (${family}): all entries of a Service that went are stale, also when another has its address the next moment`, () => {
     for (const order of [
       ['a', 'b'],

@@ -15,6 +15,8 @@ interface Served {
   owner: string;
   /** `10.244.1.7 . 53` */
   backends: ReadonlySet<string>;
+  /** A ClusterIP: what is sent there is never on its way untranslated, unless this node itself answers. */
+  isClusterIp: boolean;
 }
 
 const keyOf = (address: IpAddr, port: number): string => `${address} ${port}`;
@@ -30,7 +32,10 @@ export const isUntranslated = ({ destination, destinationPort, replySource, repl
 export class UdpServices {
   readonly #served = new Map<string, Served>();
   readonly #keys = new Map<string, readonly string[]>();
-  /** Destinations that an endpoint left, or that nobody serves any more, since `settled`. */
+  /**
+   * Destinations that an endpoint left, or that nobody serves any more, since `settled`; and node ports and external addresses that are served since: a flow
+   * from before goes on untranslated.
+   */
   readonly #left = new Set<string>();
   #looked = false;
 
@@ -40,13 +45,15 @@ export class UdpServices {
    * @param nodePortAddresses where node ports answer
    */
   set(owner: string, ports: readonly PlannedPort[], nodePortAddresses: readonly IpAddr[]): void {
-    const now = new Map<string, ReadonlySet<string>>();
+    const now = new Map<string, Pick<Served, 'backends' | 'isClusterIp'>>();
     for (const { protocol, clusterIp, externalIps, port, nodePort, family, serving } of ports) {
       if (protocol !== 'udp') continue;
       const backends = new Set(serving.map(({ key }) => key));
-      for (const address of [clusterIp, ...externalIps]) now.set(keyOf(address, port), backends);
+      now.set(keyOf(clusterIp, port), { backends, isClusterIp: true });
+      for (const address of externalIps) now.set(keyOf(address, port), { backends, isClusterIp: false });
       if (nodePort === undefined) continue;
-      for (const address of nodePortAddresses) if (address.family === family) now.set(keyOf(address, nodePort), backends);
+      for (const address of nodePortAddresses)
+        if (address.family === family) now.set(keyOf(address, nodePort), { backends, isClusterIp: false });
     }
     for (const key of this.#keys.get(owner) ?? []) {
       // Another Service may have the address by now.
@@ -54,10 +61,11 @@ export class UdpServices {
       this.#served.delete(key);
       this.#left.add(key);
     }
-    for (const [key, backends] of now) {
-      const before = this.#served.get(key)?.backends ?? [];
-      if ([...before].some((backend) => !backends.has(backend))) this.#left.add(key);
-      this.#served.set(key, { owner, backends });
+    for (const [key, { backends, isClusterIp }] of now) {
+      const before = this.#served.get(key)?.backends ?? new Set();
+      const isNew = !isClusterIp && before.size === 0 && backends.size > 0;
+      if (isNew || [...before].some((backend) => !backends.has(backend))) this.#left.add(key);
+      this.#served.set(key, { owner, backends, isClusterIp });
     }
     if (now.size > 0) this.#keys.set(owner, [...now.keys()]);
     else this.#keys.delete(owner);
@@ -71,7 +79,8 @@ export class UdpServices {
   isStale(entry: UdpEntry): boolean {
     const key = keyOf(entry.destination, entry.destinationPort);
     const served = this.#served.get(key);
-    if ((!served && !this.#left.has(key)) || isUntranslated(entry)) return false;
+    if (!served && !this.#left.has(key)) return false;
+    if (isUntranslated(entry) && (!served || served.isClusterIp || served.backends.size === 0)) return false;
     return !served?.backends.has(`${entry.replySource} . ${entry.replySourcePort}`);
   }
 
