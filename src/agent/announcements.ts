@@ -33,6 +33,8 @@ export class Announcements implements Disposable {
   #node: AnnounceNode | undefined;
   #speaker: { speaker: Speaker; identity: string } | undefined;
   #carrier = true;
+  /** Something was contributed that the kernel does not hold yet. */
+  #unsaid = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param parts with sources in sync; heard from then on */
@@ -101,10 +103,11 @@ export class Announcements implements Disposable {
 
   /** To be called when the kernel was written to: what it answers for now is said. */
   written(): void {
+    if (!this.#unsaid) return;
     const { reconciler } = this.#parts;
-    const done = this.#planner
-      .announced()
-      .filter((address) => reconciler.status(announcementOwner(String(address)))?.state === 'done');
+    const announced = this.#planner.announced();
+    const done = announced.filter((address) => reconciler.status(announcementOwner(String(address)))?.state === 'done');
+    this.#unsaid = done.length < announced.length;
     this.#repeats.set(done, performance.now());
     this.#say();
     this.#keepTime();
@@ -123,6 +126,7 @@ export class Announcements implements Disposable {
   #contribute(): void {
     if (!this.#node || !this.#planner.isChanged) return;
     this.#liveness.watch(this.#planner.watched());
+    this.#unsaid = true;
     for (const [owner, items] of this.#planner.take()) {
       if (items.length > 0) this.#parts.reconciler.contribute(owner, items);
       else this.#parts.reconciler.withdraw(owner);

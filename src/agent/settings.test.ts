@@ -17,6 +17,11 @@ test('a configuration is parsed to addresses and prefixes, in both families', ()
   assert.deepEqual(parseSettings({ ...whole, nonMasqueradeCidrs: undefined }).nonMasqueradeCidrs, []);
 });
 
+test('addresses of load balancers are announced only where that is asked for: a cluster may have its own way', () => {
+  assert.equal(parseSettings(whole).announceLoadBalancers, false);
+  assert.equal(parseSettings({ ...whole, announceLoadBalancers: true }).announceLoadBalancers, true);
+});
+
 const wrong: readonly (readonly [change: Record<string, unknown>, message: string])[] = [
   [{ nodeName: '' }, 'nodeName is "": expected a text'],
   [{ nodename: 'x' }, 'unknown field "nodename"; known are nodeName, kubeconfig'],
@@ -35,6 +40,7 @@ const wrong: readonly (readonly [change: Record<string, unknown>, message: strin
   [{ stateDir: 'state' }, 'stateDir is "state": expected an absolute path'],
   [{ cni: null }, 'cni is null: expected an object'],
   [{ cni: { ...whole.cni, waitForDeletion: 'yes' } }, 'cni.waitForDeletion is "yes": expected true or false'],
+  [{ announceLoadBalancers: 'yes' }, 'announceLoadBalancers is "yes": expected true or false'],
   [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],
 ];
 
