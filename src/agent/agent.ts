@@ -131,6 +131,7 @@ export class NodeAgent {
       hostPorts: this.#hostPorts,
       node: () => this.#network.linkNode,
       waitForDeletion: settings.cni.waitForDeletion ?? false,
+      onError: (error) => log(error.message),
     });
     this.#foreigners = new Foreigners({
       ...{ ns, rt: this.#rt, log, confDir: settings.cni.confDir },
@@ -333,6 +334,7 @@ export class NodeAgent {
       isFree: (address) => this.#ipam.isFree(address),
     });
     this.#services = services;
+    this.#attachments.settleAll();
     if (this.#settings.announceLoadBalancers) {
       const { ns, log } = this.#parts;
       const [rt, reconciler, sources] = [this.#rt, this.#reconciler, this.#sources];

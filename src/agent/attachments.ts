@@ -42,6 +42,8 @@ export interface AttachmentsOptions {
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
   waitMs?: number;
+  /** What is not an answer's to tell. */
+  onError?: (error: Error) => void;
   /** DEL ends when the link is deleted. */
   waitForDeletion?: boolean;
 }
@@ -75,29 +77,68 @@ export class PodAttachments implements Attachments {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
       // Before anything is spent on it.
-      using ns = this.#options.attacher.open(netns);
-      const inode = String(ns.inode);
-      const before = this.#leaseOf(key);
-      const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
-      // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
-      const link = linkOf(lease);
-      if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
+      const ns = this.#options.attacher.open(netns);
+      let settling = false;
       try {
-        const { attacher, reconciler } = this.#options;
-        // Before the link is there: its first packet meets them.
-        reconciler.contributeNow(guestOwner(key), this.#options.door.guest(link));
-        const items = await this.#attach(link, ns, node);
-        this.#items.set(keyText(key), items);
-        reconciler.contribute(attachmentOwner(key), items, { applied: true });
-        await this.#live(link, ns);
-        this.#openPorts(this.#options.ipam.get(key) ?? lease);
-        return resultOf(link, netns, attacher.mode, node);
-      } catch (error) {
-        // The first ADD's link, addresses and lease are not this one's to take away.
-        if (!before) this.#undo(lease, link);
-        throw error;
+        const link = await this.#add(key, netns, ns, pod, wishes, node);
+        settling = true;
+        this.#settleSoon(link, ns);
+        return resultOf(link, netns, this.#options.attacher.mode, node);
+      } finally {
+        if (!settling) ns[Symbol.dispose]();
       }
     });
+  }
+
+  async #add(key: AttachmentKey, netns: string, ns: NetNs, pod: PodIdentity, wishes: Wishes, node: LinkNode): Promise<PodLink> {
+    const inode = String(ns.inode);
+    const before = this.#leaseOf(key);
+    const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
+    // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
+    const link = linkOf(lease);
+    if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
+    try {
+      const { reconciler } = this.#options;
+      // Before the link is there: its first packet meets them.
+      reconciler.contributeNow(guestOwner(key), this.#options.door.guest(link));
+      const items = await this.#attach(link, ns, node);
+      this.#items.set(keyText(key), items);
+      reconciler.contribute(attachmentOwner(key), items, { applied: true });
+      await this.#live(link, ns);
+      this.#openPorts(this.#options.ipam.get(key) ?? lease);
+      return link;
+    } catch (error) {
+      // The first ADD's link, addresses and lease are not this one's to take away.
+      if (!before) this.#undo(lease, link);
+      throw error;
+    }
+  }
+
+  /** When the runtime has its answer: what no packet of the pod waits for. @param ns closed then */
+  #settleSoon(link: PodLink, ns: NetNs): void {
+    setImmediate(() => {
+      try {
+        this.#options.attacher.settle(link, ns);
+      } catch (error) {
+        // Deleted this moment, or an interface of another name by now: what is left of it is CHECK's to judge.
+        this.#options.onError?.(new Error(`settling ${link.hostLink}: ${(error as Error).message}`, { cause: error }));
+      } finally {
+        ns[Symbol.dispose]();
+      }
+    });
+  }
+
+  /** For a start: what a killed agent may not have come to. */
+  settleAll(): void {
+    for (const lease of this.#options.ipam.leases()) {
+      const link = linkOf(lease);
+      if (!link || !this.has(lease.key) || !lease.notes.netns) continue;
+      try {
+        this.#settleSoon(link, this.#options.attacher.open(lease.notes.netns));
+      } catch {
+        // Its namespace is gone, and so is its link soon.
+      }
+    }
   }
 
   delete(key: AttachmentKey): Promise<void> {
@@ -345,7 +386,7 @@ export class PodAttachments implements Attachments {
     const text = keyText(key);
     const known = node();
     const items = this.#items.get(text) ?? (link && known ? attacher.mode.planPod(link, known) : []);
-    if (link) attacher.detach(link.hostLink, items);
+    if (link) attacher.detach(link.hostLink, items, { drained: this.#options.waitForDeletion });
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
     reconciler.contributeNow(guestOwner(key), []);

@@ -4,13 +4,13 @@ import { NetNs } from '../kernel/netns.ts';
 import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
-import { writeSysctl } from '../kernel/sysctl.ts';
+import { writeSysctls } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Item, Sysctl } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
-import { checkPod, configurePod, securePod, type ToldOfPod } from './pod-side.ts';
+import { checkPod, configurePod, settlePod, type ToldOfPod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
 import { makeShaper, shaperLinkName } from './shaper.ts';
 
@@ -65,18 +65,19 @@ export class Attacher implements Disposable {
     const items = this.mode.planPod(pod, node);
     try {
       const index = this.#makeLink(pod, ns, items);
-      for (const item of items)
-        if (item.kind === 'sysctl' && !isIpv4Conf(item, pod.hostLink)) writeSysctl(this.#ns, item.name, item.value);
-      ns.enter(() => {
-        securePod(pod);
-        using inside = RtNetlink.openBrief();
-        throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
-      });
+      for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
+      using inside = ns.enter(RtNetlink.openBrief);
+      throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
       throw error;
     }
+  }
+
+  /** The rest of attaching, which no packet waits for: `settlePod`. May be repeated. */
+  settle(pod: PodLink, ns: NetNs): void {
+    ns.enter(() => settlePod(pod));
   }
 
   /**
@@ -104,15 +105,16 @@ export class Attacher implements Disposable {
   /**
    * Takes the link down, out of every route, and has it deleted soon. Absent is success.
    * @param items what `attach` gave for the pod: what of it is not on the link itself is deleted at once
+   * @param options.drained the caller waits for `drain`: then it is not taken down before, which would make the kernel take 4 ms longer to delete it
    * @returns whether the link was there
    */
-  detach(hostLink: string, items: readonly Item[] = []): boolean {
+  detach(hostLink: string, items: readonly Item[] = [], { drained = false } = {}): boolean {
     this.#deleteElsewhere(hostLink, items);
     this.#detachShaper(hostLink, items);
     const link = this.#rt.link(hostLink);
     if (!link) return false;
     try {
-      this.#rt.setLink(link.index, { up: false, group: deletionGroup });
+      this.#rt.setLink(link.index, { ...(drained ? {} : { up: false }), group: deletionGroup });
     } catch (error) {
       if (!isNotFound(error)) throw error;
       return false; // its namespace was deleted this moment
@@ -170,6 +172,7 @@ export class Attacher implements Disposable {
     if (!link)
       throw new NamespaceError(`the container has no interface ${pod.ifname}; only a new sandbox brings it back: delete the pod`);
     throwFirst(inside.tryBatch((batch) => configurePod(batch, link.index, pod, this.mode, node)));
+    this.settle(pod, ns);
   }
 
   [Symbol.dispose](): void {
@@ -293,6 +296,20 @@ const ipv4ConfName = (link: string, name: string): string => `net/ipv4/conf/${li
 
 /** Whether netlink sets it together with the link. */
 const isIpv4Conf = ({ name }: Sysctl, link: string): boolean => ipv4Conf.some((one) => name === ipv4ConfName(link, one));
+
+/** The other settings, by folder: each look-up of one costs. */
+function foldersOf(items: readonly Item[], link: string): Map<string, Record<string, string>> {
+  const folders = new Map<string, Record<string, string>>();
+  for (const item of items) {
+    if (item.kind !== 'sysctl' || isIpv4Conf(item, link)) continue;
+    const slash = item.name.lastIndexOf('/');
+    const folder = item.name.slice(0, slash);
+    const settings = folders.get(folder) ?? {};
+    settings[item.name.slice(slash + 1)] = item.value;
+    folders.set(folder, settings);
+  }
+  return folders;
+}
 
 function ipv4ConfOf(items: readonly Item[], link: string): Ipv4Conf | undefined {
   const own = items.filter((item) => item.kind === 'sysctl').filter((item) => isIpv4Conf(item, link));

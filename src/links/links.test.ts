@@ -253,6 +253,7 @@ test("T4, T5: a pod believes no redirect and no router's advertisement, and its 
   using home = new Node('routed');
   const inside = home.container('a');
   home.attach(pod(5), inside);
+  home.attacher.settle(pod(5), inside.ns);
   const value = (where: TestNs, name: string): string => run(where.path, 'cat', `/proc/sys/net/${name}`).trim();
   for (const name of ['ipv4/conf/eth0', 'ipv6/conf/eth0']) assert.equal(value(inside, `${name}/accept_redirects`), '0', name);
   assert.equal(value(inside, 'ipv6/conf/eth0/accept_ra'), '0');

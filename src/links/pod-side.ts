@@ -1,6 +1,6 @@
 import { isNotFound, type KernelError } from '../kernel/errors.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
-import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -10,11 +10,10 @@ import { hostMac, type PodLink, podMac } from './pod-link.ts';
 const loopback = 1;
 
 /**
- * Everything inside the pod, in one batch that may be repeated: loopback and link up, addresses, the gateway's MAC, the default routes.
+ * The pod's link in one batch that may be repeated: up, addresses, the gateway's MAC, the default routes.
  * @param link ifindex in the pod
  */
 export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: AttachMode, node: LinkNode): void {
-  batch.setLink(loopback, { up: true });
   // No link-local address: nobody on the link could be reached by it, and making one costs time and packets.
   batch.setLink(link, { addrGenMode: 'none', ipv4: { accept_redirects: 0 }, up: true });
   for (const address of pod.addresses) {
@@ -28,11 +27,15 @@ export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: A
 }
 
 /**
- * Settings of the pod's end that netlink cannot give: its routes and neighbours are what it was given, and no router's or neighbour's word changes them. To be called
- * inside of the pod's namespace. IPv4's own is set with the link; that of all links would count besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h), but the
- * door lets no redirect through to a pod, and a look-up of `all` in /proc costs the more the more namespaces there are.
+ * What no packet of the pod waits for, to be called inside of its namespace: loopback, which runtimes bring up as well, and the settings that netlink cannot give. Its
+ * routes and neighbours are what it was given, and no router's or neighbour's word changes them: the door lets none through, and the pod would not listen either.
+ *
+ * IPv4's own setting comes with the link. That of all links would count besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h), and is left: a look-up in
+ * /proc/sys/net costs 50 µs and more, the more the more namespaces there are (proc_sys_compare).
  */
-export function securePod({ ifname, addresses }: PodLink): void {
+export function settlePod({ ifname, addresses }: PodLink): void {
+  using rt = RtNetlink.openBrief();
+  rt.setLink(loopback, { up: true });
   try {
     writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
   } catch (error) {
