@@ -240,6 +240,7 @@ export class NodeAgent {
     for (const part of parts) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
+    await Promise.all([this.#forgetter.ended, this.#attacher.ended]);
   }
 
   #onServiceCidrs(): void {

@@ -1,6 +1,6 @@
-import { Worker } from 'node:worker_threads';
 import type { Ipam, ToForget } from '../ipam/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import { KernelThread } from '../kernel/thread.ts';
 import type { IpAddr } from '../net/ip.ts';
 
 /** A burst of deletions is one pass. */
@@ -26,13 +26,15 @@ export class Forgetter implements Disposable {
   readonly #ipam: Ipam;
   readonly #ns: NetNs;
   readonly #options: ForgetterOptions;
-  #worker: Worker | undefined;
+  #thread: KernelThread | undefined;
   #timer: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
   #pass: { what: ToForget; begin: number } | undefined;
   #again = false;
   #waitMs = firstMs;
   #disposed = false;
+  /** Of threads that were let go. */
+  #ended: Promise<void> = Promise.resolve();
 
   /** @param ns the node's; stays the caller's */
   constructor(ipam: Ipam, ns: NetNs, options: ForgetterOptions) {
@@ -48,6 +50,11 @@ export class Forgetter implements Disposable {
     else this.#timer ??= setTimeout(() => this.#begin(), this.#waitMs).unref();
   }
 
+  /** Fulfilled when nothing of it runs any more; after dispose. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearTimeout(this.#timer);
@@ -60,20 +67,8 @@ export class Forgetter implements Disposable {
     if (what.addresses.length === 0) return;
     clearTimeout(this.#idle);
     this.#pass = { what, begin: performance.now() };
-    this.#worker ??= this.#open();
-    this.#worker.postMessage(what.addresses.map(String));
-  }
-
-  #open(): Worker {
-    // The descriptor stays open as long as this is used; the path means the same file in every thread.
-    const worker = new Worker(new URL('./forgetter-worker.js', import.meta.url), { workerData: `/proc/self/fd/${this.#ns.fd}` });
-    worker.unref();
-    worker.on('message', (failure: string | undefined) => this.#end(failure === undefined ? undefined : new Error(failure)));
-    worker.on('error', (error) => {
-      this.#worker = undefined;
-      this.#end(error as Error);
-    });
-    return worker;
+    this.#thread ??= KernelThread.start(new URL('./forgetter-worker.js', import.meta.url), this.#ns, (error) => this.#end(error));
+    this.#thread.post(what.addresses.map(String));
   }
 
   #end(error: Error | undefined): void {
@@ -105,7 +100,7 @@ export class Forgetter implements Disposable {
 
   #rest(): void {
     clearTimeout(this.#idle);
-    void this.#worker?.terminate();
-    this.#worker = undefined;
+    if (this.#thread) this.#ended = this.#thread.end();
+    this.#thread = undefined;
   }
 }

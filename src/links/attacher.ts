@@ -175,6 +175,11 @@ export class Attacher implements Disposable {
     this.settle(pod, ns);
   }
 
+  /** Fulfilled when nothing of it runs any more; after dispose. */
+  get ended(): Promise<void> {
+    return this.#reaper.ended;
+  }
+
   [Symbol.dispose](): void {
     this.#reaper[Symbol.dispose]();
     this.#rt[Symbol.dispose]();

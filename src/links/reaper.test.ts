@@ -3,13 +3,15 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { NetNs } from '../kernel/netns.ts';
+import { KernelThread } from '../kernel/thread.ts';
 import { Reaper } from './reaper.ts';
 
 /** A thread that counts in `shared[0]` how often it was asked, and fails so often as `shared[1]` says. */
 const failing = (shared: Int32Array): Worker =>
   new Worker(
     `const { parentPort, workerData } = require('node:worker_threads');
-     parentPort.on('message', () => parentPort.postMessage(Atomics.add(workerData, 0, 1) < workerData[1] ? 'RTM_DELLINK: ENOBUFS' : undefined));`,
+     parentPort.postMessage('ready');
+     parentPort.on('message', (message) => message === 'end' ? parentPort.close() : parentPort.postMessage(Atomics.add(workerData, 0, 1) < workerData[1] ? 'RTM_DELLINK: ENOBUFS' : undefined));`,
     { eval: true, workerData: shared },
   );
 
@@ -17,7 +19,7 @@ function reaper(t: TestContext, failures: number, retryMs: number): { reaper: Re
   const shared = new Int32Array(new SharedArrayBuffer(8));
   shared[1] = failures;
   const ns = NetNs.current();
-  const one = new Reaper(ns, { open: () => failing(shared), retryMs });
+  const one = new Reaper(ns, { open: (_, onAnswer) => new KernelThread(failing(shared), onAnswer), retryMs });
   t.after(() => {
     one[Symbol.dispose]();
     ns[Symbol.dispose]();

@@ -1,5 +1,5 @@
-import { Worker } from 'node:worker_threads';
 import type { NetNs } from '../kernel/netns.ts';
+import { KernelThread } from '../kernel/thread.ts';
 
 /** So many ms are waited for more links: the first of a group costs 20 ms, each further one 0.4 ms. */
 const gatherMs = 30;
@@ -14,14 +14,13 @@ const slowestMs = 60_000;
 
 export interface ReaperOptions {
   /** The thread that deletes: it answers each message with what went wrong, or with undefined. */
-  open?: (ns: NetNs) => Worker;
+  open?: (ns: NetNs, onAnswer: (failure: Error | undefined) => void) => KernelThread;
   /** Default 1 s. */
   retryMs?: number;
 }
 
-// The descriptor stays open as long as the reaper is used; the path means the same file in every thread.
-const openWorker = (ns: NetNs): Worker =>
-  new Worker(new URL('./reaper-worker.js', import.meta.url), { workerData: `/proc/self/fd/${ns.fd}` });
+const startThread: NonNullable<ReaperOptions['open']> = (ns, onAnswer) =>
+  KernelThread.start(new URL('./reaper-worker.js', import.meta.url), ns, onAnswer);
 
 /**
  * Deletes the links of the deletion group in a thread of its own, since the kernel lets the deleter wait for RCU. Most are gone by then, with the namespace
@@ -29,10 +28,10 @@ const openWorker = (ns: NetNs): Worker =>
  */
 export class Reaper implements Disposable {
   readonly #ns: NetNs;
-  readonly #openWorker: (ns: NetNs) => Worker;
+  readonly #open: NonNullable<ReaperOptions['open']>;
   readonly #retryMs: number;
   #failures = 0;
-  #worker: Worker | undefined;
+  #thread: KernelThread | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** When `#timer` ends, by performance.now(). */
   #due = 0;
@@ -43,10 +42,12 @@ export class Reaper implements Disposable {
   #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
   #failure: Error | undefined;
   #disposed = false;
+  /** Of threads that were let go. */
+  #ended: Promise<void> = Promise.resolve();
 
   constructor(ns: NetNs, options: ReaperOptions = {}) {
     this.#ns = ns;
-    this.#openWorker = options.open ?? openWorker;
+    this.#open = options.open ?? startThread;
     this.#retryMs = options.retryMs ?? retryMs;
   }
 
@@ -67,16 +68,19 @@ export class Reaper implements Disposable {
     if (!this.#busy && !this.#again) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      this.#worker?.ref();
       this.#start();
     });
+  }
+
+  /** Fulfilled when nothing of it runs any more; after dispose. */
+  get ended(): Promise<void> {
+    return this.#ended;
   }
 
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#idle);
-    void this.#worker?.terminate();
+    this.#rest();
     this.#settle();
   }
 
@@ -87,9 +91,8 @@ export class Reaper implements Disposable {
     this.#busy = true;
     this.#again = false;
     clearTimeout(this.#idle);
-    this.#worker ??= this.#open();
-    if (this.#waiting.length > 0) this.#worker.ref();
-    this.#worker.postMessage('delete');
+    this.#thread ??= this.#open(this.#ns, (failure) => this.#done(failure));
+    this.#thread.post('delete');
   }
 
   /** Sooner than a start that is due later, not later than one that is due sooner: `schedule` after a failure does not wait for the retry. */
@@ -100,24 +103,14 @@ export class Reaper implements Disposable {
     this.#timer = setTimeout(() => this.#start(), ms).unref();
   }
 
-  #open(): Worker {
-    const worker = this.#openWorker(this.#ns);
-    worker.unref();
-    worker.on('message', (failure: string | undefined) => this.#done(failure === undefined ? undefined : new Error(failure)));
-    worker.on('error', (error) => {
-      this.#worker = undefined;
-      this.#done(error as Error);
-    });
-    return worker;
-  }
-
   #done(failure: Error | undefined): void {
     this.#busy = false;
     if (this.#disposed) return;
     this.#failure = failure;
     this.#failures = failure ? this.#failures + 1 : 0;
+    // It may not have survived.
+    if (failure) this.#rest();
     if (this.#again && !failure) return this.#start();
-    this.#worker?.unref();
     this.#settle();
     this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
     if (!failure) return;
@@ -126,8 +119,9 @@ export class Reaper implements Disposable {
   }
 
   #rest(): void {
-    void this.#worker?.terminate();
-    this.#worker = undefined;
+    clearTimeout(this.#idle);
+    if (this.#thread) this.#ended = this.#thread.end();
+    this.#thread = undefined;
   }
 
   #settle(): void {
