@@ -95,6 +95,27 @@ for (const family of families) {
     assert.equal((await bed.ask('node', vip[family], 80)).who, 'node');
   });
 
+  test(
+    `SD22, SD24 (${family}): a packet that meets a transaction halfway, with an endpoint drawn that is gone, takes another one`,
+    needsRoot,
+    async () => {
+      for (const affinity of [{}, { sessionAffinity: 'ClientIP' }]) {
+        await using bed = new Testbed();
+        await bed.serveTcp('b', family, 8080);
+        bed.planner.setService(service('web', [vip[family]], web, affinity));
+        bed.planner.setSlice(slice('web', family, ['b']));
+        // As a packet sees it that read the number of endpoints before: of three one is left, and one slot names an endpoint that is not there any more.
+        const count = affinity.sessionAffinity ? { set: 'affinity-counts', key: '0:2000' } : { set: `service-ips${family === 'ipv4' ? 4 : 6}`, key: `${vip[family]} . tcp . 80` };
+        bed.reconciler.contribute('a packet', [
+          { kind: 'nft-element', ...count, data: '0:2003' },
+          { kind: 'nft-element', set: 'slots', key: '0:2000 . 1', data: '0:2007' },
+        ]);
+        bed.sync();
+        for (const from of ['a', 'b', 'c', 'node', 'a', 'a', 'c', 'c', 'a', 'c', 'node', 'node']) assert.equal((await bed.ask(from, vip[family], 80)).who, 'b', from);
+      }
+    },
+  );
+
   test(`SD16, SD1 (${family}): affinity of UDP, in fragments too`, needsRoot, async () => {
     await using bed = new Testbed();
     for (const pod of ['b', 'c', 'far']) bed.serveUdp(pod, family, 5353);
