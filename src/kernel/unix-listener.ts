@@ -51,10 +51,13 @@ export function watchConnections(listener: Fd, onConnection: (connection: Fd) =>
     watch = watchDatagrams(listener.number, { onDatagram: () => {}, onError: take });
   };
   const take = (): void => {
-    while (!disposed) {
+    for (let first = true; !disposed; first = false) {
       const number = sys.accept4(listener.number, null, null, sockCloexec | sockNonblock);
       if (number >= 0) {
-        onConnection(Fd.own(number, 'accepted connection'));
+        const connection = Fd.own(number, 'accepted connection');
+        // One in each turn: what the first asks for is done before the second is heard, or all would wait for the last.
+        if (first) onConnection(connection);
+        else setImmediate(onConnection, connection);
         continue;
       }
       const name = errnoName(errno());
