@@ -8,6 +8,8 @@ const firstMs = 100;
 /** What the passes take of a processor at most: the kernel walks its whole table for one, some milliseconds even when there is little in it. */
 const share = 0.05;
 const retryMs = 1000;
+/** How long an ADD that needs one of the addresses waits for a pass at most. */
+const waitMs = 5000;
 /** The thread is let go after this long without work: it holds 12 MB. */
 const idleMs = 60_000;
 
@@ -63,8 +65,8 @@ export class Forgetter implements Disposable {
 
   #begin(): void {
     this.#timer = undefined;
-    const what = this.#ipam.toForget();
-    if (what.addresses.length === 0) return;
+    const what = this.#ipam.toForget(() => this.#thread?.waitIdle(waitMs));
+    if (what.addresses.length === 0) return what.done();
     clearTimeout(this.#idle);
     this.#pass = { what, begin: performance.now() };
     this.#thread ??= KernelThread.start(new URL('./forgetter-worker.js', import.meta.url), this.#ns, (error) => this.#end(error));
@@ -78,6 +80,8 @@ export class Forgetter implements Disposable {
     this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
     error ??= this.#alsoForget(pass.what);
     if (error) {
+      // The thread may not have survived it.
+      this.#rest();
       this.#options.onError(error);
       pass.what.failed(error.message);
       this.#waitMs = retryMs;
@@ -89,9 +93,9 @@ export class Forgetter implements Disposable {
     this.#again = false;
   }
 
-  #alsoForget({ addresses }: ToForget): Error | undefined {
+  #alsoForget(what: ToForget): Error | undefined {
     try {
-      this.#options.also(addresses);
+      this.#options.also(what.left());
       return undefined;
     } catch (error) {
       return error as Error;

@@ -3,6 +3,8 @@ import type { IpAddr } from '../net/ip.ts';
 /** Former users that somebody else has the node forget. */
 export interface ToForget {
   addresses: readonly IpAddr[];
+  /** Those of them that nobody was given meanwhile. */
+  left(): IpAddr[];
   /** They are forgotten. What was given back anew meanwhile is not. */
   done(): void;
   /** They could not be made forgotten. */
@@ -14,6 +16,8 @@ export class FormerUsers {
   readonly #forget: (addresses: readonly IpAddr[]) => void;
   /** A new object for each time that an address was given back. */
   #of = new Map<string, { address: IpAddr }>();
+  /** What somebody else is forgetting. */
+  #elsewhere: { addresses: ReadonlyMap<string, unknown>; wait: () => void } | undefined;
   /** Why the node could not be made to forget the last time it was asked. */
   #fault: string | undefined;
 
@@ -36,7 +40,9 @@ export class FormerUsers {
 
   /** Before an address is given again: all that there are, when it is one of them. */
   forgetBefore(address: IpAddr): void {
-    if (this.#of.has(String(address))) this.forgetAll();
+    const text = String(address);
+    if (this.#elsewhere?.addresses.has(text)) this.#elsewhere.wait();
+    if (this.#of.has(text)) this.forgetAll();
   }
 
   forgetAll(): void {
@@ -54,17 +60,26 @@ export class FormerUsers {
     }
   }
 
-  /** All there are now; they count as not forgotten until the caller says so. */
-  toForget(): ToForget {
+  /**
+   * All there are now; they count as not forgotten until the caller says so.
+   * @param wait blocks until the caller's pass has ended: an address of it that is given again before would have its new users forgotten
+   */
+  toForget(wait: () => void): ToForget {
     const all = new Map(this.#of);
+    const elsewhere = { addresses: all, wait };
+    this.#elsewhere = elsewhere;
+    const end = (fault: string | undefined): void => {
+      this.#fault = fault;
+      if (this.#elsewhere === elsewhere) this.#elsewhere = undefined;
+    };
+    const left = (): [string, { address: IpAddr }][] => [...all].filter(([text, entry]) => this.#of.get(text) === entry);
     return {
       addresses: Array.from(all.values(), ({ address }) => address),
-      failed: (why) => {
-        this.#fault = why;
-      },
+      left: () => left().map(([, { address }]) => address),
+      failed: end,
       done: () => {
-        this.#fault = undefined;
-        for (const [text, entry] of all) if (this.#of.get(text) === entry) this.#of.delete(text);
+        end(undefined);
+        for (const [text] of left()) this.#of.delete(text);
       },
     };
   }

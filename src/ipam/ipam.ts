@@ -169,9 +169,9 @@ export class Ipam implements Disposable {
     return this.#pools.isFree(address);
   }
 
-  /** Whose users the node is to forget: to be done soon after a release, once for many. Before it is told that it was, an ADD that needs one of them forgets itself. */
-  toForget(): ToForget {
-    return this.#formerUsers.toForget();
+  /** Whose users the node is to forget: to be done soon after a release, once for many. Before it is told that it was, an ADD that needs one of them forgets itself, after `wait`. */
+  toForget(wait: () => void): ToForget {
+    return this.#formerUsers.toForget(wait);
   }
 
   /** Why no lease can be written, after it was tried again; undefined when all is well (F23). */

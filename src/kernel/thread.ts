@@ -4,6 +4,13 @@ import { NetNs } from './netns.ts';
 const ready = 'ready';
 const end = 'end';
 
+interface ThreadData {
+  /** Of the namespace; means the same file in every thread. */
+  path: string;
+  /** How many messages have not been worked through. */
+  busy: Int32Array;
+}
+
 /**
  * A thread for calls of the kernel that take long; `serveThread` is what runs in it. The process lives as long as it is starting, or has something to do.
  *
@@ -12,6 +19,7 @@ const end = 'end';
 export class KernelThread {
   readonly #worker: Worker;
   readonly #onAnswer: (failure: Error | undefined) => void;
+  readonly #busy: Int32Array;
   /** Answers that are to come, and the sign of life that the thread begins with. */
   #awaited = 1;
   #ending = false;
@@ -21,8 +29,9 @@ export class KernelThread {
    * @param onAnswer called for each message that was posted, with what went wrong; after an error that the thread did not survive it is called once more, and
    *   the thread is of no use
    */
-  constructor(worker: Worker, onAnswer: (failure: Error | undefined) => void) {
+  constructor(worker: Worker, onAnswer: (failure: Error | undefined) => void, busy = new Int32Array(new SharedArrayBuffer(4))) {
     this.#worker = worker;
+    this.#busy = busy;
     this.#onAnswer = onAnswer;
     worker.on('message', (message: unknown) => this.#onMessage(message));
     worker.on('error', (error) => onAnswer(error as Error));
@@ -31,14 +40,24 @@ export class KernelThread {
 
   /** @param ns must stay open as long as the thread lives */
   static start(script: URL, ns: NetNs, onAnswer: (failure: Error | undefined) => void): KernelThread {
-    // The path means the same file in every thread.
-    return new KernelThread(new Worker(script, { workerData: `/proc/self/fd/${ns.fd}` }), onAnswer);
+    const busy = new Int32Array(new SharedArrayBuffer(4));
+    const data: ThreadData = { path: `/proc/self/fd/${ns.fd}`, busy };
+    return new KernelThread(new Worker(script, { workerData: data }), onAnswer, busy);
   }
 
   post(message: unknown): void {
     this.#awaited++;
+    Atomics.add(this.#busy, 0, 1);
     this.#worker.ref();
     this.#worker.postMessage(message);
+  }
+
+  /** Blocks until all that was posted is done. @throws Error when that takes too long */
+  waitIdle(timeoutMs: number): void {
+    const end = performance.now() + timeoutMs;
+    for (let busy = Atomics.load(this.#busy, 0); busy > 0; busy = Atomics.load(this.#busy, 0))
+      if (Atomics.wait(this.#busy, 0, busy, end - performance.now()) === 'timed-out')
+        throw new Error(`a thread was not done after ${timeoutMs} ms`);
   }
 
   /** Has it end when it has done what it was asked for. @returns fulfilled then; `process.exit` is not to be called before */
@@ -59,16 +78,19 @@ export class KernelThread {
 /** In the thread: does what each message asks for. @param open is given the namespace, and gives the function that does it; what that throws is the answer */
 export function serveThread<T>(open: (ns: NetNs) => (message: T) => void): void {
   const port = parentPort!;
-  const ns = NetNs.open(workerData as string);
-  const work = open(ns);
+  const { path, busy } = workerData as ThreadData;
+  const work = open(NetNs.open(path));
   port.on('message', (message: T | typeof end) => {
     if (message === end) return port.close();
+    let failure: string | undefined;
     try {
       work(message as T);
-      port.postMessage(undefined);
     } catch (error) {
-      port.postMessage((error as Error).message);
+      failure = (error as Error).message;
     }
+    Atomics.sub(busy, 0, 1);
+    Atomics.notify(busy, 0);
+    port.postMessage(failure);
   });
   port.postMessage(ready);
 }
