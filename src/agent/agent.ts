@@ -34,7 +34,7 @@ import { nodeShape } from './node-shape.ts';
 import { ProblemLog } from './problem-log.ts';
 import { serveProxyHealth, SyncHealth } from './proxy-health.ts';
 import { recoverLeases } from './recover.ts';
-import { ServicePath } from './service-path.ts';
+import { ServicePath, splitKey } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
 import { type AgentStatus, scarce, serveStatus, summarize } from './status.ts';
@@ -153,11 +153,15 @@ export class NodeAgent {
     const { cni, statusSocket } = this.#settings;
     const { socketPath } = cni;
     this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
-    this.#statusServer = await serveStatus(
-      statusSocket,
-      () => this.status(),
-      () => this.ipam(),
-    );
+    this.#statusServer = await serveStatus(statusSocket, {
+      status: () => this.status(),
+      ipam: () => this.ipam(),
+      services: () => {
+        const services = this.#services?.list();
+        return services && { node: this.#settings.nodeName, services };
+      },
+      service: (name) => this.#services?.explain(...splitKey(name)),
+    });
     installExecutable(cni.binDir, socketPath);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
     this.#drift = watchDrift(this.#parts.ns, view, {

@@ -4,8 +4,18 @@ import type { Change } from '../kube/informer.ts';
 import type { EndpointSlice, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import { AffinityMemory, nodePortAddressesOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
+import {
+  AffinityMemory,
+  explainService,
+  type ListedService,
+  listService,
+  nodePortAddressesOf,
+  ownerOf,
+  type ServiceNode,
+  ServicePlanner,
+} from '../services/index.ts';
 import type { HealthPorts } from './health-ports.ts';
+import { NodeKernelView, type ServiceReport } from './service-report.ts';
 import type { Sources } from './sources.ts';
 import { StaleUdp } from './stale-udp.ts';
 
@@ -32,6 +42,8 @@ export interface ServicePathParts {
 export class ServicePath {
   readonly #reconciler: Reconciler;
   readonly #sources: Sources;
+  readonly #conntrack: Conntrack;
+  readonly #nft: Nft;
   readonly #stale: StaleUdp;
   readonly #clusterDns: readonly IpAddr[];
   readonly #memory: AffinityMemory;
@@ -47,6 +59,8 @@ export class ServicePath {
 
   constructor({ reconciler, conntrack, nft, sources, node, clusterDns, healthPorts, isFree }: ServicePathParts) {
     this.#reconciler = reconciler;
+    this.#conntrack = conntrack;
+    this.#nft = nft;
     this.#stale = new StaleUdp(conntrack);
     this.#memory = new AffinityMemory(nft);
     this.#node = node;
@@ -75,6 +89,31 @@ export class ServicePath {
   forget(addresses: readonly IpAddr[]): void {
     // What went before `begin` is forgotten there.
     if (this.#planner) this.#memory.forget(addresses);
+  }
+
+  /** @returns undefined before `begin`, and when there is no such Service */
+  explain(namespace: string, name: string): ServiceReport | undefined {
+    const owner = ownerOf(namespace, name);
+    const facts = this.#planner?.factsOf(owner);
+    if (!facts) return undefined;
+    const elements = [...this.#reconciler.itemsOf(owner)].filter((item) => item.kind === 'nft-element');
+    const status = this.#reconciler.status(owner);
+    return {
+      ...explainService(facts, elements, new NodeKernelView(this.#nft, this.#conntrack)),
+      state: status?.state ?? 'done',
+      ...(status?.state === 'error' ? { why: status.why } : {}),
+    };
+  }
+
+  /** A line for each Service; those that the kernel refused say why. @returns undefined before `begin` */
+  list(): ListedService[] | undefined {
+    const planner = this.#planner;
+    if (!planner) return undefined;
+    return Array.from(planner.owners(), (owner) => {
+      const listed = listService(planner.factsOf(owner)!);
+      const status = this.#reconciler.status(owner);
+      return status?.state === 'error' ? { ...listed, problems: [status.why, ...listed.problems] } : listed;
+    });
   }
 
   /** UDP entries of conntrack that were deleted since the start. */
@@ -109,7 +148,7 @@ export class ServicePath {
 
   #setServices(planner: ServicePlanner, changes: readonly Change<Service>[]): void {
     for (const { type, key, object } of changes) {
-      if (type === 'deleted') planner.deleteService(...namesOf(key));
+      if (type === 'deleted') planner.deleteService(...splitKey(key));
       else planner.setService(object);
     }
     this.#contribute();
@@ -117,7 +156,7 @@ export class ServicePath {
 
   #setSlices(planner: ServicePlanner, changes: readonly Change<EndpointSlice>[]): void {
     for (const { type, key, object } of changes) {
-      if (type === 'deleted') planner.deleteSlice(...namesOf(key));
+      if (type === 'deleted') planner.deleteSlice(...splitKey(key));
       else planner.setSlice(object);
     }
     this.#contribute();
@@ -138,7 +177,7 @@ export class ServicePath {
 }
 
 /** @param key `namespace/name` */
-const namesOf = (key: string): [namespace: string, name: string] => {
+export const splitKey = (key: string): [namespace: string, name: string] => {
   const slash = key.indexOf('/');
   return [key.slice(0, slash), key.slice(slash + 1)];
 };

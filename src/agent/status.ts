@@ -1,7 +1,8 @@
 import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
-import { serveHttp } from '../unix/http.ts';
+import { type Answer, serveHttp } from '../unix/http.ts';
 import type { IpamReport } from './ipam-report.ts';
+import type { ServiceList, ServiceReport } from './service-report.ts';
 
 /** What `GET /status` answers. */
 export interface AgentStatus {
@@ -69,14 +70,30 @@ export const scarce = (pools: readonly PoolUse[]): string[] =>
         `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`,
     );
 
-/** `/status` and `/ipam` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root. */
-export const serveStatus = (file: string, status: () => AgentStatus, ipam: () => IpamReport): Promise<AsyncDisposable> =>
+/** What a status socket answers from. */
+export interface StatusParts {
+  status: () => AgentStatus;
+  ipam: () => IpamReport;
+  /** Undefined before the agent knows the cluster. */
+  services: () => ServiceList | undefined;
+  /** @param name `NAMESPACE/NAME`; undefined when there is no such Service */
+  service: (name: string) => ServiceReport | undefined;
+}
+
+/**
+ * `/status`, `/ipam`, `/services` and `/services/NAMESPACE/NAME` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root.
+ */
+export const serveStatus = (file: string, { status, ipam, services, service }: StatusParts): Promise<AsyncDisposable> =>
   serveHttp(file, {
     '/status': () => ({ body: status() }),
     '/ipam': () => ({ body: ipam() }),
+    '/services': () => answered(services(), 'the agent has not learned of Services yet', 503),
+    '/services/': (name) => answered(service(name), `the agent knows no Service ${name}`, 404),
     '/readyz': () => {
       const { ready, why } = status();
       return ready ? { body: 'ok' } : { code: 503, body: why ?? 'not ready' };
     },
     '/livez': () => ({ body: 'ok' }),
   });
+
+const answered = (body: unknown, otherwise: string, code: number): Answer => (body === undefined ? { code, body: otherwise } : { body });

@@ -16,6 +16,7 @@ const people = [
   ['lab', 'down'],
   ['lab', 'list'],
   ['status'],
+  ['svc'],
   ['ipam'],
   ['ipam', 'ls'],
   ['cni'],

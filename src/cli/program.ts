@@ -20,6 +20,7 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     lab: { load: async () => (await import('./lab.ts')).labCommand(askedBelow) },
     kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
     status: { load: async () => (await import('./status.ts')).statusCommand() },
+    svc: { load: async () => (await import('./svc.ts')).svcCommand() },
     ipam: { load: async () => (await import('./ipam.ts')).ipamCommand() },
     cni: { load: async () => (await import('./cni.ts')).cniCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },

@@ -58,6 +58,10 @@ export class Contributions {
     return this.#owners.get(owner)?.keys() ?? [];
   }
 
+  itemsOf(owner: string): Iterable<Item> {
+    return this.#owners.get(owner)?.values() ?? [];
+  }
+
   has(owner: string): boolean {
     return this.#owners.has(owner);
   }

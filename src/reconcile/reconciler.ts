@@ -152,6 +152,11 @@ export class Reconciler {
     return this.#contributions.network();
   }
 
+  /** What an owner wants, others' wishes under the same keys aside. */
+  itemsOf(owner: string): Iterable<Item> {
+    return this.#contributions.itemsOf(owner);
+  }
+
   /** Reads the kernel now. @returns what it holds, e.g. to take over ids from before a restart */
   observe(): NodeNetwork {
     this.#read();

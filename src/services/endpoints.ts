@@ -29,7 +29,7 @@ export interface BackendSets {
   serving: readonly Backend[];
 }
 
-const addressType = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
+export const addressType = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
 
 /**
@@ -61,9 +61,15 @@ export function backendsOf(
 
 const rank = ({ ready, serving }: Backend): number => (ready ? 2 : serving ? 1 : 0);
 
+/** Why an endpoint's address is skipped. */
+export function faultOf(address: IpAddr, family: Family): 'special' | 'family' | undefined {
+  if (address.family !== family) return 'family';
+  return isSpecial(address) ? 'special' : undefined;
+}
+
 function backendOf(endpoint: Endpoint, port: number, family: Family, node: ServiceNode): Backend | undefined {
   const address = IpAddr.tryParse(endpoint.addresses[0] ?? '');
-  if (address?.family !== family || isSpecial(address)) return undefined;
+  if (!address || faultOf(address, family)) return undefined;
   const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};
   return {
     key: `${address} . ${port}`,
@@ -85,17 +91,28 @@ function usable(backends: readonly Backend[], near: (ready: readonly Backend[]) 
   return backends.filter((backend) => backend.serving && backend.terminating);
 }
 
+/** Whom hints prefer for clients of this node: endpoints for the node, for its zone, or nobody. */
+export type Topology = 'node' | 'zone' | undefined;
+
 /** SD17: hints count only when every ready endpoint has one and at least one names this node, or this node's zone. */
+export function topologyOf(ready: readonly Backend[], node: ServiceNode): Topology {
+  return (['node', 'zone'] as const).find(
+    (topology) => ready.every((backend) => hintsOf(backend, topology)?.length) && ready.some((backend) => isNear(backend, topology, node)),
+  );
+}
+
+const hintsOf = (backend: Backend, topology: 'node' | 'zone'): readonly string[] | undefined =>
+  topology === 'node' ? backend.nodes : backend.zones;
+
+export function isNear(backend: Backend, topology: Topology, node: ServiceNode): boolean {
+  if (topology === undefined) return true;
+  const here = topology === 'node' ? node.name : node.zone;
+  return here !== undefined && hintsOf(backend, topology)!.includes(here);
+}
+
 function byTopology(ready: readonly Backend[], node: ServiceNode): readonly Backend[] {
-  if (ready.every((backend) => backend.nodes?.length)) {
-    const here = ready.filter((backend) => backend.nodes!.includes(node.name));
-    if (here.length > 0) return here;
-  }
-  if (node.zone !== undefined && ready.every((backend) => backend.zones?.length)) {
-    const here = ready.filter((backend) => backend.zones!.includes(node.zone!));
-    if (here.length > 0) return here;
-  }
-  return ready;
+  const topology = topologyOf(ready, node);
+  return topology === undefined ? ready : ready.filter((backend) => isNear(backend, topology, node));
 }
 
 export function chooseBackends(backends: readonly Backend[], node: ServiceNode): BackendSets {

@@ -1,4 +1,4 @@
-import type { Service } from '../kube/types.ts';
+import type { LoadBalancerIngress, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { ServiceNode } from './node.ts';
@@ -16,23 +16,39 @@ export interface ExternalAddresses {
 
 const sourceRangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
 
-/** Whatever an object says, these belong to others: taking them would cut the node off, or another Service (T9). */
-const isCapturable = (address: IpAddr, { serviceCidrs, podCidrs, clusterCidrs = [] }: ServiceNode): boolean =>
-  !isSpecial(address) && ![...serviceCidrs, ...podCidrs, ...clusterCidrs].some((cidr) => cidr.contains(address));
+/** Whatever an object says, these belong to others: taking them would cut the node off, or another Service (T9). @returns why it is not taken */
+function whyNotCaptured(address: IpAddr, { serviceCidrs, podCidrs, clusterCidrs = [] }: ServiceNode): string | undefined {
+  if (isSpecial(address)) return 'unspecified, loopback, link-local and multicast addresses are never taken';
+  if (serviceCidrs.some((cidr) => cidr.contains(address))) return "it is of a Service CIDR, and another Service's to have";
+  if ([...podCidrs, ...clusterCidrs].some((cidr) => cidr.contains(address))) return "it is a pod's to have";
+  return undefined;
+}
+
+/** Why this node does not take an address of a load balancer's status. */
+export function whyNotBalanced({ ip, ipMode }: LoadBalancerIngress, node: ServiceNode): string | undefined {
+  const address = IpAddr.tryParse(ip ?? '');
+  if (!address) return 'it is no IP address';
+  if ((ipMode ?? 'VIP') !== 'VIP') return 'ipMode Proxy: its packets go out to the load balancer itself (SD11)';
+  return whyNotCaptured(address, node);
+}
+
+/** Why this node does not take an address of spec.externalIPs. */
+export function whyNotExternal(text: string, node: ServiceNode): string | undefined {
+  const address = IpAddr.tryParse(text);
+  if (!address) return 'it is no IP address';
+  const { externalIpCidrs = [], addresses } = node;
+  if (externalIpCidrs.length === 0) return 'externalIPs are off: services.externalIpCidrs of the agent allows none (SA17)';
+  if (!externalIpCidrs.some((cidr) => cidr.contains(address)))
+    return `it is not within services.externalIpCidrs of the agent: ${externalIpCidrs.join(', ')} (SA17)`;
+  if (addresses.some((own) => own.equals(address))) return 'it is the address of this node';
+  return whyNotCaptured(address, node);
+}
 
 export function externalAddressesOf({ metadata, spec, status }: Service, node: ServiceNode): ExternalAddresses {
-  const parse = (texts: readonly (string | undefined)[]): IpAddr[] =>
-    texts.flatMap((text) => {
-      const address = IpAddr.tryParse(text ?? '');
-      return address && isCapturable(address, node) ? address : [];
-    });
   const isBalanced = spec?.type === 'LoadBalancer';
   const ingress = isBalanced ? (status?.loadBalancer?.ingress ?? []) : [];
-  const loadBalancer = parse(ingress.filter(({ ipMode }) => (ipMode ?? 'VIP') === 'VIP').map(({ ip }) => ip));
-  const allowed = node.externalIpCidrs ?? [];
-  const externalIps = parse(spec?.externalIPs ?? []).filter(
-    (address) => allowed.some((cidr) => cidr.contains(address)) && !node.addresses.some((own) => own.equals(address)),
-  );
+  const loadBalancer = ingress.filter((one) => whyNotBalanced(one, node) === undefined).map(({ ip }) => IpAddr.parse(ip!));
+  const externalIps = (spec?.externalIPs ?? []).filter((text) => whyNotExternal(text, node) === undefined).map(IpAddr.parse);
   const all = [...new Map([...loadBalancer, ...externalIps].map((address) => [`${address}`, address])).values()];
   if (!isBalanced) return { loadBalancer, all, sources: undefined };
   const ranges = spec?.loadBalancerSourceRanges?.length

@@ -9,7 +9,7 @@ import { layoutVersion, named, tableName } from './names.ts';
 import type { ServiceNode } from './node.ts';
 import { type ServiceObject, ServiceObjects } from './objects.ts';
 import { PortPlan } from './port-plan.ts';
-import { type ServicePortView, serviceKey, viewOf } from './service.ts';
+import { type ServiceFacts, type ServicePortView, serviceKey, viewOf } from './service.ts';
 import { Timeouts } from './timeouts.ts';
 import { affinityClass, chainStep, maxSetId } from './values.ts';
 
@@ -128,6 +128,17 @@ export class ServicePlanner {
   /** What a load balancer is to be told of the owner, if it asks. */
   healthOf(owner: string): ServiceHealth | undefined {
     return this.#plans.get(owner)?.health;
+  }
+
+  /** What an owner is planned from, for `explainService`; undefined when there is no such Service. */
+  factsOf(owner: string): ServiceFacts | undefined {
+    const { service, slices } = this.#objects.get(owner) ?? {};
+    return service && slices && { service, slices: [...slices.values()], node: this.#node };
+  }
+
+  /** Every Service there is. */
+  *owners(): Iterable<string> {
+    for (const owner of this.#objects.owners()) if (this.#objects.get(owner)!.service) yield owner;
   }
 
   /** Chains are made for what the changed Services need. Those for numbers of endpoints are not taken away again: it would cost as much as making them. */

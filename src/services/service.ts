@@ -1,4 +1,4 @@
-import type { Service } from '../kube/types.ts';
+import type { EndpointSlice, Service } from '../kube/types.ts';
 import { type Family, IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { externalAddressesOf } from './external.ts';
@@ -29,6 +29,13 @@ export interface ServiceView {
   externalLocal: boolean;
   /** Connections of one client go to one endpoint, until it made none for so long. */
   affinitySeconds: number | undefined;
+}
+
+/** What one Service is planned from. */
+export interface ServiceFacts {
+  service: Service;
+  slices: readonly EndpointSlice[];
+  node: ServiceNode;
 }
 
 const none: ServiceView = {

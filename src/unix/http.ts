@@ -8,10 +8,13 @@ export interface Answer {
   body: unknown;
 }
 
-/** Answers GET by path on a unix socket for root. What a path's function throws is answered as 500. */
+/** @param below what stands behind a path that ends with `/`, decoded; else '' */
+export type Answerer = (below: string) => Answer;
+
+/** Answers GET by path on a unix socket for root. A path that ends with `/` is for all below it. What its function throws is answered as 500. */
 export async function serveHttp(
   socketPath: string,
-  paths: Readonly<Record<string, () => Answer>>,
+  paths: Readonly<Record<string, Answerer>>,
   options?: { takeOver?: boolean },
 ): Promise<AsyncDisposable> {
   const server = http.createServer((request, response) => {
@@ -31,16 +34,31 @@ export async function serveHttp(
   };
 }
 
-function answerOf(paths: Readonly<Record<string, () => Answer>>, url: string): Answer {
-  if (!Object.hasOwn(paths, url)) return { code: 404, body: `ask for one of ${Object.keys(paths).join(', ')}` };
+function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Answer {
+  const path = Object.hasOwn(paths, url) ? url : Object.keys(paths).find((one) => one.endsWith('/') && url.startsWith(one));
+  if (path === undefined) return { code: 404, body: `ask for one of ${Object.keys(paths).join(', ')}` };
   try {
-    return paths[url]!();
+    return paths[path]!(decodeURIComponent(url.slice(path.length)));
   } catch (error) {
     return { code: 500, body: (error as Error).message };
   }
 }
 
-/** @throws Error that says which socket does not answer, or not with 200 and JSON */
+/** An answer other than 200. */
+export class AnswerError extends Error {
+  readonly code: number;
+  /** What was answered instead. */
+  readonly body: string;
+
+  constructor(message: string, code: number, body: string) {
+    super(message);
+    this.name = 'AnswerError';
+    this.code = code;
+    this.body = body;
+  }
+}
+
+/** @throws AnswerError when it is not 200; Error that says which socket does not answer, or not with JSON */
 export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new Error(`${socketPath} ${why}`));
@@ -49,7 +67,9 @@ export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): 
       response.on('data', (part: Buffer) => parts.push(part));
       response.on('end', () => {
         const text = Buffer.concat(parts).toString();
-        if (response.statusCode !== 200) return fail(`answers ${response.statusCode}: ${text.slice(0, 200)}`);
+        const { statusCode = 0 } = response;
+        if (statusCode !== 200)
+          return reject(new AnswerError(`${socketPath} answers ${statusCode}: ${text.slice(0, 200)}`, statusCode, text.trim()));
         try {
           resolve(JSON.parse(text) as T);
         } catch {

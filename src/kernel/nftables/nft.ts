@@ -1,5 +1,5 @@
 import type { Reader } from '../../wire/reader.ts';
-import { KernelError } from '../errors.ts';
+import { isNotFound, KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
@@ -21,6 +21,7 @@ import {
   specOf,
   tableOwner,
   tablePersist,
+  writeElement,
 } from './messages.ts';
 import { isRanged, rangeText } from './ranges.ts';
 import { NftTransaction, NftTransactionError, nfHeader, nfType } from './transaction.ts';
@@ -29,6 +30,8 @@ import type { Chain, Element, NftSetSpec, Rule, TableFamily } from './types.ts';
 /** A load of 50,000 Services is about 30 MB; the whole batch must go out in one sendmsg. */
 const sendBufferBytes = 128 << 20;
 const receiveBufferBytes = 8 << 20;
+/** NLA_F_NESTED */
+const nested = 0x8000;
 /** How often a table is read again when the ruleset changed meanwhile: whoever changes it all the time must not stop this process. */
 const readAttempts = 20;
 
@@ -192,6 +195,37 @@ export class Nft implements Disposable {
     return read.map(({ key, data }) =>
       data === undefined ? { key: decodeValue(keys, key) } : { key: decodeValue(keys, key), data },
     );
+  }
+
+  /**
+   * Looks keys of one set up, without reading the rest of it: the cost is that of the keys, whatever the size of the set.
+   * @param set without intervals
+   * @returns what the kernel holds of them, by key
+   */
+  find(table: string, set: NftSetSpec, keys: readonly string[], family: TableFamily = 'inet'): Map<string, Element> {
+    const found = new Map<string, Element>();
+    if (keys.length === 0) return found;
+    const type = parseType(set.key);
+    const batch = this.#socket.batch();
+    // One message for each: the first key that is not there ends a message.
+    for (const key of keys) {
+      nfHeader(batch.begin(nfType(nftMessage.getSetElem)), familyNumbers[family]);
+      batch.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(set.name));
+      const list = batch.beginAttribute(3 | nested);
+      writeElement(batch, set, { key });
+      batch.endAttribute(list);
+      batch.end();
+    }
+    const operation = (index: number): string => `get element ${family} ${table} ${set.name} ${keys[index]}`;
+    const errors = this.#socket.exchange(batch, operation, (reply, reader) => {
+      if (reply !== nfType(nftMessage.newSetElem)) return;
+      readElements(reader.skip(4), set, ({ key, data }) => {
+        const text = decodeValue(type, key);
+        found.set(text, data === undefined ? { key: text } : { key: text, data });
+      });
+    });
+    for (const error of errors.values()) if (!isNotFound(error)) throw error;
+    return found;
   }
 
   [Symbol.dispose](): void {
