@@ -19,5 +19,5 @@ export function listText({ node, services }: ServiceList, style: Style): string 
 
 function stateOf(noDataPath: string | undefined, problems: readonly string[], style: Style): string {
   if (problems.length > 0) return style.paint('yellow', printable(problems.join('; ')));
-  return noDataPath === undefined ? style.paint('green', 'ok') : style.paint('dim', printable(noDataPath));
+  return noDataPath === undefined ? style.paint('green', 'ok') : style.paint('dim', printable(noDataPath.split(':')[0]!));
 }

@@ -1,5 +1,6 @@
 import type { ServiceReport } from '../agent/service-report.ts';
 import type { Connections, ExplainedDestination, ExplainedEndpoint, ExplainedPort, Way } from '../services/index.ts';
+import { families, type Family } from '../net/ip.ts';
 import { count, printable, type Style, table } from './output.ts';
 
 interface TextOptions {
@@ -17,6 +18,7 @@ export function reportText(reports: readonly ServiceReport[], options: TextOptio
     ...first!.ports.map((port) => portText(port, options)),
     ...(first!.noDataPath === undefined ? [kernelText(first!, options)] : []),
     ...(others.length > 0 && first!.noDataPath === undefined ? [nodesText(reports, options.style)] : []),
+    ...(first!.noDataPath === undefined ? [options.style.paint('dim', notes)] : []),
   ].join('\n\n');
 }
 
@@ -26,15 +28,14 @@ function head(report: ServiceReport, style: Style): string {
   const where = `for clients of ${printable(node)}${zone === undefined ? '' : `, zone ${printable(zone)}`}`;
   const lines: [string, string][] = [];
   if (noDataPath !== undefined) lines.push(['no data path', noDataPath]);
-  const { internalTrafficPolicy, externalTrafficPolicy, affinitySeconds, sourceRanges, healthCheckNodePort, ignored } = report;
+  const { internalTrafficPolicy, externalTrafficPolicy, affinitySeconds, sourceRanges, healthCheck, ignored } = report;
   if (internalTrafficPolicy === 'Local') lines.push(['internalTrafficPolicy', 'Local: only endpoints on the node of the client']);
   if (externalTrafficPolicy === 'Local')
     lines.push(['externalTrafficPolicy', "Local: clients from outside get endpoints on this node, which see the client's address"]);
   if (affinitySeconds !== undefined)
     lines.push(['session affinity', `a client stays with its endpoint until it made no connection for ${affinitySeconds} s`]);
   if (sourceRanges) lines.push(['source ranges', `the load balancer's addresses are for ${sourceRanges.join(', ') || 'nobody'} only`]);
-  if (healthCheckNodePort !== undefined)
-    lines.push(['health check', `load balancers ask http://NODE:${healthCheckNodePort}/ whether this node has ready endpoints`]);
+  if (healthCheck) lines.push(['health check', healthText(healthCheck)]);
   for (const one of ignored) lines.push(['not taken', style.paint('yellow', printable(`${one.address}: ${one.why}`))]);
   if (state === 'pending') lines.push(['plan', style.paint('yellow', 'about to be written to the kernel')]);
   if (why !== undefined) lines.push(['refused by kernel', style.paint('red', printable(why))]);
@@ -42,15 +43,29 @@ function head(report: ServiceReport, style: Style): string {
   return [`${title}   ${printable(type)}   ${where}`, ...lines.map(([key, value]) => `  ${key.padEnd(wide)}   ${value}`)].join('\n');
 }
 
+function healthText({ port, localEndpoints }: NonNullable<ServiceReport['healthCheck']>): string {
+  const told = families.flatMap((family) => {
+    const ready = localEndpoints[family];
+    if (ready === undefined) return [];
+    return `${ready > 0 ? 200 : 503} by ${familyNames[family]}, with ${count(ready, 'ready endpoint')} on this node`;
+  });
+  return `load balancers that ask port ${port} are told ${told.join('; ')}`;
+}
+
+const familyNames: Readonly<Record<Family, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' };
+
 function portText(port: ExplainedPort, options: TextOptions): string {
   const { name, protocol, family, destinations } = port;
-  const label = `${name === '' ? '' : `${printable(name)} `}${port.port}/${protocol.toUpperCase()} ${family === 'ipv4' ? 'IPv4' : 'IPv6'}`;
+  const label = `${name === '' ? '' : `${printable(name)} `}${port.port}/${protocol.toUpperCase()} ${familyNames[family]}`;
   const parts = [options.style.paint('bold', `PORT ${label}`), destinationsText(destinations, options.style), ...reasons(destinations)];
   parts.push('', endpointsText(port, options));
   for (const { endpoint, connections } of port.departed)
     parts.push(`${tally(connections)} still at ${endpointName(endpoint)}, which is no endpoint any more`);
   return parts.join('\n');
 }
+
+const notes = `address kept: the endpoint sees the client's own, unless the client is itself the endpoint; else it sees the node's.
+OPEN, ENDED: connections that the node sent there, in its conntrack now; those of TCP that ended stand there for two minutes at most.`;
 
 const sum = (all: readonly Connections[], key: keyof Connections): number => all.reduce((total, one) => total + one[key], 0);
 
@@ -87,8 +102,9 @@ function reasons(destinations: readonly ExplainedDestination[]): string[] {
   return [...new Set(told)];
 }
 
-function endpointsText({ endpoints, destinations }: ExplainedPort, { wide, pods, style }: TextOptions): string {
-  if (endpoints.length === 0) return 'no endpoints';
+function endpointsText({ endpoints, destinations, family, otherFamily }: ExplainedPort, { wide, pods, style }: TextOptions): string {
+  if (endpoints.length === 0)
+    return otherFamily === 0 ? 'no endpoints' : `no endpoints of ${familyNames[family]}; ${count(otherFamily, 'endpoint')} of the other family`;
   const ways = destinations.flatMap(({ from }) => Object.values(from));
   const used = new Set(ways.map(({ set }) => set));
   const isReserve = ways.every(({ outcome }) => outcome === 'answered here');
@@ -157,8 +173,7 @@ function nodesText(reports: readonly ServiceReport[], style: Style): string {
     const kernel = hurt === 0 ? style.paint('green', 'as planned') : style.paint('red', `${hurt} of ${elements.length} not as planned`);
     return [printable(node), pods.join('; '), String(sum(all, 'open')), String(sum(all, 'ended')), kernel];
   });
-  const note = 'OPEN, ENDED: connections that the node sent on, in its conntrack now; ended ones stand there for two minutes at most.';
-  return `${table(['NODE', 'ITS PODS, TO THE CLUSTERIP', 'OPEN', 'ENDED', 'KERNEL'], rows, [2, 3])}\n\n${note}`;
+  return table(['NODE', 'ITS PODS, TO THE CLUSTERIP', 'OPEN', 'ENDED', 'KERNEL'], rows, [2, 3]);
 }
 
 const tally = ({ open, ended, unanswered }: Connections): string => `${open} open, ${ended} ended, ${unanswered} unanswered`;

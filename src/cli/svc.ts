@@ -101,7 +101,9 @@ function ask({ lab, node, socket }: SvcOptions): Asked {
 /** Names of pods by address, from whoever answers: they are for people, and nothing depends on them. */
 async function podsOfLab(runnerSockets: readonly string[]): Promise<Map<string, string>> {
   const pods = (await Promise.all(runnerSockets.map((socket) => podsOf(socket).catch(() => [])))).flat();
-  return new Map(pods.flatMap(({ name, podIPs }) => podIPs.map((address) => [address, name])));
+  // Those of the host's network share its address.
+  const own = pods.filter(({ hostNetwork }) => !hostNetwork);
+  return new Map(own.flatMap(({ name, podIPs }) => podIPs.map((address) => [address, name])));
 }
 
 async function podsOfNode(statusSocket: string): Promise<Map<string, string>> {

@@ -1,6 +1,9 @@
+import type { EndpointSlice } from '../kube/types.ts';
 import type { Family } from '../net/ip.ts';
 import type { NftElement } from '../reconcile/model.ts';
+import { addressType, backendsOf } from './endpoints.ts';
 import { whyNotBalanced, whyNotExternal } from './external.ts';
+import { healthOf, type ServiceHealth } from './health.ts';
 import type { Protocol } from './names.ts';
 import { nodePortAddressesOf, type ServiceNode } from './node.ts';
 import {
@@ -46,6 +49,8 @@ export interface ExplainedPort {
   nodePort?: number;
   destinations: ExplainedDestination[];
   endpoints: ExplainedEndpoint[];
+  /** Endpoints of the other family, which clients of this one are never sent to. */
+  otherFamily: number;
   /** Connections that go on to endpoints which are in the Service no more. */
   departed: { endpoint: string; connections: Connections }[];
 }
@@ -65,7 +70,8 @@ export interface ServiceExplanation {
   externalTrafficPolicy: Policy;
   /** Seconds without a new connection after which a client is forgotten. */
   affinitySeconds?: number;
-  healthCheckNodePort?: number;
+  /** What a load balancer that asks is told: well, when there are ready endpoints on this node (SD26). */
+  healthCheck?: Pick<ServiceHealth, 'port' | 'localEndpoints'>;
   /** Whom the load balancer's addresses are for; absent: everybody. */
   sourceRanges?: string[];
   /** Addresses that the object has and this node does not take. */
@@ -86,6 +92,11 @@ export function explainService(facts: ServiceFacts, elements: readonly NftElemen
   const view = viewOf(service, node);
   const table = new PlanTable(elements);
   const noDataPath = noDataPathOf(facts, view);
+  const known = view.ports.map((port) => ({
+    port,
+    backends: backendsOf(facts.slices, port.name, port.protocol, port.family, node),
+  }));
+  const health = healthOf(service, known);
   return {
     ...{ node: node.name, ...(node.zone === undefined ? {} : { zone: node.zone }) },
     ...{ namespace: metadata.namespace ?? 'default', name: metadata.name ?? '', type: spec?.type ?? 'ClusterIP' },
@@ -93,7 +104,7 @@ export function explainService(facts: ServiceFacts, elements: readonly NftElemen
     internalTrafficPolicy: view.internalLocal ? 'Local' : 'Cluster',
     externalTrafficPolicy: view.externalLocal ? 'Local' : 'Cluster',
     ...(view.affinitySeconds === undefined ? {} : { affinitySeconds: view.affinitySeconds }),
-    ...(spec?.healthCheckNodePort && view.externalLocal ? { healthCheckNodePort: spec.healthCheckNodePort } : {}),
+    ...(health ? { healthCheck: { port: health.port, localEndpoints: health.localEndpoints } } : {}),
     ...(view.sources ? { sourceRanges: view.sources.map(String) } : {}),
     ignored: ignoredOf(facts),
     ports: view.ports.map((port) => explainPort(facts, view, port, table, elements, kernel)),
@@ -135,6 +146,11 @@ export function destinationsOf(view: ServiceView, port: ServicePortView, node: S
   ];
 }
 
+const otherFamily = (slices: readonly EndpointSlice[], family: Family): number =>
+  slices
+    .filter(({ addressType: type }) => type === addressType[family === 'ipv4' ? 'ipv6' : 'ipv4'])
+    .reduce((total, { endpoints }) => total + (endpoints?.length ?? 0), 0);
+
 function explainPort(
   { slices, node }: ServiceFacts,
   view: ServiceView,
@@ -162,6 +178,7 @@ function explainPort(
       connections: byDestination.get(`${to.address} ${to.port}`)!,
     })),
     endpoints,
+    otherFamily: otherFamily(slices, family),
     departed: Array.from(byEndpoint, ([endpoint, connections]) => ({ endpoint, connections })),
   };
 }

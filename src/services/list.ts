@@ -29,16 +29,20 @@ export function listService(facts: ServiceFacts): ListedService {
   for (const port of view.ports) {
     const backends = backendsOf(slices, port.name, port.protocol, port.family, node);
     const { cluster, local } = chooseBackends(backends, node);
-    if (cluster.length + local.length === 0) problems.add(`${port.port}/${port.protocol.toUpperCase()} has no usable endpoint: refused`);
-    else if (view.internalLocal && local.length === 0) problems.add('internalTrafficPolicy Local and no endpoint on this node: dropped');
+    const family = view.clusterIps.length > 1 ? ` by ${port.family === 'ipv4' ? 'IPv4' : 'IPv6'}` : '';
+    const what = `${port.port}/${port.protocol.toUpperCase()}${family}`;
+    if (cluster.length + local.length === 0) problems.add(`${what} is refused: no endpoint can be used`);
+    else if (view.internalLocal && local.length === 0)
+      problems.add(`${what} is dropped: internalTrafficPolicy is Local, and no endpoint is on this node`);
     if (port.name !== first?.name || port.protocol !== first.protocol || port.port !== first.port) continue;
     endpoints.usable += (view.internalLocal ? local : cluster).length;
     endpoints.total += backends.length;
   }
   const addresses = [...view.clusterIps, ...new Map(view.ports.flatMap(({ externalIps }) => externalIps.map((one) => [`${one}`, one]))).values()];
-  const ports = (spec?.ports ?? []).map(
-    ({ port, nodePort, protocol = 'TCP' }) => `${port}${nodePort && view.ports.length > 0 ? `:${nodePort}` : ''}/${protocol}`,
-  );
+  const ports = (spec?.ports ?? []).map(({ name = '', port, protocol = 'TCP' }) => {
+    const { nodePort } = view.ports.find((one) => one.name === name && one.port === port && one.protocol === protocol.toLowerCase()) ?? {};
+    return `${port}${nodePort === undefined ? '' : `:${nodePort}`}/${protocol}`;
+  });
   return {
     ...{ namespace: metadata.namespace ?? 'default', name: metadata.name ?? '', type: spec?.type ?? 'ClusterIP' },
     ...{ addresses: addresses.map(String), ports: [...new Set(ports)], endpoints },

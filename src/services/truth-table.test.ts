@@ -60,6 +60,20 @@ function own(client: Client, to: Destination, family: Family): string {
   return outsideAddress(to.startsWith('NodePort') ? (to.slice(-1) as NodeName) : node, family);
 }
 
+/** The same as `podnet svc` tells it, on the node whose kernel translates. */
+function toldOf(bed: TwoNodes, client: Client, to: Destination, address: string): Outcome {
+  // A node port of the other node is that node's business, which sees a client from outside.
+  const at = (to.startsWith('NodePort') ? to : client).slice(-1) as NodeName;
+  const isHere = !client.startsWith('ext') && at === client.slice(-1);
+  const { ports, elements } = bed.nodes[at].explain('service default/web');
+  assert.deepEqual([...new Set(elements.map(({ kernel }) => kernel))], ['held']);
+  const destination = ports[0]!.destinations.find((one) => one.address === address && one.port === portOf(to))!;
+  const { outcome, source } = destination.from[isHere ? (client.startsWith('pod') ? 'pod' : 'node') : 'outside'];
+  if (outcome !== 'sent on') return outcome === 'refused' ? 'REJECT' : 'DROP';
+  // The own address of a node's process is the node's.
+  return source === 'client' && !client.startsWith('host') ? 'own' : 'node';
+}
+
 for (const family of families)
   test(`SD3, SD4, SD6, SD7, SD8 (${family}): the truth table of policies, destinations and clients`, needsRoot, async () => {
     await using bed = new TwoNodes();
@@ -90,6 +104,8 @@ for (const family of families)
           if (expected === '-') continue;
           if (client.startsWith('ext') && !to.startsWith('NodePort')) bed.sendBy(client.slice(-1) as NodeName, [addressOf(to, family)]);
           const found = await outcome(bed, client, to, expected === 'DROP' ? 250 : 3000);
+          const told = toldOf(bed, client, to, addressOf(to, family));
+          if (told !== expected) wrong.push(`podnet svc tells ${told}, not ${expected}: ${client} to ${to}, ${JSON.stringify(spec)}`);
           if (found !== expected) wrong.push(`${client} to ${to}, ${JSON.stringify(spec)}, endpoints ${endpoints}: ${found}, not ${expected}`);
         }
     }

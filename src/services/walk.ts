@@ -92,8 +92,8 @@ function toClusterIp(table: PlanTable, view: ServiceView, port: ServicePortView,
     return { outcome: 'answered here', why: "this node's own DNS answers, without translation; while it does not, endpoints are taken" };
   if (value === undefined) return refused;
   const isLocal = view.internalLocal;
-  const source = from === 'outside' ? 'node' : 'client';
-  return sentOn(table.endpoints(value), isLocal ? 'local' : 'any', source, isLocal ? 'internalTrafficPolicy' : undefined, from);
+  const source = from === 'pod' ? 'client' : 'node';
+  return sentOn(table.endpoints(value), isLocal ? 'local' : 'any', source, isLocal ? 'internalTrafficPolicy' : undefined);
 }
 
 function toExternal(table: PlanTable, view: ServiceView, port: ServicePortView, to: Destination, from: Position): Way {
@@ -115,7 +115,7 @@ function toExternal(table: PlanTable, view: ServiceView, port: ServicePortView, 
     : table.has(named(`external-local-${protocol}`, family), `${to.address} . ${to.port}`);
   const source = isKept && from !== 'node' ? 'client' : 'node';
   const isLocal = localValue !== undefined;
-  const way = sentOn(table.endpoints(value), isLocal ? 'local' : 'any', source, isLocal ? 'externalTrafficPolicy' : undefined, from);
+  const way = sentOn(table.endpoints(value), isLocal ? 'local' : 'any', source, isLocal ? 'externalTrafficPolicy' : undefined);
   const shortcut = view.externalLocal && !isLocal ? '; externalTrafficPolicy Local is for clients from outside (SD8)' : '';
   return { ...way, why: way.why + shortcut, ...(only ? { only } : {}) };
 }
@@ -128,17 +128,16 @@ const refused: Way = {
 
 type Policy = 'internalTrafficPolicy' | 'externalTrafficPolicy' | undefined;
 
-const sourceWords: Readonly<Record<Position, Readonly<Record<'client' | 'node', string>>>> = {
-  pod: { client: "the pod's address is kept; a pod that reaches itself comes with the node's", node: "comes with the node's address" },
-  node: { client: "comes with the node's address, its own", node: "comes with the node's address, its own" },
-  outside: { client: "the client's address is kept", node: "comes with the node's address" },
-};
+const sourceWords = {
+  client: "the endpoint sees the client's address, unless the client is itself the endpoint",
+  node: "the endpoint sees the node's address",
+} as const;
 
-function sentOn(endpoints: number, set: 'any' | 'local', source: 'client' | 'node', policy: Policy, from: Position): Way {
+function sentOn(endpoints: number, set: 'any' | 'local', source: 'client' | 'node', policy: Policy): Way {
   if (endpoints === 0) {
     const why = `${policy} is Local, there are endpoints elsewhere and none on this node (SD7)`;
     return { outcome: 'dropped', set, endpoints, why };
   }
   const drawn = set === 'local' ? `one of those on this node (${policy} Local)` : 'any of them';
-  return { outcome: 'sent on', set, endpoints, source, why: `${drawn}; ${sourceWords[from][source]}` };
+  return { outcome: 'sent on', set, endpoints, source, why: `${drawn}; ${sourceWords[source]}` };
 }

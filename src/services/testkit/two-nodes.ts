@@ -6,7 +6,16 @@ import { type Family, families } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { type Item, NftWriter, Reconciler, RtWriter, SysctlWriter } from '../../reconcile/index.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
-import { egressOwner, planEgress, type ServiceNode, ServicePlanner } from '../index.ts';
+import {
+  allSets,
+  egressOwner,
+  explainService,
+  type KernelView,
+  planEgress,
+  type ServiceExplanation,
+  type ServiceNode,
+  ServicePlanner,
+} from '../index.ts';
 import { at, wildcard } from './testbed.ts';
 
 export type NodeName = 'A' | 'B';
@@ -50,6 +59,13 @@ class Node implements Disposable {
     for (const [owner, planned] of this.planner.take()) this.#reconciler.contribute(owner, planned);
     const { failures } = this.#reconciler.sync();
     if (failures.length > 0) throw failures[0]!.error;
+  }
+
+  /** As `podnet svc` tells of a Service of this node, from what its kernel holds. */
+  explain(owner: string): ServiceExplanation {
+    const elements = [...this.#reconciler.itemsOf(owner)].filter((item) => item.kind === 'nft-element');
+    const find: KernelView['find'] = (name, keys) => this.#nft.find('podnet', allSets.find((set) => set.name === name)!, keys);
+    return explainService(this.planner.factsOf(owner)!, elements, { find, connections: () => [], clients: () => [] });
   }
 
   [Symbol.dispose](): void {
