@@ -3,7 +3,14 @@ import { isNotFound } from '../kernel/errors.ts';
 import type { Element, Nft } from '../kernel/nftables/index.ts';
 import type { Family } from '../net/ip.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
-import { allSets, type KernelView, type ListedService, type SeenConnection, type ServiceExplanation, tableName } from '../services/index.ts';
+import {
+  allSets,
+  type KernelView,
+  type ListedService,
+  type SeenConnection,
+  type ServiceExplanation,
+  tableName,
+} from '../services/index.ts';
 
 /** What `GET /services/NAMESPACE/NAME` answers. */
 export interface ServiceReport extends ServiceExplanation {

@@ -1,6 +1,6 @@
 import type { ServiceReport } from '../agent/service-report.ts';
+import { type Family, families } from '../net/ip.ts';
 import type { Connections, ExplainedDestination, ExplainedEndpoint, ExplainedPort, Way } from '../services/index.ts';
-import { families, type Family } from '../net/ip.ts';
 import { count, printable, type Style, table } from './output.ts';
 
 interface TextOptions {
@@ -31,16 +31,22 @@ function head(report: ServiceReport, style: Style): string {
   const { internalTrafficPolicy, externalTrafficPolicy, affinitySeconds, sourceRanges, healthCheck, ignored } = report;
   if (internalTrafficPolicy === 'Local') lines.push(['internalTrafficPolicy', 'Local: only endpoints on the node of the client']);
   if (externalTrafficPolicy === 'Local')
-    lines.push(['externalTrafficPolicy', "Local: clients from outside get endpoints on this node, which see the client's address"]);
+    lines.push([
+      'externalTrafficPolicy',
+      "Local: clients from outside get endpoints on this node, which see the client's address",
+    ]);
   if (affinitySeconds !== undefined)
     lines.push(['session affinity', `a client stays with its endpoint until it made no connection for ${affinitySeconds} s`]);
-  if (sourceRanges) lines.push(['source ranges', `the load balancer's addresses are for ${sourceRanges.join(', ') || 'nobody'} only`]);
+  if (sourceRanges)
+    lines.push(['source ranges', `the load balancer's addresses are for ${sourceRanges.join(', ') || 'nobody'} only`]);
   if (healthCheck) lines.push(['health check', healthText(healthCheck)]);
   for (const one of ignored) lines.push(['not taken', style.paint('yellow', printable(`${one.address}: ${one.why}`))]);
   if (state === 'pending') lines.push(['plan', style.paint('yellow', 'about to be written to the kernel')]);
   if (why !== undefined) lines.push(['refused by kernel', style.paint('red', printable(why))]);
   const wide = Math.max(0, ...lines.map(([key]) => key.length));
-  return [`${title}   ${printable(type)}   ${where}`, ...lines.map(([key, value]) => `  ${key.padEnd(wide)}   ${value}`)].join('\n');
+  return [`${title}   ${printable(type)}   ${where}`, ...lines.map(([key, value]) => `  ${key.padEnd(wide)}   ${value}`)].join(
+    '\n',
+  );
 }
 
 function healthText({ port, localEndpoints }: NonNullable<ServiceReport['healthCheck']>): string {
@@ -57,7 +63,11 @@ const familyNames: Readonly<Record<Family, string>> = { ipv4: 'IPv4', ipv6: 'IPv
 function portText(port: ExplainedPort, options: TextOptions): string {
   const { name, protocol, family, destinations } = port;
   const label = `${name === '' ? '' : `${printable(name)} `}${port.port}/${protocol.toUpperCase()} ${familyNames[family]}`;
-  const parts = [options.style.paint('bold', `PORT ${label}`), destinationsText(destinations, options.style), ...reasons(destinations)];
+  const parts = [
+    options.style.paint('bold', `PORT ${label}`),
+    destinationsText(destinations, options.style),
+    ...reasons(destinations),
+  ];
   parts.push('', endpointsText(port, options));
   for (const { endpoint, connections } of port.departed)
     parts.push(`${tally(connections)} still at ${endpointName(endpoint)}, which is no endpoint any more`);
@@ -102,9 +112,14 @@ function reasons(destinations: readonly ExplainedDestination[]): string[] {
   return [...new Set(told)];
 }
 
-function endpointsText({ endpoints, destinations, family, otherFamily }: ExplainedPort, { wide, pods, style }: TextOptions): string {
+function endpointsText(
+  { endpoints, destinations, family, otherFamily }: ExplainedPort,
+  { wide, pods, style }: TextOptions,
+): string {
   if (endpoints.length === 0)
-    return otherFamily === 0 ? 'no endpoints' : `no endpoints of ${familyNames[family]}; ${count(otherFamily, 'endpoint')} of the other family`;
+    return otherFamily === 0
+      ? 'no endpoints'
+      : `no endpoints of ${familyNames[family]}; ${count(otherFamily, 'endpoint')} of the other family`;
   const ways = destinations.flatMap(({ from }) => Object.values(from));
   const used = new Set(ways.map(({ set }) => set));
   const isReserve = ways.every(({ outcome }) => outcome === 'answered here');
@@ -158,7 +173,10 @@ function kernelText({ elements, node }: ServiceReport, { wide, style }: TextOpti
   const total =
     hurt.length === 0
       ? `KERNEL of ${printable(node)}: ${count(elements.length, 'element')}, all as planned`
-      : style.paint('red', `KERNEL of ${printable(node)}: ${hurt.length} of ${count(elements.length, 'element')} not as planned; podnet mends this`);
+      : style.paint(
+          'red',
+          `KERNEL of ${printable(node)}: ${hurt.length} of ${count(elements.length, 'element')} not as planned; podnet mends this`,
+        );
   const lists = rows.length > 0 ? `\n${table(['SET', 'ELEMENT', 'KERNEL', 'MEANING'], rows)}` : '';
   const how = wide ? "\nAsk it yourself: nft get element inet podnet SET '{ KEY }'" : '';
   return `${style.paint('bold', total)}${lists}${how}`;
@@ -170,7 +188,8 @@ function nodesText(reports: readonly ServiceReport[], style: Style): string {
     const pods = [...new Set(ports.map(({ destinations }) => wayText(destinations[0]!.from.pod, style)))];
     const all = ports.flatMap(({ destinations }) => destinations.map(({ connections }) => connections));
     const hurt = elements.filter(({ kernel }) => kernel !== 'held').length;
-    const kernel = hurt === 0 ? style.paint('green', 'as planned') : style.paint('red', `${hurt} of ${elements.length} not as planned`);
+    const kernel =
+      hurt === 0 ? style.paint('green', 'as planned') : style.paint('red', `${hurt} of ${elements.length} not as planned`);
     return [printable(node), pods.join('; '), String(sum(all, 'open')), String(sum(all, 'ended')), kernel];
   });
   return table(['NODE', 'ITS PODS, TO THE CLUSTERIP', 'OPEN', 'ENDED', 'KERNEL'], rows, [2, 3]);

@@ -28,7 +28,9 @@ interface Asked {
 /** `podnet svc`: what clients of a node meet at a Service, address by address, and why. */
 export function svcCommand(): Command {
   return new Command('svc')
-    .description('what a client on a node meets at a Service: endpoints chosen and why others are not, kernel elements, connections')
+    .description(
+      'what a client on a node meets at a Service: endpoints chosen and why others are not, kernel elements, connections',
+    )
     .argument('[name]', 'the Service; without it, a line for each')
     .option('-n, --namespace <namespace>', 'its namespace (default: "default"; of the list: all)')
     .option('--node <node>', 'as this node serves it (default: the first, with a line for each other)')
@@ -36,14 +38,14 @@ export function svcCommand(): Command {
     .option('--socket <file>', "the status socket of a node's agent, instead of a lab's")
     .addOption(new Option('-o, --output <format>', 'how to print').choices(outputFormats).default('table'))
     .option('--no-color', 'plain text')
-    .action((name: string | undefined, options: SvcOptions) =>
-      name === undefined ? list(options) : explain(name, options),
-    );
+    .action((name: string | undefined, options: SvcOptions) => (name === undefined ? list(options) : explain(name, options)));
 }
 
 async function list(options: SvcOptions): Promise<void> {
   const { sockets } = ask(options);
-  const { node, services } = await servicesOf(sockets[0]!);
+  const answer = await servicesOf(sockets[0]!).catch((error: Error) => console.error(`podnet: ${error.message}`));
+  if (!answer) return void (process.exitCode = exitCodes.failed);
+  const { node, services } = answer;
   const { namespace } = options;
   const shown = services
     .filter((one) => namespace === undefined || one.namespace === namespace)
@@ -107,8 +109,13 @@ async function podsOfLab(runnerSockets: readonly string[]): Promise<Map<string, 
 }
 
 async function podsOfNode(statusSocket: string): Promise<Map<string, string>> {
-  const entries = await ipamOf(statusSocket).then((report) => report.entries, () => []);
+  const entries = await ipamOf(statusSocket).then(
+    (report) => report.entries,
+    () => [],
+  );
   return new Map(
-    entries.flatMap(({ pod, addresses }) => addresses.flatMap((address) => (pod ? [[address, pod.slice(pod.indexOf('/') + 1)]] : []))),
+    entries.flatMap(({ pod, addresses }) =>
+      addresses.flatMap((address) => (pod ? [[address, pod.slice(pod.indexOf('/') + 1)]] : [])),
+    ),
   );
 }

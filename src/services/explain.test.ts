@@ -28,12 +28,19 @@ const slice = (endpoints: Endpoint[], rest: Partial<EndpointSlice> = {}): Endpoi
   ...{ addressType: 'IPv4', ports: [{ name: 'http', port: 8080 }], endpoints },
   ...rest,
 });
-const endpoint = (host: number, rest: Partial<Endpoint> = {}): Endpoint => ({ addresses: [`10.244.1.${host}`], nodeName: 'n1', ...rest });
+const endpoint = (host: number, rest: Partial<Endpoint> = {}): Endpoint => ({
+  addresses: [`10.244.1.${host}`],
+  nodeName: 'n1',
+  ...rest,
+});
 const conditions = (ready: boolean, serving = ready, terminating = false): Partial<Endpoint> => ({
   conditions: { ready, serving, terminating },
 });
 const hints = (zones: string[], nodes: string[] = []): Partial<Endpoint> => ({
-  hints: { forZones: zones.map((name) => ({ name })), ...(nodes.length > 0 ? { forNodes: nodes.map((name) => ({ name })) } : {}) },
+  hints: {
+    forZones: zones.map((name) => ({ name })),
+    ...(nodes.length > 0 ? { forNodes: nodes.map((name) => ({ name })) } : {}),
+  },
 });
 
 /** What is planned, held by a kernel which has it all but for what `change` does to it. */
@@ -68,7 +75,9 @@ const ways = ({ ports }: ServiceExplanation): Record<string, string[]> =>
       destinations.map(({ kind, address, port, from }) => [
         `${kind} ${address} ${port}`,
         Object.entries(from).map(([position, { outcome, set, endpoints, source }]) =>
-          [position, outcome, set, outcome === 'sent on' ? endpoints : undefined, source].filter((one) => one !== undefined).join(' '),
+          [position, outcome, set, outcome === 'sent on' ? endpoints : undefined, source]
+            .filter((one) => one !== undefined)
+            .join(' '),
         ),
       ]),
     ),
@@ -90,8 +99,18 @@ test('SD5, SD17, SD18, SD19, SD21: each endpoint that is not chosen has its own 
       slice([{ addresses: ['fd00::1'] }], { addressType: 'IPv6' }),
     ]),
     [
-      ...['1 any local', '2 any not-on-this-node', '3 not-ready not-ready', '4 terminating terminating', '5 terminating terminating'],
-      ...['1 address-not-allowed address-not-allowed', 'no address address-not-allowed address-not-allowed', '9 no-such-port no-such-port'],
+      ...[
+        '1 any local',
+        '2 any not-on-this-node',
+        '3 not-ready not-ready',
+        '4 terminating terminating',
+        '5 terminating terminating',
+      ],
+      ...[
+        '1 address-not-allowed address-not-allowed',
+        'no address address-not-allowed address-not-allowed',
+        '9 no-such-port no-such-port',
+      ],
     ],
   );
   assert.deepEqual(reasons([slice([endpoint(4, conditions(false, true, true)), endpoint(3, conditions(false))])]), [
@@ -174,8 +193,15 @@ test('SD10, SD11, SA17, SA14, SD26: source ranges, addresses that are not taken,
     ...{ type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32_000, sessionAffinity: 'ClientIP' },
     ...{ loadBalancerSourceRanges: ['10.0.0.0/8', '192.0.2.7/32'], externalIPs: ['203.0.113.9'] },
   };
-  const ingress = [{ ip: '198.51.100.1' }, { ip: '198.51.100.2', ipMode: 'Proxy' }, { ip: '10.96.0.9' }, { hostname: 'lb.example.org' }];
-  const found = explained(web(spec, { status: { loadBalancer: { ingress } } }), [slice([endpoint(1), endpoint(2, { nodeName: 'n2' })])]);
+  const ingress = [
+    { ip: '198.51.100.1' },
+    { ip: '198.51.100.2', ipMode: 'Proxy' },
+    { ip: '10.96.0.9' },
+    { hostname: 'lb.example.org' },
+  ];
+  const found = explained(web(spec, { status: { loadBalancer: { ingress } } }), [
+    slice([endpoint(1), endpoint(2, { nodeName: 'n2' })]),
+  ]);
   const balancer = found.ports[0]!.destinations.find(({ kind }) => kind === 'load balancer')!;
   assert.deepEqual(balancer.from.outside.only, ['10.0.0.0/8', '192.0.2.7']);
   assert.equal(found.ports[0]!.destinations.at(-1)!.from.outside.only, undefined, 'SD9: not of node ports');
@@ -190,7 +216,10 @@ test('SD10, SD11, SA17, SA14, SD26: source ranges, addresses that are not taken,
   const [allowed] = explained(web({ externalIPs: ['203.0.113.9', '192.0.2.1'] }), [], {
     node: { ...node, externalIpCidrs: [Prefix.parse('203.0.113.0/24')] },
   }).ignored;
-  assert.match(`${allowed!.address} ${allowed!.why}`, /^192\.0\.2\.1 it is not within services\.externalIpCidrs .*203\.0\.113\.0\/24/);
+  assert.match(
+    `${allowed!.address} ${allowed!.why}`,
+    /^192\.0\.2\.1 it is not within services\.externalIpCidrs .*203\.0\.113\.0\/24/,
+  );
 });
 
 test("this node's own DNS answers, and its endpoints are taken while it does not", () => {
@@ -204,7 +233,12 @@ test('what the kernel lacks, or holds with other data, is told of the element', 
   const { elements } = explained(web(), [slice([endpoint(1), endpoint(2)])], {
     change: (held) => {
       held.delete('hairpin4 10.244.1.2 . 10.244.1.2');
-      held.set('service-ips4 10.96.0.1 . tcp . 80', { kind: 'nft-element', set: 'service-ips4', key: '10.96.0.1 . tcp . 80', data: '0:2001' });
+      held.set('service-ips4 10.96.0.1 . tcp . 80', {
+        kind: 'nft-element',
+        set: 'service-ips4',
+        key: '10.96.0.1 . tcp . 80',
+        data: '0:2001',
+      });
     },
   });
   assert.deepEqual(
@@ -220,7 +254,13 @@ test('what the kernel lacks, or holds with other data, is told of the element', 
 
 test('SD24: connections are counted by destination and endpoint, with those that live on at an endpoint which is gone', () => {
   const seen = (to: string, by: string, state: SeenConnection['state'], port = 80): SeenConnection => ({
-    ...{ destination: IpAddr.parse(to), destinationPort: port, replySource: IpAddr.parse(by), replySourcePort: by === to ? port : 8080, state },
+    ...{
+      destination: IpAddr.parse(to),
+      destinationPort: port,
+      replySource: IpAddr.parse(by),
+      replySourcePort: by === to ? port : 8080,
+      state,
+    },
   });
   const connections = [
     seen('10.96.0.1', '10.244.1.1', 'open'),
@@ -235,7 +275,9 @@ test('SD24: connections are counted by destination and endpoint, with those that
   const { ports } = explained(web({ type: 'NodePort' }), [slice([endpoint(1), endpoint(2)])], { connections });
   const { destinations, endpoints, departed } = ports[0]!;
   assert.deepEqual(
-    [...destinations, ...endpoints].map(({ address, connections: { open, unanswered, ended } }) => `${address} ${open} ${unanswered} ${ended}`),
+    [...destinations, ...endpoints].map(
+      ({ address, connections: { open, unanswered, ended } }) => `${address} ${open} ${unanswered} ${ended}`,
+    ),
     ['10.96.0.1 2 0 1', '192.168.0.1 0 1 0', '10.244.1.1 1 0 1', '10.244.1.2 0 1 0'],
   );
   assert.deepEqual(departed, [{ endpoint: '10.244.1.7 . 8080', connections: { open: 1, unanswered: 0, ended: 0 } }]);
@@ -245,14 +287,20 @@ test('SD16: clients that affinity holds are counted for the endpoint of this Ser
   const { ports } = explained(web({ sessionAffinity: 'ClientIP' }), [slice([endpoint(1), endpoint(2)])], {
     clients: (elements) => {
       const [first] = elements.filter(({ set }) => set === 'endpoints4');
-      const of = (number: string, client: string): { key: string; data: string } => ({ key: `${number} . ${client}`, data: number });
+      const of = (number: string, client: string): { key: string; data: string } => ({
+        key: `${number} . ${client}`,
+        data: number,
+      });
       return [of(first!.key, '10.0.0.1'), of(first!.key, '10.0.0.2'), of('7:0', '10.0.0.1')];
     },
   });
-  assert.deepEqual(ports[0]!.endpoints.map(({ address, clients }) => [address, clients]), [
-    ['10.244.1.1', 2],
-    ['10.244.1.2', 0],
-  ]);
+  assert.deepEqual(
+    ports[0]!.endpoints.map(({ address, clients }) => [address, clients]),
+    [
+      ['10.244.1.1', 2],
+      ['10.244.1.2', 0],
+    ],
+  );
 });
 
 test('a Service without a data path says why, and a family without endpoints where they are', () => {
@@ -261,10 +309,13 @@ test('a Service without a data path says why, and a family without endpoints whe
   assert.match(why({ type: 'ExternalName', externalName: 'example.org' })!, /^ExternalName: /);
   assert.match(why({ clusterIP: '' })!, /no ClusterIP/);
   const dual = explained(web({ clusterIPs: ['10.96.0.1', 'fd96::1'] }), [slice([endpoint(1), endpoint(2)])]);
-  assert.deepEqual(dual.ports.map(({ family, endpoints, otherFamily }) => [family, endpoints.length, otherFamily]), [
-    ['ipv4', 2, 0],
-    ['ipv6', 0, 2],
-  ]);
+  assert.deepEqual(
+    dual.ports.map(({ family, endpoints, otherFamily }) => [family, endpoints.length, otherFamily]),
+    [
+      ['ipv4', 2, 0],
+      ['ipv6', 0, 2],
+    ],
+  );
 });
 
 test('the line of a Service tells its addresses, ports, endpoints that can be used, and what clients may not expect', () => {
@@ -275,6 +326,9 @@ test('the line of a Service tells its addresses, ports, endpoints that can be us
   const some = [slice([endpoint(1), endpoint(2, conditions(false))])];
   assert.equal(line(web({ type: 'NodePort' }), some), 'NodePort 10.96.0.1 80:30080/TCP 1/2');
   assert.equal(line(web(), []), 'ClusterIP 10.96.0.1 80/TCP 0/0 80/TCP is refused: no endpoint can be used');
-  assert.match(line(web({ internalTrafficPolicy: 'Local' }), elsewhereOnly), / 0\/1 80\/TCP is dropped: internalTrafficPolicy is Local/);
+  assert.match(
+    line(web({ internalTrafficPolicy: 'Local' }), elsewhereOnly),
+    / 0\/1 80\/TCP is dropped: internalTrafficPolicy is Local/,
+  );
   assert.match(line(web({ externalIPs: ['203.0.113.9'] }), some), / 1\/2 203\.0\.113\.9 is not taken: externalIPs are off/);
 });

@@ -7,8 +7,8 @@ import { healthOf, type ServiceHealth } from './health.ts';
 import type { Protocol } from './names.ts';
 import { nodePortAddressesOf, type ServiceNode } from './node.ts';
 import {
-  compareElements,
   type Connections,
+  compareElements,
   countClients,
   countConnections,
   type ElementState,
@@ -26,7 +26,7 @@ import {
   viewOf,
 } from './service.ts';
 import { allSets } from './sets.ts';
-import { type Destination, PlanTable, type Position, positions, walk, type Way } from './walk.ts';
+import { type Destination, PlanTable, type Position, positions, type Way, walk } from './walk.ts';
 
 /** One address and port of a Service, with what clients meet there. */
 export interface ExplainedDestination extends Destination {
@@ -117,7 +117,8 @@ export function noDataPathOf({ service: { spec } }: ServiceFacts, view: ServiceV
   if (view.ports.length > 0) return undefined;
   if (spec?.type === 'ExternalName') return 'ExternalName: it is a name for another name (CNAME), answered by DNS alone';
   const [first = spec?.clusterIP ?? ''] = spec?.clusterIPs ?? [];
-  if (first === 'None') return 'headless: DNS answers with the addresses of its endpoints, and clients connect to them without translation';
+  if (first === 'None')
+    return 'headless: DNS answers with the addresses of its endpoints, and clients connect to them without translation';
   if (first === '') return 'it has no ClusterIP yet';
   return spec?.ports?.length ? 'none of its ports has a protocol that is translated' : 'it has no ports';
 }

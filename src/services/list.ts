@@ -38,9 +38,13 @@ export function listService(facts: ServiceFacts): ListedService {
     endpoints.usable += (view.internalLocal ? local : cluster).length;
     endpoints.total += backends.length;
   }
-  const addresses = [...view.clusterIps, ...new Map(view.ports.flatMap(({ externalIps }) => externalIps.map((one) => [`${one}`, one]))).values()];
+  const addresses = [
+    ...view.clusterIps,
+    ...new Map(view.ports.flatMap(({ externalIps }) => externalIps.map((one) => [`${one}`, one]))).values(),
+  ];
   const ports = (spec?.ports ?? []).map(({ name = '', port, protocol = 'TCP' }) => {
-    const { nodePort } = view.ports.find((one) => one.name === name && one.port === port && one.protocol === protocol.toLowerCase()) ?? {};
+    const { nodePort } =
+      view.ports.find((one) => one.name === name && one.port === port && one.protocol === protocol.toLowerCase()) ?? {};
     return `${port}${nodePort === undefined ? '' : `:${nodePort}`}/${protocol}`;
   });
   return {

@@ -1,8 +1,8 @@
-import type { Family, IpAddr } from '../net/ip.ts';
 import type { Element } from '../kernel/nftables/index.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 import type { NftElement } from '../reconcile/model.ts';
 import { named, type Protocol } from './names.ts';
-import { setKey, parseNumber } from './values.ts';
+import { parseNumber, setKey } from './values.ts';
 
 /** A connection as conntrack has it. */
 export interface SeenConnection {
@@ -70,7 +70,9 @@ export function countClients(
 ): Map<string, number> {
   const counts = new Map<string, number>();
   if (sets.size === 0) return counts;
-  const endpoints = new Map(elements.filter(({ set }) => set === named('endpoints', family)).map(({ key, data }) => [key, data!]));
+  const endpoints = new Map(
+    elements.filter(({ set }) => set === named('endpoints', family)).map(({ key, data }) => [key, data!]),
+  );
   for (const { data = '' } of kernel.clients(family)) {
     // Who remembers an endpoint that is gone is given another.
     const endpoint = sets.has(setKey(parseNumber(data).setId)) ? endpoints.get(data) : undefined;

@@ -156,6 +156,7 @@ function whySkipped(text: string, family: Family): Reason | undefined {
   if (!address) return because('it is no IP address');
   const fault = faultOf(address, family);
   if (fault === 'family') return because(`it is no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address, though its slice says so`);
-  if (fault === 'special') return because('no Service may lead to unspecified, loopback, link-local and multicast addresses (SD21)');
+  if (fault === 'special')
+    return because('no Service may lead to unspecified, loopback, link-local and multicast addresses (SD21)');
   return undefined;
 }

@@ -59,7 +59,9 @@ export class PlanTable {
   /** The sets of endpoints that a service port leads to, by the keys of the elements that lead there. */
   setsOf(keys: readonly string[]): Set<string> {
     const leads = ['service-ips', 'nodeports', 'nodeports-outside', 'external-ports', 'external-outside'];
-    const values = keys.flatMap((key) => leads.flatMap((set) => [4, 6].flatMap((n) => this.#data.get(`${set}${n} ${key}`) ?? [])));
+    const values = keys.flatMap((key) =>
+      leads.flatMap((set) => [4, 6].flatMap((n) => this.#data.get(`${set}${n} ${key}`) ?? [])),
+    );
     return new Set(values.map((value) => setKey(parseNumber(value).setId)));
   }
 
@@ -89,7 +91,10 @@ function toClusterIp(table: PlanTable, view: ServiceView, port: ServicePortView,
   const key = `${to.address} . ${protocol} . ${to.port}`;
   const value = table.get(named('service-ips', family), key);
   if (value === undefined && table.has(named('answered', family), key))
-    return { outcome: 'answered here', why: "this node's own DNS answers, without translation; while it does not, endpoints are taken" };
+    return {
+      outcome: 'answered here',
+      why: "this node's own DNS answers, without translation; while it does not, endpoints are taken",
+    };
   if (value === undefined) return refused;
   const isLocal = view.internalLocal;
   const source = from === 'pod' ? 'client' : 'node';
