@@ -3,6 +3,7 @@ import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
 import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
+import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -31,6 +32,8 @@ export class Attacher implements Disposable {
   readonly #ns: NetNs;
   readonly #rt: RtNetlink;
   readonly #reaper: Reaper;
+  /** Of the bridge, when the last link was made. */
+  #masterIndex: number | undefined;
   #nextIndex = firstIndex + randomInt(1 << 20) * 64;
 
   /** @param ns the node's namespace; stays the caller's */
@@ -64,10 +67,13 @@ export class Attacher implements Disposable {
   attach(pod: PodLink, ns: NetNs, node: LinkNode): Item[] {
     const items = this.mode.planPod(pod, node);
     try {
-      const index = this.#makeLink(pod, ns, items);
+      const { index, hostIndex } = this.#makeLink(pod, ns, items);
       for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
       using inside = ns.enter(RtNetlink.openBrief);
       throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
+      // The kernel takes a link that is up without the other end out of service again, and waits for RCU meanwhile, with the lock that everybody needs
+      // (linkwatch_do_dev, dev_deactivate): both come up one right after the other.
+      throwFirst(this.#rt.tryBatch((batch) => this.#openLink(batch, hostIndex, pod, items)));
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -185,11 +191,12 @@ export class Attacher implements Disposable {
     this.#rt[Symbol.dispose]();
   }
 
-  /** @returns the ifindex of the pod's end */
-  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
+  /** @returns the ifindexes of the pod's end and of the node's, both down */
+  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): { index: number; hostIndex: number } {
+    let hostIndex = this.#nextIndex;
     const errors = this.#tryLink(pod, ns, items, podIndex);
     const [first] = errors.values();
-    if (!first) return podIndex;
+    if (!first) return { index: podIndex, hostIndex };
     if (pod.bandwidth) this.#deleteNewShaper(pod.hostLink);
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
@@ -200,10 +207,11 @@ export class Attacher implements Disposable {
     this.#rt.deleteLink({ name: pod.hostLink });
     for (const item of items) if (item.kind === 'link' && item.name !== pod.hostLink) this.#rt.deleteLink({ name: item.name });
     this.#nextIndex += randomInt(1 << 16);
+    hostIndex = this.#nextIndex;
     throwFirst(this.#tryLink(pod, ns, items, undefined));
     const link = inside.link(pod.ifname);
     if (!link) throw new NamespaceError(`${pod.ifname} vanished while it was set up`);
-    return link.index;
+    return { index: link.index, hostIndex };
   }
 
   /** @returns what failed, the making of the veth first */
@@ -213,23 +221,26 @@ export class Attacher implements Disposable {
     const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
+    this.#masterIndex = hostEnd.master;
     return this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
-      // What limits it comes first, and a link that is down has nobody to wait for.
-      const up = !pod.bandwidth;
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, up, peer });
+      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
       if (pod.bandwidth) makeShaper(batch, items, index, shaper);
-      // Up, but without a carrier before the pod's end is up: no address of its own is made until then.
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: up ? undefined : true });
-      this.mode.finish(batch, index, pod);
-      for (const item of items) {
-        if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
-        const link = item.link === hostLink || item.link === undefined ? index : hostEnd.master;
-        // Replace: a route or entry of a former holder of the address says nothing about this one.
-        if (item.kind === 'route') batch.replaceRoute({ ...item, link });
-        else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
-      }
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink) });
     });
+  }
+
+  /** Takes the node's end into service. */
+  #openLink(batch: RtBatch, index: number, pod: PodLink, items: readonly Item[]): void {
+    batch.setLink(index, { up: true });
+    this.mode.finish(batch, index, pod);
+    for (const item of items) {
+      if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
+      const link = item.link === pod.hostLink || item.link === undefined ? index : this.#masterIndex;
+      // Replace: a route or entry of a former holder of the address says nothing about this one.
+      if (item.kind === 'route') batch.replaceRoute({ ...item, link });
+      else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
+    }
   }
 
   /** The one that was made for a link that was not: another of its name may be in use. */

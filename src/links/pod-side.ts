@@ -15,16 +15,28 @@ const loopback = 1;
  */
 export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: AttachMode, node: LinkNode): void {
   // No link-local address: nobody on the link could be reached by it, and making one costs time and packets.
-  batch.setLink(link, { addrGenMode: 'none', ipv4: { accept_redirects: 0 }, up: true });
-  for (const address of pod.addresses) {
-    const prefixLength = mode.prefixLength(address, node);
-    const flags = prefixLength === Prefix.host(address).length ? [] : (['noprefixroute'] as const);
-    batch.replaceAddress({ link, address, prefixLength, flags: address.family === 'ipv6' ? [...flags, 'nodad'] : flags });
-    const gateway = mode.gateway(address, node);
-    batch.replaceNeighbour({ link, address: gateway, mac: hostMac });
-    batch.replaceRoute({ destination: Prefix.all(address.family), link, gateway, onlink: true });
+  batch.setLink(link, { addrGenMode: 'none', ipv4: { accept_redirects: 0 } });
+  const ipv4 = pod.addresses.filter(({ family }) => family === 'ipv4');
+  for (const address of ipv4) addAddress(batch, link, address, mode, node);
+  // A link that comes up wakes a worker of the kernel (linkwatch_event), which then holds the lock that all of this needs, for up to some milliseconds: as little as
+  // can be is left to be done after. IPv6's addresses are in service sooner on a link that is up.
+  batch.setLink(link, { up: true });
+  for (const address of ipv4) addDefault(batch, link, address, mode, node);
+  for (const address of pod.addresses.filter(({ family }) => family === 'ipv6')) {
+    addAddress(batch, link, address, mode, node);
+    addDefault(batch, link, address, mode, node);
   }
 }
+
+function addAddress(batch: RtBatch, link: number, address: IpAddr, mode: AttachMode, node: LinkNode): void {
+  const prefixLength = mode.prefixLength(address, node);
+  const flags = prefixLength === Prefix.host(address).length ? [] : (['noprefixroute'] as const);
+  batch.replaceAddress({ link, address, prefixLength, flags: address.family === 'ipv6' ? [...flags, 'nodad'] : flags });
+  batch.replaceNeighbour({ link, address: mode.gateway(address, node), mac: hostMac });
+}
+
+const addDefault = (batch: RtBatch, link: number, address: IpAddr, mode: AttachMode, node: LinkNode): void =>
+  void batch.replaceRoute({ destination: Prefix.all(address.family), link, gateway: mode.gateway(address, node), onlink: true });
 
 /**
  * What no packet of the pod waits for, to be called inside of its namespace: loopback, which runtimes bring up as well, and the settings that netlink cannot give. Its
@@ -36,6 +48,9 @@ export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: A
 export function settlePod({ ifname, addresses }: PodLink): void {
   using rt = RtNetlink.openBrief();
   rt.setLink(loopback, { up: true });
+  // Reading a link has what happened to it noted now (linkwatch_sync_dev): else that is done for all pods of a second at once, and ADDs wait for it.
+  rt.linkState(ifname);
+  rt.linkState(loopback);
   try {
     writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
   } catch (error) {
