@@ -17,7 +17,7 @@ import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door } from './door.ts';
-import { watchDrift } from './drift.ts';
+import { type Drift, watchDrift } from './drift.ts';
 import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
@@ -84,7 +84,7 @@ export class NodeAgent {
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
-  #drift: Disposable | undefined;
+  #drift: Drift | undefined;
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
@@ -172,6 +172,7 @@ export class NodeAgent {
         this.#reconciler.markAll();
       },
     });
+    this.#nft.listener = this.#drift.rules;
     this.#serveProxyHealth();
     this.#sources.start();
     void this.#sources.synced.then(() => {
@@ -239,6 +240,7 @@ export class NodeAgent {
     this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
+    this.#nft.listener = undefined;
     this.#healthPorts.close();
     const parts = [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners, this.#proxyHealth];
     for (const part of parts) part?.[Symbol.dispose]();

@@ -1,4 +1,4 @@
-import { type NftablesEvent, type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
+import { type NftablesEvent, type NftablesMonitor, type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import { isTbf, rootParent } from '../kernel/rtnetlink/qdiscs.ts';
@@ -30,12 +30,17 @@ export interface DriftView {
   nftPort(): number;
 }
 
+export interface Drift extends Disposable {
+  /** The listener to changes of nftables. */
+  readonly rules: NftablesMonitor;
+}
+
 /**
  * Watches the node's network for what others do to it. An event tells only where to look: what is wrong is found by the reconciler's full check,
  * which writes nothing when the event was podnet's own. Links are judged as the last event of a burst tells them: podnet itself changes them step by
  * step. Nothing is read for an event, or a pod would cost the more the more pods there are.
  */
-export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftView, handler: DriftHandler): Disposable {
+export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftView, handler: DriftHandler): Drift {
   const names = new Map<number, string>();
   const learn = (): void => {
     for (const { index, name } of present()) names.set(index, name);
@@ -100,13 +105,15 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     handler.onRules();
     onResync();
   };
+  const rules = watchNftables(ns, { onEvent: onTransaction, onResync: onRulesResync }, { gatherMs: readLaterMs });
   const monitors = [
     watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent, onResync }, { gatherMs: readLaterMs }),
-    watchNftables(ns, { onEvent: onTransaction, onResync: onRulesResync }, { gatherMs: readLaterMs }),
+    rules,
   ];
   // After the monitors began, so that nothing falls between.
   learn();
   return {
+    rules,
     [Symbol.dispose]() {
       clearTimeout(timer);
       for (const monitor of monitors) monitor[Symbol.dispose]();

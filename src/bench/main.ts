@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { benchCni, type CniBenchOptions } from './cni/index.ts';
 import { benchLab } from './lab/index.ts';
+import { benchServices, type ServicesBenchOptions } from './services/index.ts';
 
 const atLeast =
   (option: string, least: number) =>
@@ -37,6 +38,19 @@ program
   .action(async (options: CniBenchOptions) => {
     requireRoot('network namespaces belong to root');
     if (!(await benchCni(options))) process.exitCode = 1;
+  });
+
+program
+  .command('services')
+  .description('Services of an agent, up to 50,000: loading, changing, memory, connections; beside the layouts of kube-proxy. Needs root')
+  .option('--rounds <n>', 'how often changes are measured, in turns', atLeast('--rounds', 1), 5)
+  .option('--events <n>', 'changes of each kind in a round', atLeast('--events', 10), 40)
+  .option('--services <n>', 'leave out sizes with more Services', atLeast('--services', 100), 50_000)
+  .option('--json', 'the same as --output json')
+  .addOption(output())
+  .action(async (options: ServicesBenchOptions) => {
+    requireRoot('network namespaces belong to root');
+    if (!(await benchServices(options))) process.exitCode = 1;
   });
 
 await program.parseAsync().catch((error: Error) => {

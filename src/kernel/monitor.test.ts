@@ -76,6 +76,37 @@ test('when events are lost the monitor says so and goes on', { ...needsRoot, tim
   await seen.until(() => seen.events.some((e) => e.topic === 'routes' && String(e.route.destination) === '10.99.0.0/16'));
 });
 
+test('a listener hears of no large transaction of its own process, and of what others do meanwhile', { ...needsRoot, timeout: 30_000 }, async () => {
+  using world = new TestWorld('monitor');
+  const { path, ns } = world.namespace('a');
+  const seen = collector<NftablesEvent>();
+  using monitor = watchNftables(ns, seen.handler);
+  using nft = Nft.open(ns);
+  const set = { name: 'numbers', key: 'integer', flags: [] };
+  nft.transaction('one', (t) => t.addTable({ name: 'one' }).addSet(set));
+  await seen.until(() => seen.events.length === 1);
+  const add = (from: number, generation?: number): unknown =>
+    nft.transaction('one', (t) => t.addElements(set, Array.from({ length: 100 }, (_, i) => ({ key: `${from + i}` }))), generation);
+  nft.listener = monitor;
+  const generation = nft.generation();
+  add(0, generation);
+  assert.equal(seen.resyncs(), 0);
+  // Somebody else between leaving and joining: the generation is two further on.
+  nft.listener = {
+    leave: () => monitor.leave(),
+    join: (missed) => {
+      run(path, 'nft', 'add table inet other');
+      monitor.join(missed || nft.generation() !== generation + 2);
+    },
+  };
+  add(100, generation + 1);
+  await seen.until(() => seen.resyncs() === 1);
+  nft.listener = monitor;
+  run(path, 'nft', 'delete table inet other');
+  await seen.until(() => seen.events.length === 2);
+  assert.equal(seen.events[1]!.processName, 'nft');
+});
+
 test('each nftables transaction of anybody is told once, with its generation', { ...needsRoot, timeout: 30_000 }, async () => {
   using world = new TestWorld('monitor');
   const { path, ns } = world.namespace('a');

@@ -52,6 +52,14 @@ export interface Monitor extends Disposable {
   unref(): void;
 }
 
+/** A watch that can look away while this process itself changes a lot. */
+export interface NftablesMonitor extends Monitor {
+  /** Hears of nothing until `join`: while anybody listens, the kernel writes a page of memory for each element that a transaction changes. */
+  leave(): void;
+  /** @param missed somebody else made a change meanwhile: the handler is told to read anew */
+  join(missed: boolean): void;
+}
+
 export interface MonitorOptions {
   /**
    * How much may wait unread; by default enough for a burst of some ten thousand events while the process is busy. When half of it is full the
@@ -131,7 +139,7 @@ function watchGroups(
   onMessage: (type: number, reader: Reader) => void,
   onResync: () => void,
   { receiveBufferBytes = defaultReceiveBufferBytes, gatherMs = 0 }: MonitorOptions = {},
-): Monitor {
+): NftablesMonitor {
   const socket = NetlinkSocket.open(protocol, ns, { groups, receiveBufferBytes });
   let disposed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -178,6 +186,13 @@ function watchGroups(
     throw error;
   }
   return {
+    leave: () => {
+      for (const group of groups) socket.setMember(group, false);
+    },
+    join: (missed) => {
+      for (const group of groups) socket.setMember(group, true);
+      if (missed) setImmediate(() => disposed || onResync());
+    },
     unref: () => {
       isUnref = true;
       watch.unref();
@@ -227,7 +242,7 @@ export function watchNftables(
   ns: NetNs | undefined,
   handler: MonitorHandler<NftablesEvent>,
   options?: MonitorOptions,
-): Monitor {
+): NftablesMonitor {
   const onMessage = (type: number, reader: Reader): void => {
     if (type !== nftNewGeneration) return;
     // nlmsg_pid, the last word of struct nlmsghdr

@@ -157,7 +157,7 @@ export class NftWriter implements Writer {
       if (operation.verb !== 'add' || operation.item.kind !== 'nft-table') continue;
       const family = familyOf(operation.item);
       this.#known[family].owned = this.#nft.own(this.#table, operation.item.comment, family);
-      this.#generation = undefined;
+      this.#generation = this.#nft.generation();
     }
   }
 

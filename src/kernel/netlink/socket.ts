@@ -115,6 +115,14 @@ export class NetlinkSocket implements Disposable {
     return address.readUInt32LE(4);
   }
 
+  /** Joins a multicast group, or leaves it, by number. */
+  setMember(group: number, isMember: boolean): void {
+    const value = Buffer.alloc(4);
+    value.writeInt32LE(group);
+    const option = isMember ? netlinkOption.addMembership : netlinkOption.dropMembership;
+    check(() => `${isMember ? 'join' : 'leave'} netlink group ${group}`, sys.setsockopt(this.fd, solNetlink, option, value, 4));
+  }
+
   /** The socket's own batch, emptied. Send it before another is begun. */
   batch(): NetlinkBatch {
     return this.#batch.reset(this.#sequence);

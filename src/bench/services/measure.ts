@@ -1,0 +1,118 @@
+import { loadAverage } from '../machine.ts';
+import { type ChangeKind, changeKinds } from './changes.ts';
+import type { Size } from './objects.ts';
+import { comparedSizes, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
+import type { Memory, Started, Timed } from './subject.ts';
+import { Subject } from './subject-process.ts';
+
+/** What one agent took to load a cluster. */
+export interface Load extends Started {
+  size: Size;
+  /** The full check that nothing was wrong in. */
+  checkMs: number;
+  /** When it had settled and many changes had been made. */
+  later: Memory;
+}
+
+/** Changes of one kind in one round. */
+export interface ChangeSample {
+  size: Size;
+  kind: ChangeKind;
+  round: number;
+  timed: Timed[];
+}
+
+export interface Measured {
+  loads: Load[];
+  changes: ChangeSample[];
+  skipped: Size[];
+  loadAverages: number[];
+}
+
+export interface MeasureOptions {
+  directory: string;
+  rounds: number;
+  /** Changes of each kind in a round. */
+  events: number;
+  /** The most Services. */
+  most: number;
+  signal: AbortSignal;
+}
+
+const tell = (line: string): void => console.error(line);
+const sameSize = (a: Size, b: Size): boolean => a.services === b.services && a.endpoints === b.endpoints;
+
+/**
+ * Each size is loaded by an agent alone, one after the other: while anybody on the machine listens to changes of nftables, as agents do, the kernel makes an event
+ * of each element. Agents whose changes are compared then live at the same time and take turns, round by round.
+ */
+export async function measureAgents(options: MeasureOptions): Promise<Measured> {
+  const { most, directory, signal } = options;
+  const { sizes, skipped } = sizesUpTo(most);
+  const measured: Measured = { loads: [], changes: [], skipped, loadAverages: [] };
+  const compared = comparedSizes(most);
+  for (const size of [...sizes, ...reportedSizes(most)]) {
+    const subject = new Subject(`${directory}/subject`, size);
+    try {
+      const started = await subject.start();
+      measured.loadAverages.push(loadAverage());
+      if (!compared.some((other) => sameSize(other, size)))
+        for (const kind of changeKinds)
+          measured.changes.push({ size, kind, round: 1, timed: await subject.changes(kind, options.events) });
+      await finish(subject, started, measured);
+    } finally {
+      await subject[Symbol.asyncDispose]();
+    }
+    signal.throwIfAborted();
+  }
+  await compare(options, measured);
+  return measured;
+}
+
+async function compare(options: MeasureOptions, measured: Measured): Promise<void> {
+  const subjects: Subject[] = [];
+  try {
+    await compareAll(options, measured, (directory, size) => {
+      const subject = new Subject(directory, size);
+      subjects.push(subject);
+      return subject;
+    });
+  } finally {
+    for (const subject of subjects) await subject[Symbol.asyncDispose]();
+  }
+}
+
+async function compareAll(
+  { directory, rounds, events, most, signal }: MeasureOptions,
+  measured: Measured,
+  make: (directory: string, size: Size) => Subject,
+): Promise<void> {
+  const all: Subject[] = [];
+  for (const [i, size] of comparedSizes(most).entries()) {
+    const subject = make(`${directory}/compared-${i}`, size);
+    await subject.start();
+    all.push(subject);
+    signal.throwIfAborted();
+  }
+  // Round 0 is warming up: V8 compiles what it sees often.
+  for (let round = 0; round <= rounds; round++) {
+    measured.loadAverages.push(loadAverage());
+    for (let i = 0; i < all.length; i++) {
+      const subject = all[(i + round) % all.length]!;
+      for (const kind of changeKinds) {
+        const timed = await subject.changes(kind, events);
+        if (round > 0) measured.changes.push({ size: subject.size, kind, round, timed });
+        signal.throwIfAborted();
+      }
+    }
+    tell(`round ${round} of ${rounds}: changes at ${all.map(({ size }) => size.services).join(', ')} Services`);
+  }
+}
+
+async function finish(subject: Subject, started: Started, { loads }: Measured): Promise<void> {
+  const later = await subject.memory();
+  const checkMs = await subject.check();
+  loads.push({ size: subject.size, ...started, later, checkMs });
+  const { coldMs, memory } = started;
+  tell(`${sizeName(subject.size)}: programmed ${(coldMs / 1000).toFixed(2)} s after the start, ${memory.rssMb.toFixed(0)} MB, later ${later.rssMb.toFixed(0)} MB`);
+}
