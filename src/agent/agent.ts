@@ -156,8 +156,8 @@ export class NodeAgent {
     this.#statusServer = await serveStatus(statusSocket, {
       status: () => this.status(),
       ipam: () => this.ipam(),
-      services: () => {
-        const services = this.#services?.list();
+      services: async () => {
+        const services = await this.#services?.list();
         return services && { node: this.#settings.nodeName, services };
       },
       service: (name) => this.#services?.explain(...splitKey(name)),

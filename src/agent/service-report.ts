@@ -45,8 +45,8 @@ export class NodeKernelView implements KernelView {
     return new Map(this.#all(name).flatMap((element) => (wanted.has(element.key) ? [[element.key, element]] : [])));
   }
 
-  *connections(protocol: 'tcp' | 'udp' | 'sctp', port: number): Iterable<SeenConnection> {
-    for (const entry of this.#conntrack.list({ protocol, originalDestinationPort: port })) {
+  *connections(family: Family, protocol: 'tcp' | 'udp' | 'sctp', port: number): Iterable<SeenConnection> {
+    for (const entry of this.#conntrack.list({ family, protocol, originalDestinationPort: port })) {
       const { original, reply } = entry;
       yield {
         ...{ destination: original.destination, destinationPort: original.destinationPort ?? 0 },

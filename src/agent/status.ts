@@ -75,7 +75,7 @@ export interface StatusParts {
   status: () => AgentStatus;
   ipam: () => IpamReport;
   /** Undefined before the agent knows the cluster. */
-  services: () => ServiceList | undefined;
+  services: () => Promise<ServiceList | undefined>;
   /** @param name `NAMESPACE/NAME`; undefined when there is no such Service */
   service: (name: string) => ServiceReport | undefined;
 }
@@ -87,7 +87,7 @@ export const serveStatus = (file: string, { status, ipam, services, service }: S
   serveHttp(file, {
     '/status': () => ({ body: status() }),
     '/ipam': () => ({ body: ipam() }),
-    '/services': () => answered(services(), 'the agent has not learned of Services yet', 503),
+    '/services': async () => answered(await services(), 'the agent has not learned of Services yet', 503),
     '/services/': (name) => answered(service(name), `the agent knows no Service ${name}`, 404),
     '/readyz': () => {
       const { ready, why } = status();

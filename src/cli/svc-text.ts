@@ -74,7 +74,8 @@ function portText(port: ExplainedPort, options: TextOptions): string {
   return parts.join('\n');
 }
 
-const notes = `address kept: the endpoint sees the client's own, unless the client is itself the endpoint; else it sees the node's.
+const notes = `FROM OUTSIDE: from any other machine, and from pods of other nodes.
+address kept: the endpoint sees the client's own, unless the client is itself the endpoint; else it sees the node's.
 OPEN, ENDED: connections that the node sent there, in its conntrack now; those of TCP that ended stand there for two minutes at most.`;
 
 const sum = (all: readonly Connections[], key: keyof Connections): number => all.reduce((total, one) => total + one[key], 0);
@@ -102,13 +103,15 @@ function wayText({ outcome, set, endpoints, source, only }: Way, style: Style): 
   if (outcome === 'refused' || outcome === 'dropped') return style.paint('red', outcome);
   if (outcome !== 'sent on') return outcome;
   const to = set === 'local' ? `any of ${endpoints} here` : `any of ${endpoints}`;
-  return `${to}, ${source === 'client' ? 'address kept' : "node's address"}${only ? ', if in range' : ''}`;
+  return `${to}, ${source === 'client' ? 'address kept' : "node's address"}${only ? ' *' : ''}`;
 }
 
 /** What is refused or dropped, and why, each once. */
 function reasons(destinations: readonly ExplainedDestination[]): string[] {
   const ways = destinations.flatMap(({ from }) => Object.values(from));
   const told = ways.flatMap(({ outcome, why }) => (outcome === 'sent on' ? [] : [`  ${outcome}: ${why}`]));
+  if (ways.some(({ only, outcome }) => only && outcome === 'sent on'))
+    told.push('  * from the source ranges only; what comes from elsewhere is dropped (SD10)');
   return [...new Set(told)];
 }
 

@@ -76,7 +76,7 @@ test(
         'PORT http 80/TCP IPv4',
         'TO  WHICH IS  FROM A POD HERE  FROM THE NODE  FROM OUTSIDE  OPEN  ENDED',
         "10.96.0.90:80  ClusterIP  any of 2, address kept  any of 2, node's address  any of 2, node's address  0  0",
-        "198.51.100.1:80  load balancer  any of 2, address kept, if in range  any of 2, node's address, if in range  any of 1 here, address kept, if in range  0  0",
+        "198.51.100.1:80  load balancer  any of 2, address kept *  any of 2, node's address *  any of 1 here, address kept *  0  0",
         "192.0.2.1:30080  node port  any of 2, address kept  any of 2, node's address  any of 1 here, address kept  1  0",
         'ENDPOINT  POD  NODE  STATE  CHOSEN  OPEN  ENDED  CLIENTS  WHY NOT',
         '10.1.0.2:8080  shop-0  me  ready  yes  1  0  1',

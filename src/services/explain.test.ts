@@ -62,7 +62,7 @@ function explained(
   options.change?.(held);
   const kernel: KernelView = {
     find: (set, keys) => new Map(keys.flatMap((key) => (held.has(`${set} ${key}`) ? [[key, held.get(`${set} ${key}`)!]] : []))),
-    connections: (_, port) => (options.connections ?? []).filter(({ destinationPort }) => destinationPort === port),
+    connections: (_family, _protocol, port) => (options.connections ?? []).filter(({ destinationPort }) => destinationPort === port),
     clients: () => options.clients?.(elements) ?? [],
   };
   return explainService(planner.factsOf('service default/web')!, elements, kernel);

@@ -162,7 +162,7 @@ function explainPort(
 ): ExplainedPort {
   const { name, family, protocol, nodePort } = port;
   const destinations = destinationsOf(view, port, node);
-  const { byDestination, byEndpoint } = countConnections(kernel, protocol, destinations);
+  const { byDestination, byEndpoint } = countConnections(kernel, port, destinations);
   const sets = table.setsOf([serviceKey(port), nodePortKey(port), ...externalKeys(port)]);
   const clients = view.affinitySeconds === undefined ? undefined : countClients(kernel, family, elements, sets);
   const endpoints = judgeEndpoints(slices, port, node).map((judged): ExplainedEndpoint => {

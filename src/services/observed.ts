@@ -19,7 +19,7 @@ export interface KernelView {
   /** Looks keys of a set of the table up. */
   find(set: string, keys: readonly string[]): ReadonlyMap<string, Element>;
   /** Connections to a port, whatever the address. */
-  connections(protocol: Protocol, port: number): Iterable<SeenConnection>;
+  connections(family: Family, protocol: Protocol, port: number): Iterable<SeenConnection>;
   /** Clients with session affinity, of all Services: `set id . address` to the endpoint's number. */
   clients(family: Family): Iterable<Element>;
 }
@@ -42,13 +42,17 @@ export interface CountedConnections {
 /** Reads conntrack once for each port that clients connect to. */
 export function countConnections(
   kernel: KernelView,
-  protocol: Protocol,
+  { family, protocol }: { family: Family; protocol: Protocol },
   destinations: readonly { address: string; port: number }[],
 ): CountedConnections {
   const byDestination = new Map(destinations.map(({ address, port }) => [`${address} ${port}`, noConnections()]));
   const byEndpoint = new Map<string, Connections>();
   for (const port of new Set(destinations.map((one) => one.port)))
-    for (const { destination, destinationPort, replySource, replySourcePort, state } of kernel.connections(protocol, port)) {
+    for (const { destination, destinationPort, replySource, replySourcePort, state } of kernel.connections(
+      family,
+      protocol,
+      port,
+    )) {
       const to = byDestination.get(`${destination} ${destinationPort}`);
       // What was not translated came to nobody's endpoint.
       if (!to || (replySource.equals(destination) && replySourcePort === destinationPort)) continue;

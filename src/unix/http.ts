@@ -9,7 +9,7 @@ export interface Answer {
 }
 
 /** @param below what stands behind a path that ends with `/`, decoded; else '' */
-export type Answerer = (below: string) => Answer;
+export type Answerer = (below: string) => Answer | Promise<Answer>;
 
 /** Answers GET by path on a unix socket for root. A path that ends with `/` is for all below it. What its function throws is answered as 500. */
 export async function serveHttp(
@@ -17,8 +17,8 @@ export async function serveHttp(
   paths: Readonly<Record<string, Answerer>>,
   options?: { takeOver?: boolean },
 ): Promise<AsyncDisposable> {
-  const server = http.createServer((request, response) => {
-    const { code, body } = answerOf(paths, request.url ?? '');
+  const server = http.createServer(async (request, response) => {
+    const { code, body } = await answerOf(paths, request.url ?? '');
     const isText = typeof body === 'string';
     const headers = { 'content-type': isText ? 'text/plain' : 'application/json', connection: 'close' };
     response.writeHead(code ?? 200, headers).end(`${isText ? body : JSON.stringify(body, undefined, 2)}\n`);
@@ -34,11 +34,11 @@ export async function serveHttp(
   };
 }
 
-function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Answer {
+async function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Promise<Answer> {
   const path = Object.hasOwn(paths, url) ? url : Object.keys(paths).find((one) => one.endsWith('/') && url.startsWith(one));
   if (path === undefined) return { code: 404, body: `ask for one of ${Object.keys(paths).join(', ')}` };
   try {
-    return paths[path]!(decodeURIComponent(url.slice(path.length)));
+    return await paths[path]!(decodeURIComponent(url.slice(path.length)));
   } catch (error) {
     return { code: 500, body: (error as Error).message };
   }
@@ -47,14 +47,11 @@ function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Answe
 /** An answer other than 200. */
 export class AnswerError extends Error {
   readonly code: number;
-  /** What was answered instead. */
-  readonly body: string;
 
-  constructor(message: string, code: number, body: string) {
+  constructor(message: string, code: number) {
     super(message);
     this.name = 'AnswerError';
     this.code = code;
-    this.body = body;
   }
 }
 
@@ -69,7 +66,7 @@ export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): 
         const text = Buffer.concat(parts).toString();
         const { statusCode = 0 } = response;
         if (statusCode !== 200)
-          return reject(new AnswerError(`${socketPath} answers ${statusCode}: ${text.slice(0, 200)}`, statusCode, text.trim()));
+          return reject(new AnswerError(`${socketPath} answers ${statusCode}: ${text.slice(0, 200)}`, statusCode));
         try {
           resolve(JSON.parse(text) as T);
         } catch {

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { getJson, serveHttp } from './http.ts';
+import { AnswerError, getJson, serveHttp } from './http.ts';
 import { listenForRoot } from './listen.ts';
 
 function folder(t: TestContext): string {
@@ -85,6 +85,20 @@ test('what is no socket is never removed', async (t) => {
   writeFileSync(path, 'mine');
   await assert.rejects(listenForRoot(net.createServer(), path), /is in the way and is no socket/);
   assert.equal(statSync(path).size, 4);
+});
+
+test('a path that ends with / answers for all below it, and an answer may take its time', async (t) => {
+  const path = join(folder(t), 's.sock');
+  await using server = await serveHttp(path, {
+    '/all': async () => ({ body: ['all'] }),
+    '/all/': async (below) => (below === '' ? { code: 404, body: 'which?' } : { body: [below] }),
+    '/late': () => Promise.reject(new Error('too late')),
+  });
+  assert.ok(server);
+  assert.deepEqual(await getJson(path, '/all'), ['all']);
+  assert.deepEqual(await getJson(path, '/all/a/b%2Fc'), ['a/b/c']);
+  await assert.rejects(getJson(path, '/all/'), (error) => error instanceof AnswerError && error.code === 404);
+  await assert.rejects(getJson(path, '/late'), /answers 500: too late/);
 });
 
 test('an unknown path, a fault and nobody there are told in words', async (t) => {
