@@ -48,9 +48,6 @@ const addDefault = (batch: RtBatch, link: number, address: IpAddr, mode: AttachM
 export function settlePod({ ifname, addresses }: PodLink): void {
   using rt = RtNetlink.openBrief();
   rt.setLink(loopback, { up: true });
-  // Reading a link has what happened to it noted now (linkwatch_sync_dev): else that is done for all pods of a second at once, and ADDs wait for it.
-  rt.linkState(ifname);
-  rt.linkState(loopback);
   try {
     writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
   } catch (error) {
