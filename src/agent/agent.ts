@@ -34,6 +34,7 @@ import { nodeShape } from './node-shape.ts';
 import { ProblemLog } from './problem-log.ts';
 import { serveProxyHealth, SyncHealth } from './proxy-health.ts';
 import { recoverLeases } from './recover.ts';
+import { withAnnounced } from './service-report.ts';
 import { ServicePath, splitKey } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
@@ -160,7 +161,8 @@ export class NodeAgent {
         const services = await this.#services?.list();
         return services && { node: this.#settings.nodeName, services };
       },
-      service: (name) => this.#services?.explain(...splitKey(name)),
+      service: (name) =>
+        withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
     });
     installExecutable(cni.binDir, socketPath);
     const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };

@@ -17,6 +17,8 @@ export interface ServiceReport extends ServiceExplanation {
   /** `done`: the plan is written. `pending`: about to be. `error`: refused, see `why`. */
   state: OwnerStatus['state'];
   why?: string;
+  /** Its load balancer's addresses that this node answers ARP and Neighbour Discovery for; absent when none are announced at all. */
+  announced?: string[];
 }
 
 /** What `GET /services` answers. */
@@ -72,6 +74,20 @@ export class NodeKernelView implements KernelView {
       throw error;
     }
   }
+}
+
+/** @param announced by this node, of whatever Service; undefined when it announces none at all */
+export function withAnnounced(
+  report: ServiceReport | undefined,
+  announced: readonly string[] | undefined,
+): ServiceReport | undefined {
+  if (!report || !announced) return report;
+  const own = new Set(
+    report.ports.flatMap(({ destinations }) =>
+      destinations.flatMap(({ kind, address }) => (kind === 'load balancer' ? [address] : [])),
+    ),
+  );
+  return { ...report, announced: announced.filter((address) => own.has(address)) };
 }
 
 const endedStates: ReadonlySet<string | undefined> = new Set(['last-ack', 'time-wait', 'close']);

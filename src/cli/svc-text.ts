@@ -14,7 +14,7 @@ interface TextOptions {
 export function reportText(reports: readonly ServiceReport[], options: TextOptions): string {
   const [first, ...others] = reports;
   return [
-    head(first!, options.style),
+    head(reports, options.style),
     ...first!.ports.map((port) => portText(port, options)),
     ...(first!.noDataPath === undefined ? [kernelText(first!, options)] : []),
     ...(others.length > 0 && first!.noDataPath === undefined ? [nodesText(reports, options.style)] : []),
@@ -22,13 +22,16 @@ export function reportText(reports: readonly ServiceReport[], options: TextOptio
   ].join('\n\n');
 }
 
-function head(report: ServiceReport, style: Style): string {
+function head(reports: readonly ServiceReport[], style: Style): string {
+  const report = reports[0]!;
+  const announced = announcements(reports);
   const { namespace, name, type, node, zone, noDataPath, state, why } = report;
   const title = style.paint('bold', printable(`${namespace}/${name}`));
   const where = `for clients of ${printable(node)}${zone === undefined ? '' : `, zone ${printable(zone)}`}`;
   const lines: [string, string][] = [];
   if (noDataPath !== undefined) lines.push(['no data path', noDataPath]);
-  const { internalTrafficPolicy, externalTrafficPolicy, affinitySeconds, sourceRanges, healthCheck, ignored } = report;
+  const { internalTrafficPolicy, externalTrafficPolicy, affinitySeconds, sourceRanges, healthCheck, ignored, refusesOtherPorts } =
+    report;
   if (internalTrafficPolicy === 'Local') lines.push(['internalTrafficPolicy', 'Local: only endpoints on the node of the client']);
   if (externalTrafficPolicy === 'Local')
     lines.push([
@@ -40,6 +43,9 @@ function head(report: ServiceReport, style: Style): string {
   if (sourceRanges)
     lines.push(['source ranges', `the load balancer's addresses are for ${sourceRanges.join(', ') || 'nobody'} only`]);
   if (healthCheck) lines.push(['health check', healthText(healthCheck)]);
+  if (announced.length > 0) lines.push(['announced', announced.map(({ address, by }) => `${address} by ${by}`).join(', ')]);
+  if (refusesOtherPorts.length > 0)
+    lines.push(['other ports', `of ${refusesOtherPorts.join(' and ')} are refused, and pings (SD12)`]);
   for (const one of ignored) lines.push(['not taken', style.paint('yellow', printable(`${one.address}: ${one.why}`))]);
   if (state === 'pending') lines.push(['plan', style.paint('yellow', 'about to be written to the kernel')]);
   if (why !== undefined) lines.push(['refused by kernel', style.paint('red', printable(why))]);
@@ -48,6 +54,10 @@ function head(report: ServiceReport, style: Style): string {
     '\n',
   );
 }
+
+/** Which node answers ARP and Neighbour Discovery for which address of a load balancer, of the nodes that were asked. */
+const announcements = (reports: readonly ServiceReport[]): { address: string; by: string }[] =>
+  reports.flatMap(({ node, announced }) => (announced ?? []).map((address) => ({ address, by: printable(node) })));
 
 function healthText({ port, localEndpoints }: NonNullable<ServiceReport['healthCheck']>): string {
   const told = families.flatMap((family) => {
@@ -132,7 +142,7 @@ function endpointsText(
   const rows = endpoints.map((endpoint) => {
     const { address, port, nodeName, zone, condition, connections } = endpoint;
     const { state, why } = judgement(endpoint, used.has('any') || !used.has('local'), used.has('local'));
-    const chosen = state === 'yes' && isReserve ? 'in reserve' : state;
+    const chosen = state !== 'yes' ? state : isReserve ? 'in reserve' : condition === 'ready' ? 'yes' : 'yes, as none is ready';
     return [
       socket(address, port),
       printable(pods.get(address) ?? '-'),

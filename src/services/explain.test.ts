@@ -62,7 +62,8 @@ function explained(
   options.change?.(held);
   const kernel: KernelView = {
     find: (set, keys) => new Map(keys.flatMap((key) => (held.has(`${set} ${key}`) ? [[key, held.get(`${set} ${key}`)!]] : []))),
-    connections: (_family, _protocol, port) => (options.connections ?? []).filter(({ destinationPort }) => destinationPort === port),
+    connections: (_family, _protocol, port) =>
+      (options.connections ?? []).filter(({ destinationPort }) => destinationPort === port),
     clients: () => options.clients?.(elements) ?? [],
   };
   return explainService(planner.factsOf('service default/web')!, elements, kernel);
@@ -220,6 +221,11 @@ test('SD10, SD11, SA17, SA14, SD26: source ranges, addresses that are not taken,
     `${allowed!.address} ${allowed!.why}`,
     /^192\.0\.2\.1 it is not within services\.externalIpCidrs .*203\.0\.113\.0\/24/,
   );
+});
+
+test('SD12: other ports of a ClusterIP are refused, as the plan has it', () => {
+  assert.deepEqual(explained(web({ clusterIPs: ['10.96.0.1', 'fd96::1'] }), []).refusesOtherPorts, ['10.96.0.1', 'fd96::1']);
+  assert.deepEqual(explained(web({ clusterIPs: ['None'] }), []).refusesOtherPorts, []);
 });
 
 test("this node's own DNS answers, and its endpoints are taken while it does not", () => {

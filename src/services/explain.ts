@@ -4,7 +4,7 @@ import type { NftElement } from '../reconcile/model.ts';
 import { addressType, backendsOf } from './endpoints.ts';
 import { whyNotBalanced, whyNotExternal } from './external.ts';
 import { healthOf, type ServiceHealth } from './health.ts';
-import type { Protocol } from './names.ts';
+import { named, type Protocol } from './names.ts';
 import { nodePortAddressesOf, type ServiceNode } from './node.ts';
 import {
   type Connections,
@@ -77,6 +77,8 @@ export interface ServiceExplanation {
   /** Addresses that the object has and this node does not take. */
   ignored: { address: string; why: string }[];
   ports: ExplainedPort[];
+  /** ClusterIPs of which every port that is not declared is refused, and pings too (SD12, SD13). */
+  refusesOtherPorts: string[];
   elements: ElementState[];
 }
 
@@ -108,6 +110,9 @@ export function explainService(facts: ServiceFacts, elements: readonly NftElemen
     ...(view.sources ? { sourceRanges: view.sources.map(String) } : {}),
     ignored: ignoredOf(facts),
     ports: view.ports.map((port) => explainPort(facts, view, port, table, elements, kernel)),
+    refusesOtherPorts: view.clusterIps
+      .filter((address) => table.has(named('cluster-ips', address.family), `${address}`))
+      .map(String),
     elements: compareElements(kernel, elements, meanings),
   };
 }
