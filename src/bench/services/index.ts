@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { mount, mountFlags, unmount } from '../../kernel/mounts.ts';
 import { thisMachine } from '../machine.ts';
 import { measureAgents } from './measure.ts';
+import { measurePeers, missingPeers } from './peers.ts';
 import { reportOf, textOf } from './report.ts';
+import { measureTraffic } from './traffic.ts';
 
 export interface ServicesBenchOptions {
   rounds: number;
@@ -25,7 +27,9 @@ export async function benchServices({ rounds, events, services: most, output, js
   try {
     mount('podnet-bench', directory, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
     const measured = await measureAgents({ directory, rounds, events, most, signal });
-    const report = reportOf({ machine: thisMachine(), measured, peers: [], traffic: [] });
+    const peers = await measurePeers(directory, rounds, most, signal);
+    const traffic = await measureTraffic({ directory, blocks: 20 * rounds, most, signal });
+    const report = reportOf({ machine: thisMachine(), measured, peers, missing: missingPeers(), traffic });
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
   } finally {

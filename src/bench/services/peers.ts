@@ -1,5 +1,11 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { NetNs } from '../../kernel/netns.ts';
 import type { ChangeKind } from './changes.ts';
+import { iptablesLayout } from './iptables-layout.ts';
+import { nftLayout } from './nft-layout.ts';
 import type { Size } from './objects.ts';
+import { sizeName } from './plan.ts';
 
 /** One measurement of a peer, the whole of its command. */
 export interface PeerSample {
@@ -7,4 +13,69 @@ export interface PeerSample {
   size: Size;
   what: 'load' | ChangeKind;
   ms: number;
+}
+
+/** A layout of kube-proxy as text for the command that it runs. */
+export interface Layout {
+  title: string;
+  command: readonly [string, ...string[]];
+  /** What a change runs where it is another command. */
+  changeCommand: readonly [string, ...string[]];
+  load(size: Size): string;
+  change(size: Size, kind: ChangeKind, round: number): string;
+}
+
+const layouts: readonly Layout[] = [nftLayout, iptablesLayout];
+export const missingPeers = (): string[] =>
+  layouts.filter(({ command }) => spawnSync(command[0], ['--version']).error !== undefined).map(({ title }) => title);
+
+/** Where a load takes longer, larger sizes are left out. */
+const longestMs = 60_000;
+const order: readonly ChangeKind[] = ['replace', 'scale-up', 'scale-down', 'add', 'remove'];
+
+/** Each in a namespace of its own, 100 Services of ten endpoints and up. */
+export async function measurePeers(directory: string, rounds: number, most: number, signal: AbortSignal): Promise<PeerSample[]> {
+  const samples: PeerSample[] = [];
+  const missing = missingPeers();
+  for (const layout of layouts) {
+    if (missing.includes(layout.title)) continue;
+    for (const services of [100, 1000, 10_000]) {
+      if (services > most) continue;
+      const loadMs = measure(layout, { services, endpoints: services * 10 }, `${directory}/peer`, rounds, samples);
+      await new Promise(setImmediate);
+      signal.throwIfAborted();
+      // Ten times as many take at least ten times as long.
+      if (loadMs * 10 > longestMs) {
+        console.error(`${layout.title}: larger sizes would take more than a minute, and are left out`);
+        break;
+      }
+    }
+  }
+  return samples;
+}
+
+function measure(layout: Layout, size: Size, path: string, rounds: number, samples: PeerSample[]): number {
+  const ns = NetNs.create(path);
+  const run = (what: PeerSample['what'], [program, ...args]: readonly [string, ...string[]], text: string): number => {
+    writeFileSync(`${path}.txt`, text);
+    const begin = performance.now();
+    const { status, stderr, error } = ns.enter(() =>
+      spawnSync('/bin/sh', ['-c', 'exec "$@" < "$0"', `${path}.txt`, program, ...args], { encoding: 'utf8' }),
+    ) as { status: number | null; stderr: string; error?: Error };
+    const ms = performance.now() - begin;
+    if (error || status !== 0) throw new Error(`${layout.title}, ${what}: ${error?.message ?? stderr.slice(0, 500)}`);
+    samples.push({ peer: layout.title, size, what, ms });
+    return ms;
+  };
+  try {
+    const loadMs = run('load', layout.command, layout.load(size));
+    // Slow ones once: they tell enough.
+    for (let round = 0; round < (loadMs > 10_000 ? 1 : rounds); round++)
+      for (const kind of order) run(kind, layout.changeCommand, layout.change(size, kind, round));
+    console.error(`${layout.title}, ${sizeName(size)}: loaded in ${(loadMs / 1000).toFixed(2)} s`);
+    return loadMs;
+  } finally {
+    ns[Symbol.dispose]();
+    NetNs.remove(path);
+  }
 }

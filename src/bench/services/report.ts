@@ -56,6 +56,8 @@ export interface Whole {
   machine: Machine;
   measured: Measured;
   peers: readonly PeerSample[];
+  /** Peers whose command is not there. */
+  missing: readonly string[];
   traffic: readonly TrafficSample[];
 }
 
@@ -83,9 +85,9 @@ export function rowsOf(samples: readonly ChangeSample[]): ChangeRow[] {
   });
 }
 
-export function reportOf({ machine, measured, peers, traffic }: Whole): ServicesReport {
+export function reportOf({ machine, measured, peers, missing, traffic }: Whole): ServicesReport {
   const rows = rowsOf(measured.changes);
-  const checks = checksOf({ rows, loads: measured.loads, traffic });
+  const checks = [...checksOf({ rows, loads: measured.loads, traffic }), ...missing.map((peer) => ({ name: `peer: ${peer}`, value: 'missing', limit: 'there', ok: false }))];
   const peerRows = new Map<string, PeerRow>();
   for (const { peer, size, what } of peers) {
     const ms = peers.filter((one) => one.peer === peer && one.what === what && sizeName(one.size) === sizeName(size)).map((one) => one.ms);

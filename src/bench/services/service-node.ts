@@ -1,0 +1,139 @@
+import { check } from '../../kernel/errors.ts';
+import { Nft } from '../../kernel/nftables/index.ts';
+import { NetNs } from '../../kernel/netns.ts';
+import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
+import { sockaddr } from '../../kernel/sockaddr.ts';
+import { listenTcp } from '../../kernel/sockets.ts';
+import { setOption } from '../../kernel/socket-options.ts';
+import { sys } from '../../kernel/sys.ts';
+import { writeSysctl } from '../../kernel/sysctl.ts';
+import { IpAddr } from '../../net/ip.ts';
+import { Prefix } from '../../net/prefix.ts';
+import { NftWriter, Reconciler } from '../../reconcile/index.ts';
+import { ServicePlanner } from '../../services/index.ts';
+import { clusterCidr, clusterIpOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, slicesOf, targetPort } from './objects.ts';
+
+// include/linux/socket.h, include/uapi/asm-generic/socket.h
+const [afInet, sockStreamCloexec, solSocket, soLinger] = [2, 1 | 0o2000000, 1, 13] as const;
+const firstIp = IpAddr.parse(clusterIpOf(0));
+
+/** What some connections took. */
+export interface Connections {
+  ms: number;
+  /** Of this process, user and system: all of the kernel's work on the packets is done inside of its calls. */
+  cpuUs: number;
+  connectUs: Float64Array;
+}
+
+/** A pod, its node and a server behind it, in namespaces of their own; Services as podnet's planner and writer make them. */
+export class ServiceNode implements Disposable {
+  readonly size: Size;
+  readonly #all: NetNs[] = [];
+  readonly #client: NetNs;
+  readonly #nft: Nft;
+  readonly #listener: number;
+  #source = 0;
+
+  constructor(directory: string, size: Size) {
+    this.size = size;
+    const make = (name: string): NetNs => {
+      const ns = NetNs.create(`${directory}-${name}`);
+      this.#all.push(ns);
+      using rt = RtNetlink.open(ns);
+      rt.setLink(1, { up: true });
+      return ns;
+    };
+    const [client, node, server] = [make('client'), make('node'), make('server')];
+    this.#client = client;
+    join(node, 'client', '192.0.2.1', client, '192.0.2.2');
+    join(node, 'server', '198.51.100.1', server, '198.51.100.2');
+    writeSysctl(node, 'net/ipv4/ip_forward', '1');
+    route(node, nodeCidr, 'client', '192.0.2.2');
+    route(node, clusterCidr, 'server', '198.51.100.2');
+    route(client, '0.0.0.0/0', 'node', '192.0.2.1');
+    route(server, '0.0.0.0/0', 'node', '198.51.100.1');
+    // Every address of the prefix is its own.
+    local(client, nodeCidr);
+    local(server, '10.129.0.0/16');
+    for (const prefix of ['10.130.0.0/15', '10.132.0.0/14']) local(server, prefix);
+    this.#listener = listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 });
+    this.#nft = Nft.open(node);
+    const planner = new ServicePlanner({
+      node: {
+        ...{ name: 'me', addresses: [IpAddr.parse('192.0.2.1')] },
+        ...{ podCidrs: [Prefix.parse(nodeCidr)], serviceCidrs: [Prefix.parse(serviceCidr)] },
+      },
+      ...{ services: servicesOf(size), slices: slicesOf(size), held: new Map() },
+    });
+    const reconciler = new Reconciler([new NftWriter(this.#nft)]);
+    for (const [owner, items] of planner.take()) reconciler.contribute(owner, items);
+    const [failure] = reconciler.sync().failures;
+    if (failure) throw failure.error;
+  }
+
+  /** Connects, one after the other, each time to any of the Services. @throws KernelError */
+  connect(count: number): Connections {
+    return this.#client.enter(() => this.#connect(count));
+  }
+
+  #connect(count: number): Connections {
+    const connectUs = new Float64Array(count);
+    const source = sockaddr(IpAddr.parse(nodeCidr.replace('.0/24', `.${2 + (this.#source++ % 250)}`)), 0);
+    const target = sockaddr(firstIp, servicePort);
+    const first = target.readUInt32BE(4);
+    // SO_LINGER of no time: a reset at the end, and nobody waits in TIME_WAIT.
+    const linger = Buffer.alloc(8);
+    linger.writeInt32LE(1);
+    const begin = performance.now();
+    const cpu = process.cpuUsage();
+    for (let i = 0; i < count; i++) {
+      const fd = check('socket', sys.socket(afInet, sockStreamCloexec, 0));
+      sys.setsockopt(fd, solSocket, soLinger, linger, 8);
+      setOption(fd, 'bindAddressNoPort', 1);
+      check('bind', sys.bind(fd, source, source.length));
+      target.writeUInt32BE(first + Math.floor(Math.random() * this.size.services), 4);
+      const start = performance.now();
+      check('connect to a Service', sys.connect(fd, target, target.length));
+      connectUs[i] = (performance.now() - start) * 1000;
+      const peer = check('accept', sys.accept4(this.#listener, null, null, 0));
+      sys.close(fd);
+      sys.close(peer);
+    }
+    const { user, system } = process.cpuUsage(cpu);
+    return { ms: performance.now() - begin, cpuUs: user + system, connectUs };
+  }
+
+  [Symbol.dispose](): void {
+    this.#nft[Symbol.dispose]();
+    sys.close(this.#listener);
+    for (const ns of this.#all) {
+      ns[Symbol.dispose]();
+      NetNs.remove(ns.name);
+    }
+  }
+}
+
+
+function join(a: NetNs, name: string, aAddress: string, b: NetNs, bAddress: string): void {
+  using here = RtNetlink.open(a);
+  using there = RtNetlink.open(b);
+  here.addLink({ type: 'veth', name, peer: { name: 'node', netNs: b.fd } });
+  for (const [rt, link, address] of [
+    [here, name, aAddress],
+    [there, 'node', bAddress],
+  ] as const) {
+    const { index } = rt.link(link)!;
+    rt.setLink(index, { up: true, addrGenMode: 'none' });
+    rt.addAddress({ link: index, address: IpAddr.parse(address), prefixLength: 24 });
+  }
+}
+
+function route(ns: NetNs, destination: string, link: string, gateway: string): void {
+  using rt = RtNetlink.open(ns);
+  rt.addRoute({ destination: Prefix.parse(destination), gateway: IpAddr.parse(gateway), link: rt.link(link)!.index, protocol: 4 });
+}
+
+function local(ns: NetNs, destination: string): void {
+  using rt = RtNetlink.open(ns);
+  rt.addRoute({ destination: Prefix.parse(destination), type: 'local', link: 1, table: 255, protocol: 4 });
+}
