@@ -19,6 +19,9 @@ const variants = [
   ['2', 'bridge'],
 ] as const;
 
+/** What libcni keeps of answers, for a runtime that may have lost the sandbox. */
+const libcnisResults = /^file \/var\/lib\/cni\/results\//;
+
 for (const [release, attach] of variants) {
   const name = `containerd ${release}, ${attach}`;
   const needed = needsContainerd(release);
@@ -73,7 +76,7 @@ for (const [release, attach] of variants) {
       await using world = await World.ready(release, { attach });
       const { node, containerd } = world;
       const { cri } = containerd;
-      const nothingLeft = leftovers(node);
+      const nothingLeft = leftovers(node, libcnisResults);
       const refusals: string[] = [];
       let done = 0;
       const asKubelet = async (name: string): Promise<string> => {
@@ -108,6 +111,8 @@ for (const [release, attach] of variants) {
       for (const ip of ips) run(node.ns.path, runtimeProgram('busybox'), 'ping', '-c', '1', '-W', '5', ip);
       // Those that failed are there as sandboxes that are not ready: kubelet deletes them too.
       await Promise.all((await cri.pods()).map((id) => world.deletePod({ id })));
+      // A sandbox whose teardown fails while there is no agent is sometimes dropped by the runtime (seen with containerd 2): what it held is GC's then.
+      assert.deepEqual(await node.cni({ command: 'GC', config: { 'cni.dev/valid-attachments': [] } }), { code: 0, json: {} });
       await nothingLeft();
     },
   );
@@ -153,7 +158,7 @@ for (const [release, attach] of variants) {
     async () => {
       await using world = await World.ready(release, { attach });
       const { node, containerd } = world;
-      const nothingLeft = leftovers(node);
+      const nothingLeft = leftovers(node, libcnisResults);
       await world.addPod('a');
       await world.addPod('b');
       await containerd.kill();

@@ -149,7 +149,7 @@ describe('ServiceCIDRs and IPAddresses', () => {
     let shift = 0;
     return withCluster(
       async (api) => {
-        const { spec } = await create(api, 'web');
+        const { spec } = await create(api, 'web', { clusterIP: '10.96.0.9' });
         await api.delete(IPAddresses, spec!.clusterIP!);
         await eventually(async () => {
           assert.equal((await api.get(IPAddresses, spec!.clusterIP!)).spec?.parentRef?.name, 'web');
