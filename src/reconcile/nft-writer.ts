@@ -274,10 +274,13 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
     if (before?.kind === 'nft-element') gone.push([before, key]);
     if (after?.kind === 'nft-element') come.push([after, key]);
   }
+  // Before the elements: for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set).
+  for (const [chain, key, fresh] of changedChains) if (fresh) for (const rule of chain.rules) t.addRule(chain.name, rule, key);
   for (const [set, elements] of bySet(gone)) if (!doomedSets.has(set)) t.deleteElements(setNamed(sets, set, elements), elements);
   for (const [set, elements] of bySet(come)) t.addElements(setNamed(sets, set, elements), elements);
   for (const [chain, key, fresh] of changedChains) {
-    if (!fresh) t.flushChain(chain.name, key);
+    if (fresh) continue;
+    t.flushChain(chain.name, key);
     for (const rule of chain.rules) t.addRule(chain.name, rule, key);
   }
   for (const [chain, key] of doomedChains) t.flushChain(chain.name, key);
