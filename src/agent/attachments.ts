@@ -6,29 +6,20 @@ import type { Attachments } from '../cni/verbs.ts';
 import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
-import {
-  type Attacher,
-  hostLinkName,
-  hostMac,
-  InterfaceExistsError,
-  type LinkNode,
-  type PodLink,
-  podMac,
-  type ToldOfPod,
-} from '../links/index.ts';
-import { IpAddr } from '../net/ip.ts';
-import type { Mac } from '../net/mac.ts';
-import { Prefix } from '../net/prefix.ts';
+import { type Attacher, InterfaceExistsError, type LinkNode, type PodLink } from '../links/index.ts';
 import { type Item, keyOf } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
-import { type AttachmentNotes, linkOf, resultOf } from './attachment.ts';
+import { linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
 import { type Door, guestOwner } from './door.ts';
+import { contradictions, damaged, toldOf } from './expected-result.ts';
 import type { Forgetter } from './forgetter.ts';
 import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
+import { type Asked, leaseFor } from './pod-lease.ts';
 import { recoveredLease, unknownNetwork } from './recover.ts';
+import { settleSoon } from './settling.ts';
 
 export interface AttachmentsOptions {
   ipam: Ipam;
@@ -82,7 +73,7 @@ export class PodAttachments implements Attachments {
       try {
         const link = await this.#add(key, netns, ns, pod, wishes, node);
         settling = true;
-        this.#settleSoon(link, ns);
+        settleSoon(this.#options.attacher, link, ns, this.#options.onError);
         return resultOf(link, netns, this.#options.attacher.mode, node);
       } finally {
         if (!settling) ns[Symbol.dispose]();
@@ -93,7 +84,7 @@ export class PodAttachments implements Attachments {
   async #add(key: AttachmentKey, netns: string, ns: NetNs, pod: PodIdentity, wishes: Wishes, node: LinkNode): Promise<PodLink> {
     const inode = String(ns.inode);
     const before = this.#leaseOf(key);
-    const lease = before ? this.#moved(before, netns, inode) : this.#lease(key, netns, pod, wishes, node, inode);
+    const lease = before ? this.#moved(before, netns, inode) : this.#lease({ key, netns, pod, wishes, node, inode });
     // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
     const link = linkOf(lease);
     if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');
@@ -114,27 +105,14 @@ export class PodAttachments implements Attachments {
     }
   }
 
-  /** When the runtime has its answer: what no packet of the pod waits for. @param ns closed then */
-  #settleSoon(link: PodLink, ns: NetNs): void {
-    setImmediate(() => {
-      try {
-        this.#options.attacher.settle(link, ns);
-      } catch (error) {
-        // Deleted this moment, or an interface of another name by now: what is left of it is CHECK's to judge.
-        this.#options.onError?.(new Error(`settling ${link.hostLink}: ${(error as Error).message}`, { cause: error }));
-      } finally {
-        ns[Symbol.dispose]();
-      }
-    });
-  }
-
   /** For a start: what a killed agent may not have come to. */
   settleAll(): void {
-    for (const lease of this.#options.ipam.leases()) {
+    const { attacher, ipam, onError } = this.#options;
+    for (const lease of ipam.leases()) {
       const link = linkOf(lease);
       if (!link || !this.has(lease.key) || !lease.notes.netns) continue;
       try {
-        this.#settleSoon(link, this.#options.attacher.open(lease.notes.netns));
+        settleSoon(attacher, link, attacher.open(lease.notes.netns), onError);
       } catch {
         // Its namespace is gone, and so is its link soon.
       }
@@ -326,30 +304,9 @@ export class PodAttachments implements Attachments {
     return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
   }
 
-  #lease(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes, node: LinkNode, inode: string): Lease {
+  #lease(asked: Asked): Lease {
     const { ipam, hostPorts } = this.#options;
-    const { ips, mac, bandwidth } = wishes;
-    if (mac) this.#requireFree(mac);
-    const leases = ipam.leases();
-    const isTaken = (name: string): boolean => leases.some(({ notes }) => notes.link === name);
-    let link = '';
-    for (let attempt = 0; link === '' || isTaken(link); attempt++) link = hostLinkName(keyText(key), attempt);
-    const name = [pod.namespace, pod.name].filter(Boolean).join('/');
-    const podFamilies = ipam.ranges.map(({ family }) => family);
-    const { note: ports, former } = hostPorts.claim(wishes.ports, name, podFamilies);
-    for (const lease of former) this.#withdrawPorts(lease);
-    const notes: AttachmentNotes = {
-      link,
-      mtu: String(node.podMtu),
-      netns,
-      inode,
-      pod: name,
-      mac: mac ? String(mac) : '',
-      bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
-      since: new Date().toISOString(),
-      ports,
-    };
-    return ipam.allocate(key, notes, ips);
+    return leaseFor(asked, ipam, hostPorts, (former) => this.#withdrawPorts(former));
   }
 
   #openPorts(lease: Lease): void {
@@ -363,21 +320,6 @@ export class PodAttachments implements Attachments {
     ipam.replace(lease, lease.key, { ...lease.notes, ports: '' });
     reconciler.contributeNow(mappingOwner(lease.key), []);
     hostPorts.deleted(lease);
-  }
-
-  /** Two stations with one MAC on a bridge would take each other's frames. */
-  #requireFree(mac: Mac): void {
-    const other = this.#options.ipam.leases().find((lease) => {
-      const link = linkOf(lease);
-      return link && podMac(link).equals(mac);
-    });
-    if (!other && !mac.equals(hostMac)) return;
-    const by = other ? other.notes.pod || `container ${other.key.containerId}` : 'the node';
-    throw new CniError(
-      cniCode.invalidConfig,
-      `runtimeConfig.mac is "${mac}", which ${by} has already`,
-      'ask for another, or for none',
-    );
   }
 
   #undo(lease: Lease, link: PodLink | undefined): void {
@@ -408,34 +350,4 @@ export class PodAttachments implements Attachments {
       await delay(waitMs);
     }
   }
-}
-
-const damaged = (wrong: readonly string[]): CniError =>
-  new CniError(cniCode.damaged, wrong.join('; '), "pods are mended by deleting them; what is the node's is mended by itself");
-
-/** What a result says of the pod's end; podnet's own is compared by itself. */
-function toldOf(expected: Result, { ifname }: PodLink): ToldOfPod {
-  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox !== undefined);
-  const addresses = expected.ips
-    .filter((ip) => ip.interface === own)
-    .flatMap(({ address }) => IpAddr.tryParse(address.split('/')[0]!) ?? []);
-  return { addresses, destinations: expected.routes.flatMap(({ dst }) => tryPrefix(dst) ?? []) };
-}
-
-function tryPrefix(text: string): Prefix | undefined {
-  try {
-    return Prefix.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What ADD answered then and what is leased now. */
-function contradictions(expected: Result, { addresses, ifname }: PodLink): string[] {
-  const own = expected.interfaces.findIndex(({ name, sandbox }) => name === ifname && sandbox !== undefined);
-  if (own < 0) return [`prevResult has no interface ${ifname} with a sandbox`];
-  const texts = new Set(
-    expected.ips.filter((ip) => ip.interface === own).map(({ address }) => address.slice(0, address.indexOf('/'))),
-  );
-  return addresses.filter((address) => !texts.has(String(address))).map((address) => `prevResult does not have ${address}`);
 }
