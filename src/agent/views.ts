@@ -1,6 +1,6 @@
 import { excludeLabel } from '../announce/index.ts';
 import { conditionOf } from '../kube/objects.ts';
-import type { EndpointSlice, Node, Service } from '../kube/types.ts';
+import type { Endpoint, EndpointConditions, EndpointSlice, Node, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 
@@ -97,9 +97,30 @@ export function sliceView({ metadata, addressType, ports, endpoints }: EndpointS
     },
     addressType,
     ports: ports?.map(({ name, protocol, port }) => ({ name, protocol, port })),
-    endpoints: (endpoints ?? []).map(({ addresses, nodeName, conditions, hints }) => ({
-      addresses: addresses.slice(0, 1),
-      ...{ nodeName, conditions, hints },
-    })),
+    endpoints: (endpoints ?? []).map(endpointView),
   };
+}
+
+/** Of all endpoints there are as many names of nodes as nodes, and a few conditions: one of each is kept. */
+const nodeNames = new Map<string, string>();
+const conditionsKept = new Map<string, EndpointConditions>();
+
+function endpointView({ addresses, nodeName, conditions, hints }: Endpoint): Endpoint {
+  const view: Endpoint = { addresses: addresses.length === 1 ? addresses : addresses.slice(0, 1) };
+  if (nodeName !== undefined) view.nodeName = kept(nodeNames, nodeName, nodeName);
+  if (conditions) {
+    const { ready, serving, terminating } = conditions;
+    view.conditions = kept(conditionsKept, `${ready} ${serving} ${terminating}`, { ready, serving, terminating });
+  }
+  if (hints) view.hints = hints;
+  return view;
+}
+
+function kept<T>(all: Map<string, T>, key: string, value: T): T {
+  const before = all.get(key);
+  if (before !== undefined) return before;
+  // Nodes come and go for ever: what nobody has any more is not kept for ever.
+  if (all.size > 20_000) all.clear();
+  all.set(key, value);
+  return value;
 }

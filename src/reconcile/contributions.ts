@@ -21,24 +21,28 @@ interface Entry {
  */
 export class Contributions {
   readonly #entries = new Map<string, Entry>();
-  readonly #owners = new Map<string, Map<string, Item>>();
+  /** Keys alone: there are hundreds of thousands. */
+  readonly #owners = new Map<string, readonly string[]>();
 
   /**
    * Replaces everything that an owner wants.
    * @param changed called for each key whose wanted item is another now
    */
   set(owner: string, items: Iterable<Item>, changed: (key: string) => void): void {
-    const before = this.#owners.get(owner);
+    const before = this.#owners.get(owner) ?? [];
     const now = new Map<string, Item>();
     for (const item of items) now.set(keyOf(item), item);
-    if (now.size > 0) this.#owners.set(owner, now);
-    else this.#owners.delete(owner);
+    const had = new Map<string, Item>();
+    for (const key of before) had.set(key, this.#itemOf(key, owner));
+    const keys: string[] = [];
     for (const [key, item] of now) {
-      const old = before?.get(key);
-      if (old && equalItems(old, item)) now.set(key, old);
-      else if (this.#put(key, owner, item)) changed(key);
+      const old = had.get(key);
+      if (!(old && equalItems(old, item)) && this.#put(key, owner, item)) changed(key);
+      keys.push(key);
     }
-    for (const key of before?.keys() ?? []) {
+    if (keys.length > 0) this.#owners.set(owner, keys);
+    else this.#owners.delete(owner);
+    for (const key of before) {
       if (!now.has(key) && this.#take(key, owner)) changed(key);
     }
   }
@@ -55,11 +59,11 @@ export class Contributions {
   }
 
   keysOf(owner: string): Iterable<string> {
-    return this.#owners.get(owner)?.keys() ?? [];
+    return this.#owners.get(owner) ?? [];
   }
 
-  itemsOf(owner: string): Iterable<Item> {
-    return this.#owners.get(owner)?.values() ?? [];
+  *itemsOf(owner: string): Iterable<Item> {
+    for (const key of this.#owners.get(owner) ?? []) yield this.#itemOf(key, owner);
   }
 
   has(owner: string): boolean {
@@ -77,9 +81,9 @@ export class Contributions {
   /** What an owner wants and does not get. */
   conflicts(owner: string): Conflict[] {
     const found: Conflict[] = [];
-    for (const [key, item] of this.#owners.get(owner) ?? []) {
+    for (const key of this.#owners.get(owner) ?? []) {
       const entry = this.#entries.get(key)!;
-      if (entry.owner !== owner && !equalItems(entry.item, item)) found.push({ key, winner: entry.owner });
+      if (entry.owner !== owner && !equalItems(entry.item, this.#itemOf(key, owner))) found.push({ key, winner: entry.owner });
     }
     return found;
   }
@@ -87,6 +91,12 @@ export class Contributions {
   /** A copy of the whole. */
   network(): NodeNetwork {
     return new Map(Array.from(this.#entries, ([key, entry]) => [key, entry.item]));
+  }
+
+  /** What an owner wants under one of its keys. */
+  #itemOf(key: string, owner: string): Item {
+    const entry = this.#entries.get(key)!;
+    return entry.shared ? entry.shared.get(owner)! : entry.item;
   }
 
   #put(key: string, owner: string, item: Item): boolean {

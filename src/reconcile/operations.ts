@@ -44,6 +44,10 @@ export interface Writer {
   /** What the kernel holds of podnet's own (and, of the wanted items, what others may have made). */
   observe(wanted: () => Iterable<Item>): Iterable<Item>;
   /**
+   * Whether the kernel for certain holds what was last observed, and written since: then a full check need not read it. Absent: nobody can tell.
+   */
+  isUnchanged?(): boolean;
+  /**
    * Applies what it can.
    * @param wanted all wanted items of these kinds, for a writer that must write anew
    * @returns what failed; everything else happened

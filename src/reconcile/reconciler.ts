@@ -43,6 +43,8 @@ export class Reconciler {
   readonly #status = new Map<string, OwnerStatus>();
   readonly #unsettled = new Set<string>();
   #readNeeded = true;
+  /** What is remembered of the kernel may be wrong, whoever wrote to it: everything is to be read. */
+  #inDoubt = true;
 
   constructor(writers: readonly Writer[], options: ReconcilerOptions = {}) {
     this.#writers = writers;
@@ -97,7 +99,7 @@ export class Reconciler {
     }
     for (const one of affected) this.#unsettled.add(one);
     // What was refused may be there already: the kernel is read, and everything compared.
-    this.#readNeeded = true;
+    this.#readNeeded = this.#inDoubt = true;
     const failed = new Map(this.sync().failures.map(({ key, error }) => [key, error]));
     for (const key of changed) {
       const error = failed.get(key);
@@ -128,13 +130,14 @@ export class Reconciler {
         return this.#syncOnce(full);
       } catch (error) {
         if (!(error instanceof StaleError) || attempt === staleAttempts) throw error;
-        this.#readNeeded = true;
+        this.#readNeeded = this.#inDoubt = true;
       }
     }
   }
 
   /** What would be written now, without writing; reads the kernel when `read` is set. */
   plan({ read = false } = {}): Operation[] {
+    if (read) this.#inDoubt = true;
     if (read || this.#readNeeded) this.#read();
     return diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
   }
@@ -159,6 +162,7 @@ export class Reconciler {
 
   /** Reads the kernel now. @returns what it holds, e.g. to take over ids from before a restart */
   observe(): NodeNetwork {
+    this.#inDoubt = true;
     this.#read();
     return this.#actual;
   }
@@ -244,7 +248,7 @@ export class Reconciler {
     }
     for (const owner of touched) this.#settle(owner);
     // What was refused may be there already in another form: look before trying again. That casts no doubt on what was written.
-    if (failed.size > 0) this.#readNeeded = true;
+    if (failed.size > 0) this.#readNeeded = this.#inDoubt = true;
   }
 
   #settle(owner: string): void {
@@ -282,12 +286,19 @@ export class Reconciler {
   }
 
   #read(): void {
-    const actual = this.#writers.flatMap((writer) => [...writer.observe(() => this.#wanted(writer.kinds))]);
-    this.#actual.clear();
+    const unread = new Set(this.#inDoubt ? [] : this.#writers.filter((writer) => writer.isUnchanged?.()));
+    const isUnread = (item: Item): boolean => {
+      for (const writer of unread) if (writer.kinds.has(item.kind)) return true;
+      return false;
+    };
+    const readers = this.#writers.filter((writer) => !unread.has(writer));
+    const actual = readers.flatMap((writer) => [...writer.observe(() => this.#wanted(writer.kinds))]);
+    if (unread.size === 0) this.#actual.clear();
+    else for (const [key, item] of this.#actual) if (!isUnread(item)) this.#actual.delete(key);
     for (const item of actual) this.#actual.set(keyOf(item), item);
     for (const key of this.#contributions.keys()) this.#dirty.add(key);
     for (const key of this.#actual.keys()) this.#dirty.add(key);
-    this.#readNeeded = false;
+    this.#readNeeded = this.#inDoubt = false;
   }
 
   *#wanted(kinds: ReadonlySet<Item['kind']>): Iterable<Item> {

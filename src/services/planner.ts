@@ -18,6 +18,7 @@ export const layoutOwner = 'services';
 
 /** Connections that a service port accepts and where they may go on living; for the clean-up of conntrack. */
 export interface PlannedPort extends ServicePortView {
+  /** Of UDP alone: connections of the others end by themselves, and there are hundreds of thousands. */
   serving: readonly Backend[];
 }
 
@@ -191,7 +192,7 @@ export class ServicePlanner {
           affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
         }),
       );
-      plan.planned.push({ ...port, serving: sets.serving });
+      plan.planned.push({ ...port, serving: port.protocol === 'udp' ? sets.serving : [] });
       plan.size = Math.max(plan.size, portPlan.size);
     }
     plan.health = object?.service && healthOf(object.service, known);
