@@ -107,7 +107,29 @@ export class IpAddr {
   }
 }
 
+/** Four numbers of 0 to 255 without leading zeros, as nearly all are; undefined for whatever else, of which `parseIpv4` tells what is wrong. */
+function quickIpv4(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(4);
+  let [octet, digits, value] = [0, 0, 0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 48 && code <= 57) {
+      if (digits === 3 || (digits > 0 && value === 0)) return undefined;
+      value = value * 10 + code - 48;
+      digits++;
+    } else if (code === 46 && digits > 0 && value < 256 && octet < 3) {
+      bytes[octet++] = value;
+      value = digits = 0;
+    } else return undefined;
+  }
+  if (octet !== 3 || digits === 0 || value > 255) return undefined;
+  bytes[3] = value;
+  return bytes;
+}
+
 function parseIpv4(part: string, whole: string, at: number): Uint8Array {
+  const quick = quickIpv4(part);
+  if (quick) return quick;
   const octets = part.split('.');
   let position = at;
   if (octets.length !== 4) throw fault(whole, position, 'expected an IPv4 address of four numbers or an IPv6 address');
