@@ -26,6 +26,8 @@ export interface Measured {
   loads: Load[];
   changes: ChangeSample[];
   skipped: Size[];
+  /** Sizes that no agent could be measured at. */
+  failed: { size: Size; why: string }[];
   loadAverages: number[];
 }
 
@@ -49,7 +51,7 @@ const sameSize = (a: Size, b: Size): boolean => a.services === b.services && a.e
 export async function measureAgents(options: MeasureOptions): Promise<Measured> {
   const { most, directory, signal } = options;
   const { sizes, skipped } = sizesUpTo(most);
-  const measured: Measured = { loads: [], changes: [], skipped, loadAverages: [] };
+  const measured: Measured = { loads: [], changes: [], skipped, failed: [], loadAverages: [] };
   const compared = comparedSizes(most);
   for (const size of [...sizes, ...reportedSizes(most)]) {
     const subject = new Subject(`${directory}/subject`, size);
@@ -60,6 +62,10 @@ export async function measureAgents(options: MeasureOptions): Promise<Measured> 
         for (const kind of changeKinds)
           measured.changes.push({ size, kind, round: 1, timed: await subject.changes(kind, options.events) });
       await finish(subject, started, measured);
+    } catch (error) {
+      // One size that cannot be done must not hide what the others show.
+      tell(`${sizeName(size)}: ${(error as Error).message}`);
+      measured.failed.push({ size, why: (error as Error).message.split('\n')[0]! });
     } finally {
       await subject[Symbol.asyncDispose]();
     }

@@ -87,7 +87,7 @@ export function rowsOf(samples: readonly ChangeSample[]): ChangeRow[] {
 
 export function reportOf({ machine, measured, peers, missing, traffic }: Whole): ServicesReport {
   const rows = rowsOf(measured.changes);
-  const checks = [...checksOf({ rows, loads: measured.loads, traffic }), ...missing.map((peer) => ({ name: `peer: ${peer}`, value: 'missing', limit: 'there', ok: false }))];
+  const checks = [...checksOf({ rows, loads: measured.loads, traffic }), ...measured.failed.map(({ size, why }) => ({ name: sizeName(size), value: why, limit: 'measured', ok: false })), ...missing.map((peer) => ({ name: `peer: ${peer}`, value: 'missing', limit: 'there', ok: false }))];
   const peerRows = new Map<string, PeerRow>();
   for (const { peer, size, what } of peers) {
     const ms = peers.filter((one) => one.peer === peer && one.what === what && sizeName(one.size) === sizeName(size)).map((one) => one.ms);

@@ -12,6 +12,8 @@ import type { Memory, Question, Started, SubjectOptions, Timed } from './subject
 
 const program = fileURLToPath(new URL('./subject.js', import.meta.url));
 const nodeAddress = '192.0.2.1';
+/** Whatever is asked; a size that takes longer is told as one that failed. */
+const longestMs = 120_000;
 
 /** An agent of a node of its own, in a process of its own, in a cluster of some size. */
 export class Subject implements AsyncDisposable {
@@ -95,8 +97,10 @@ export class Subject implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const onExit = (code: number | null, signal: string | null): void =>
         reject(new Error(`the agent ended with ${code ?? signal}:\n${readFileSync(`${this.#directory}/agent.log`, 'utf8')}`));
+      const timer = setTimeout(() => reject(new Error(`no answer of the agent for ${longestMs / 1000} s`)), longestMs);
       child.once('exit', onExit);
       child.once('message', (message) => {
+        clearTimeout(timer);
         child.off('exit', onExit);
         resolve(message);
       });
