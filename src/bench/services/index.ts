@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { mount, mountFlags, unmount } from '../../kernel/mounts.ts';
 import { thisMachine } from '../machine.ts';
 import { measureAgents } from './measure.ts';
 import { measurePeers, missingPeers } from './peers.ts';
+import { pictureOf } from './picture.ts';
 import { reportOf, textOf } from './report.ts';
 import { measureTraffic } from './traffic.ts';
 
@@ -30,6 +31,8 @@ export async function benchServices({ rounds, events, services: most, output, js
     const peers = await measurePeers(directory, rounds, most, signal);
     const traffic = await measureTraffic({ directory, blocks: 20 * rounds, most, signal });
     const report = reportOf({ machine: thisMachine(), measured, peers, missing: missingPeers(), traffic });
+    mkdirSync('bench/results', { recursive: true });
+    writeFileSync('bench/results/services.svg', pictureOf(report));
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
   } finally {
