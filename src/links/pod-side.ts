@@ -1,13 +1,11 @@
 import { isNotFound, type KernelError } from '../kernel/errors.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
-import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { hostMac, type PodLink, podMac } from './pod-link.ts';
-
-const loopback = 1;
 
 /**
  * The pod's link in one batch that may be repeated: up, addresses, the gateway's MAC, the default routes.
@@ -39,15 +37,14 @@ const addDefault = (batch: RtBatch, link: number, address: IpAddr, mode: AttachM
   void batch.replaceRoute({ destination: Prefix.all(address.family), link, gateway: mode.gateway(address, node), onlink: true });
 
 /**
- * What no packet of the pod waits for, to be called inside of its namespace: loopback, which runtimes bring up as well, and the settings that netlink cannot give. Its
- * routes and neighbours are what it was given, and no router's or neighbour's word changes them: the door lets none through, and the pod would not listen either.
+ * What no packet of the pod waits for, to be called inside of its namespace: the settings that netlink cannot give. Its routes and neighbours are what it was given, and no
+ * router's or neighbour's word changes them: the door lets none through, and the pod would not listen either. Loopback is the runtime's: containerd and CRI-O call the
+ * plugin `loopback` for it, podman and the lab's runner bring it up themselves.
  *
  * IPv4's own setting comes with the link. That of all links would count besides (IN_DEV_RX_REDIRECTS, include/linux/inetdevice.h), and is left: a look-up in
  * /proc/sys/net costs 50 µs and more, the more the more namespaces there are (proc_sys_compare).
  */
 export function settlePod({ ifname, addresses }: PodLink): void {
-  using rt = RtNetlink.openBrief();
-  rt.setLink(loopback, { up: true });
   try {
     writeSysctls(`net/ipv6/conf/${ifname}`, { accept_redirects: '0', accept_ra: '0' });
   } catch (error) {
