@@ -55,7 +55,7 @@ export class ServiceNode implements Disposable {
     // Every address of the prefix is its own.
     local(client, nodeCidr);
     local(server, '10.129.0.0/16');
-    for (const prefix of ['10.130.0.0/15', '10.132.0.0/14']) local(server, prefix);
+    for (const prefix of ['10.130.0.0/15', '10.132.0.0/14', '10.136.0.0/13']) local(server, prefix);
     this.#listener = listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 });
     this.#nft = Nft.open(node);
     const planner = new ServicePlanner({
