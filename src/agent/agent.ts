@@ -39,6 +39,7 @@ import { ServicePath, splitKey } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
 import { type AgentStatus, scarce, serveStatus, summarize } from './status.ts';
+import { TakenNodePorts } from './taken-node-ports.ts';
 import { type NodeView, sameNode } from './views.ts';
 
 export interface AgentParts {
@@ -80,6 +81,7 @@ export class NodeAgent {
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
   readonly #health = new SyncHealth();
   readonly #healthPorts: HealthPorts;
+  readonly #takenNodePorts: TakenNodePorts;
   #proxyHealth: Disposable | undefined;
   #proxyHealthProblem: string | undefined;
   #services: ServicePath | undefined;
@@ -142,6 +144,9 @@ export class NodeAgent {
       },
       onChange: () => this.#judge(),
     });
+    this.#takenNodePorts = new TakenNodePorts(ns, log, () => ({
+      ...{ held: this.#reconciler.actual(), addresses: network.facts?.nodePortAddresses ?? [], services: this.#sources.services },
+    }));
     this.#healthPorts = new HealthPorts(ns, () => this.#health.isHealthy);
     this.#sources = new Sources(api, (kind, error) => {
       log(`${kind}: ${error.message}`);
@@ -231,7 +236,7 @@ export class NodeAgent {
         ...scarce(this.#ipam.use()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
-      warnings: this.#foreigners.warnings,
+      warnings: [...this.#foreigners.warnings, ...this.#takenNodePorts.warnings],
       foreign: this.#foreigners.state,
       memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
     };
@@ -372,6 +377,7 @@ export class NodeAgent {
       this.#attachments.mend();
       this.#lookForUse();
       this.#foreigners.check();
+      this.#takenNodePorts.look();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();
