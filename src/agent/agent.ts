@@ -9,7 +9,7 @@ import { Nft } from '../kernel/nftables/nft.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
-import { Attacher, attachModes } from '../links/index.ts';
+import { Attacher, attachModes, deletionGroup } from '../links/index.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
@@ -38,7 +38,7 @@ import { withAnnounced } from './service-report.ts';
 import { ServicePath, splitKey } from './service-path.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
-import { type AgentStatus, scarce, serveStatus, summarize } from './status.ts';
+import { type AgentStatus, scarce, serveStatus, summarize, unwritable } from './status.ts';
 import { TakenNodePorts } from './taken-node-ports.ts';
 import { type NodeView, sameNode } from './views.ts';
 
@@ -194,6 +194,7 @@ export class NodeAgent {
   async call(request: Buffer): Promise<Reply> {
     const reply = await answer(request, this.#attachments);
     this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
+    this.#problemLog.tell('leases', unwritable(this.#ipam.storageFault()));
     return reply;
   }
 
@@ -234,6 +235,7 @@ export class NodeAgent {
         ...(this.#proxyHealthProblem === undefined ? [] : [this.#proxyHealthProblem]),
         ...this.#hostPorts.clashes(this.#reconciler.actual(), facts?.self.addresses ?? []),
         ...scarce(this.#ipam.use()),
+        ...unwritable(this.#ipam.storageFault()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
       warnings: [...this.#foreigners.warnings, ...this.#takenNodePorts.warnings],
@@ -313,7 +315,9 @@ export class NodeAgent {
         this.#foreigners.check();
       }
       this.#announcements?.setNode(facts);
-      this.#attachments.refresh(new Set(this.#rt.links().map(({ name }) => name)));
+      // One that waits for its deletion is no pod's, and the next pod's may have its name.
+      const links = this.#rt.links().filter(({ group }) => group !== deletionGroup);
+      this.#attachments.refresh(new Set(links.map(({ name }) => name)));
       if (!this.#services) this.#begin();
     }
     this.#judge();

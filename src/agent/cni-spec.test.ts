@@ -183,6 +183,7 @@ test(
         'a\u2028b',
         'sixteen-bytes-xx',
         'ääääääää',
+        ...['eth%d', '%', 'all', 'default', 'e\ufffd'],
         `\`touch ${canary}\``,
       ],
       CNI_NETNS: [
@@ -507,8 +508,10 @@ test('CNI9, F23: STATUS tells that leases cannot be written, and that they can a
   mkdirSync(`${node.config.stateDir}/.tmp-cursor`);
   assert.match(failed(await node.cni({ command: 'ADD', containerId: 'a', netns: path }), 5, 'ADD'), /a lease cannot be written/);
   assert.match(failed(await node.cni({ command: 'STATUS' }), 50, 'STATUS'), /leases cannot be written/);
+  assert.match(node.status().problems.join('\n'), /no pod can be attached, leases cannot be written: .*EISDIR/);
   rmSync(`${node.config.stateDir}/.tmp-cursor`, { recursive: true });
   assert.deepEqual(await node.cni({ command: 'STATUS' }), ok);
+  assert.deepEqual(node.status().problems, []);
   assert.equal((await node.addPod('b')).addresses[0], '10.1.0.3');
 });
 

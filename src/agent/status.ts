@@ -70,6 +70,14 @@ export const scarce = (pools: readonly PoolUse[]): string[] =>
         `${capacity - used} of ${capacity} addresses are left in ${prefix}: give the node a larger pod CIDR`,
     );
 
+/** F23. @param fault `Ipam.storageFault` */
+export const unwritable = (fault: string | undefined): string[] =>
+  fault === undefined
+    ? []
+    : [
+        `no pod can be attached, leases cannot be written: ${fault}; free room on the disk of stateDir, or make it writable. Pods that run are not affected`,
+      ];
+
 /** What a status socket answers from. */
 export interface StatusParts {
   status: () => AgentStatus;
@@ -96,4 +104,5 @@ export const serveStatus = (file: string, { status, ipam, services, service }: S
     '/livez': () => ({ body: 'ok' }),
   });
 
-const answered = (body: unknown, otherwise: string, code: number): Answer => (body === undefined ? { code, body: otherwise } : { body });
+const answered = (body: unknown, otherwise: string, code: number): Answer =>
+  body === undefined ? { code, body: otherwise } : { body };

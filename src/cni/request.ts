@@ -68,7 +68,7 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
   const key = {
     network: config.name,
     containerId: containerId(env.get('CNI_CONTAINERID') ?? ''),
-    ifname: interfaceName(env.get('CNI_IFNAME') ?? ''),
+    ifname: interfaceName(env.get('CNI_IFNAME') ?? '', command !== 'DEL'),
   };
   const netns = env.get('CNI_NETNS') || undefined;
   // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need.
@@ -88,13 +88,21 @@ function containerId(text: string): string {
   );
 }
 
-/** CNI4: what dev_valid_name() of the kernel takes. */
-function interfaceName(text: string): string {
-  const why = interfaceNameFault(text);
+/** CNI4. @param made the interface is to be made, or was: then it is by this very name */
+function interfaceName(text: string, made: boolean): string {
+  const why = interfaceNameFault(text) ?? (made ? unusable(text) : undefined);
   if (why) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(text)}: ${why}`);
   return text;
 }
 
+/** What dev_valid_name() takes and no link can be named: a pattern for the kernel to fill in, folders of /proc/sys/net, bytes that were no UTF-8. */
+function unusable(text: string): string | undefined {
+  if (text.includes('%')) return `'%' stands for a number that the kernel chooses`;
+  if (text === 'all' || text === 'default') return "the kernel keeps 'all' and 'default' for settings of all interfaces";
+  return text.includes('\ufffd') ? 'it is not UTF-8' : undefined;
+}
+
+/** What dev_valid_name() of the kernel does not take. */
 export function interfaceNameFault(text: string): string | undefined {
   const bytes = Buffer.byteLength(text);
   if (bytes < 1 || bytes > 15) return `an interface name has 1 to 15 bytes, this has ${bytes}`;

@@ -7,7 +7,8 @@ const within = <T extends string | undefined>(ns: NetNs | undefined, fn: () => T
 
 /** /proc/sys/net shows the namespace of the thread that looks the name up. */
 function path(name: string): string {
-  if (!/^[\w.@:-]+(\/[\w.@:-]+)+$/.test(name) || name.split('/').includes('..'))
+  // Names of links may have any character but these.
+  if (!/^[^/\s\0]+(\/[^/\s\0]+)+$/u.test(name) || name.split('/').some((part) => part === '.' || part === '..'))
     throw new SyntaxError(`"${name}" is not the name of a sysctl: expected parts with slashes, e.g. net/ipv4/ip_forward`);
   return `/proc/sys/${name}`;
 }

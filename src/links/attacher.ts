@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
+import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
-import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -24,8 +24,9 @@ const firstIndex = 1 << 20;
 const podIndex = 2;
 
 /**
- * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Two sendmsg for a pod: one on the node, one
- * inside. Everything here is synchronous; the rest of deleting happens in the background.
+ * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Three sendmsg for a pod: one
+ * on the node that makes the pair, one inside, and one on the node that takes its end into service; `settle` does the rest. Everything here is synchronous; the rest of
+ * deleting happens in the background.
  */
 export class Attacher implements Disposable {
   readonly mode: AttachMode;
