@@ -122,13 +122,19 @@ export interface ConntrackEntry {
   timeoutS: number;
   mark: number;
   zone: number;
-  /** Tells it from a later one with the same tuple. */
+  /**
+   * A hash of where the kernel keeps it and of `original` (nf_ct_get_id). A later one with the same original tuple often has it again, also when it is translated
+   * to somewhere else: the kernel puts it where the one before was.
+   */
   id: number;
   tcpState?: Infer<typeof tcpState>;
   /** original and reply direction; only with net.netfilter.nf_conntrack_acct */
   packets?: readonly [bigint, bigint];
   bytes?: readonly [bigint, bigint];
 }
+
+/** What tells a connection from all others, also from later ones (as far as they lead elsewhere). */
+export type ConntrackName = Pick<ConntrackEntry, 'original' | 'reply' | 'zone' | 'id'>;
 
 export interface ConntrackFilter {
   family?: Family;
@@ -194,17 +200,21 @@ export class Conntrack implements Disposable {
   }
 
   /** @returns false when it was gone already */
-  delete(entry: Pick<ConntrackEntry, 'original' | 'zone' | 'id'>): boolean {
+  delete(entry: ConntrackName): boolean {
     return this.deleteAll([entry]) === 1;
   }
 
-  /** Deletes many with one system call. @returns how many were still there */
-  deleteAll(entries: readonly Pick<ConntrackEntry, 'original' | 'zone' | 'id'>[]): number {
+  /**
+   * Deletes many with one system call. One that came since they were listed is left, though it may have the original tuple and the id of one of them: a client
+   * that uses its port again may be led to another endpoint. The kernel is asked by the reply tuple, and the id answers for the original one.
+   * @returns how many were still there
+   */
+  deleteAll(entries: readonly ConntrackName[]): number {
     const batch = this.#socket.batch();
-    for (const { original, zone, id } of entries) {
-      const family = familyNumber(original.source.family);
+    for (const { reply, zone, id } of entries) {
+      const family = familyNumber(reply.source.family);
       batch.begin(deleteConntrack);
-      conntrack.body.encode(batch, { family, original: tupleAttributes(original), zone: zone || undefined, id });
+      conntrack.body.encode(batch, { family, reply: tupleAttributes(reply), zone: zone || undefined, id });
       batch.end();
     }
     const errors = this.#socket.exchange(batch, (index) => `delete conntrack ${JSON.stringify(entries[index]?.original)}`);
