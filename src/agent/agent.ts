@@ -15,6 +15,7 @@ import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
+import { ConntrackLimits } from './conntrack-limits.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door } from './door.ts';
 import { type Drift, watchDrift } from './drift.ts';
@@ -82,6 +83,7 @@ export class NodeAgent {
   readonly #health = new SyncHealth();
   readonly #healthPorts: HealthPorts;
   readonly #takenNodePorts: TakenNodePorts;
+  readonly #conntrackLimits: ConntrackLimits | undefined;
   #proxyHealth: Disposable | undefined;
   #proxyHealthProblem: string | undefined;
   #services: ServicePath | undefined;
@@ -144,6 +146,7 @@ export class NodeAgent {
       },
       onChange: () => this.#judge(),
     });
+    this.#conntrackLimits = settings.services.conntrackLimits ? new ConntrackLimits(ns, log) : undefined;
     this.#takenNodePorts = new TakenNodePorts(ns, log, () => ({
       ...{ held: this.#reconciler.actual(), addresses: network.facts?.nodePortAddresses ?? [], services: this.#sources.services },
     }));
@@ -238,7 +241,7 @@ export class NodeAgent {
         ...unwritable(this.#ipam.storageFault()),
         ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
       ],
-      warnings: [...this.#foreigners.warnings, ...this.#takenNodePorts.warnings],
+      warnings: [...this.#foreigners.warnings, ...this.#takenNodePorts.warnings, ...(this.#conntrackLimits?.warnings ?? [])],
       foreign: this.#foreigners.state,
       memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
     };
@@ -382,6 +385,7 @@ export class NodeAgent {
       this.#lookForUse();
       this.#foreigners.check();
       this.#takenNodePorts.look();
+      this.#conntrackLimits?.apply();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();

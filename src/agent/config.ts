@@ -24,6 +24,8 @@ export interface AgentConfig {
     nodePortCidrs?: string[];
     /** TCP port of `/healthz` and `/livez` for load balancers, on all addresses; 0 for none. Default 10256 (SD27). */
     healthPort?: number;
+    /** Whether conntrack's limits are raised for the machine's cores, and its TCP timeouts, where they are the kernel's own, become kube-proxy's (SD28). Default true. */
+    conntrackLimits?: boolean;
   };
   /** Where leases and attachments are kept. */
   stateDir: string;

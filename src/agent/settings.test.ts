@@ -40,6 +40,7 @@ const wrong: readonly (readonly [change: Record<string, unknown>, message: strin
   [{ stateDir: 'state' }, 'stateDir is "state": expected an absolute path'],
   [{ cni: null }, 'cni is null: expected an object'],
   [{ cni: { ...whole.cni, waitForDeletion: 'yes' } }, 'cni.waitForDeletion is "yes": expected true or false'],
+  [{ services: { conntrackLimits: 1 } }, 'services.conntrackLimits is 1: expected true or false'],
   [{ announceLoadBalancers: 'yes' }, 'announceLoadBalancers is "yes": expected true or false'],
   [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],
 ];

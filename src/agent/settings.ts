@@ -10,7 +10,12 @@ export interface Settings
   serviceCidrs: readonly Prefix[];
   clusterDns: readonly IpAddr[];
   nonMasqueradeCidrs: readonly Prefix[];
-  services: { externalIpCidrs: readonly Prefix[]; nodePortCidrs: readonly Prefix[] | undefined; healthPort: number };
+  services: {
+    externalIpCidrs: readonly Prefix[];
+    nodePortCidrs: readonly Prefix[] | undefined;
+    healthPort: number;
+    conntrackLimits: boolean;
+  };
   cni: AgentConfig['cni'] & { hostLocalDir: string };
 }
 
@@ -30,7 +35,7 @@ export function parseSettings(input: unknown): Settings {
   const cni = object('cni', whole.cni);
   refuseUnknown('cni.', cni, ['network', 'socketPath', 'binDir', 'confDir', 'waitForDeletion', 'hostLocalDir']);
   const services = object('services', whole.services ?? {});
-  refuseUnknown('services.', services, ['externalIpCidrs', 'nodePortCidrs', 'healthPort']);
+  refuseUnknown('services.', services, ['externalIpCidrs', 'nodePortCidrs', 'healthPort', 'conntrackLimits']);
   const families = list('families', whole.families, (text) => choice<Family>('families', text, knownFamilies));
   if (families.length === 0 || new Set(families).size < families.length)
     throw fault('families', whole.families, 'ipv4, ipv6 or both, each once, the primary first');
@@ -49,6 +54,7 @@ export function parseSettings(input: unknown): Settings {
       externalIpCidrs: list('services.externalIpCidrs', services.externalIpCidrs ?? [], Prefix.parse),
       nodePortCidrs: services.nodePortCidrs === undefined ? undefined : list('services.nodePortCidrs', services.nodePortCidrs, Prefix.parse),
       healthPort: integer('services.healthPort', services.healthPort ?? 10_256, 0, 65535),
+      conntrackLimits: bool('services.conntrackLimits', services.conntrackLimits ?? true),
     },
     stateDir: path('stateDir', whole.stateDir),
     cni: {

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { KernelError } from './errors.ts';
 import type { NetNs } from './netns.ts';
 
@@ -39,6 +39,20 @@ export function readSysctl(ns: NetNs | undefined, name: string): string {
   } catch (error) {
     if (error instanceof KernelError) throw error;
     throw failure(`read sysctl ${name}`, error);
+  }
+}
+
+/**
+ * Whether the kernel lets this namespace change a setting; those that are the machine's are read-only in all others. /proc/sys may still be mounted read-only.
+ * @throws KernelError as readSysctl
+ */
+export function isWritableSysctl(ns: NetNs | undefined, name: string): boolean {
+  const file = path(name);
+  try {
+    return ((ns ? ns.enter(() => statSync(file).mode) : statSync(file).mode) & 0o200) !== 0;
+  } catch (error) {
+    if (error instanceof KernelError) throw error;
+    throw failure(`look at sysctl ${name}`, error);
   }
 }
 
