@@ -225,6 +225,7 @@ export class NodeAgent {
       ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
       ...(this.#announcements ? { announced: this.#announcements.announced().map(String) } : {}),
       staleUdpDeleted: this.#services?.deleted ?? 0,
+      ...(this.#services ? { programming: this.#services.latency.status() } : {}),
       door: this.#door.dropped(),
       problems: [
         ...problems,

@@ -16,6 +16,7 @@ import {
   ServicePlanner,
 } from '../services/index.ts';
 import type { HealthPorts } from './health-ports.ts';
+import { ProgrammingLatency } from './programming-latency.ts';
 import { NodeKernelView, type ServiceReport } from './service-report.ts';
 import type { Sources } from './sources.ts';
 import { StaleUdp } from './stale-udp.ts';
@@ -52,6 +53,8 @@ export class ServicePath {
   readonly #memory: AffinityMemory;
   readonly #healthPorts: HealthPorts;
   readonly #isFree: (address: IpAddr) => boolean;
+  /** From a change of endpoints to the kernel (SD29). */
+  readonly latency = new ProgrammingLatency();
   #node: ServiceNode;
   #answered: ReadonlySet<string> = new Set();
   /** From `begin` on. */
@@ -149,6 +152,7 @@ export class ServicePath {
    * @param complete it holds all that was contributed; else, and after a throw, the next call cleans again
    */
   clean(complete: boolean): void {
+    if (complete) this.latency.written();
     if (!this.#changed) return;
     if (this.#dnsGone) this.#deleted += this.#stale.forgetAnswered(this.#clusterDns, dnsPort);
     this.#deleted += this.#stale.clean(complete);
@@ -164,6 +168,7 @@ export class ServicePath {
   }
 
   #setSlices(planner: ServicePlanner, changes: readonly Change<EndpointSlice>[]): void {
+    this.latency.heard(changes);
     for (const { type, key, object } of changes) {
       if (type === 'deleted') planner.deleteSlice(...splitKey(key));
       else planner.setSlice(object);

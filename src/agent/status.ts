@@ -2,6 +2,7 @@ import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { type Answer, serveHttp } from '../unix/http.ts';
 import type { IpamReport } from './ipam-report.ts';
+import type { ProgrammingStatus } from './programming-latency.ts';
 import type { ServiceList, ServiceReport } from './service-report.ts';
 
 /** What `GET /status` answers. */
@@ -39,6 +40,8 @@ export interface AgentStatus {
   /** Addresses of load balancers that this node answers ARP and ND for; absent when none are announced. */
   announced?: string[];
   staleUdpDeleted: number;
+  /** How long changes of endpoints take to the kernel; absent until Services are known (SD29). */
+  programming?: ProgrammingStatus;
   /** Packets that were dropped at the pods' door, by reason (see the room door). */
   door: Record<string, number>;
   problems: string[];

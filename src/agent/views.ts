@@ -3,6 +3,7 @@ import { conditionOf } from '../kube/objects.ts';
 import type { Endpoint, EndpointConditions, EndpointSlice, Node, Service } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { triggerAnnotation } from './programming-latency.ts';
 
 /** What the agent keeps of objects: the caches of a node hold the whole cluster, so every field counts. */
 
@@ -89,11 +90,13 @@ export const serviceNameLabel = 'kubernetes.io/service-name';
 
 export function sliceView({ metadata, addressType, ports, endpoints }: EndpointSlice): EndpointSlice {
   const service = metadata.labels?.[serviceNameLabel];
+  const trigger = metadata.annotations?.[triggerAnnotation];
   return {
     metadata: {
       namespace: metadata.namespace,
       name: metadata.name,
       labels: service === undefined ? undefined : { [serviceNameLabel]: service },
+      ...(trigger === undefined ? {} : { annotations: { [triggerAnnotation]: trigger } }),
     },
     addressType,
     ports: ports?.map(({ name, protocol, port }) => ({ name, protocol, port })),

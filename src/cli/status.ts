@@ -27,6 +27,8 @@ interface NodeStatus {
   pods: RunnerPod[];
   /** Packets of pods that were dropped at their door, by reason. */
   dropped?: Record<string, number>;
+  /** Milliseconds from a change of endpoints to the kernel. */
+  programming?: AgentStatus['programming'];
   problems: string[];
   /** What may be meant so: nothing to fail for. */
   warnings: string[];
@@ -70,6 +72,7 @@ async function statusOf(lab: string): Promise<LabStatus> {
         processes,
         pods,
         ...(agent ? { dropped: agent.door } : {}),
+        ...(agent?.programming ? { programming: agent.programming } : {}),
         problems,
         warnings: agent?.warnings ?? [],
       };
