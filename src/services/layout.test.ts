@@ -39,7 +39,7 @@ function write(where: TestNs): number {
   return kernel.generation() - generation;
 }
 
-test('SD23: chains of another priority or hook, and a whole table of another layout, become right in one transaction; tables of others stay', needsRoot, () => {
+test('SD23, SD30: chains of another priority or hook, and a whole table of another layout, become right in one transaction; tables of others stay', needsRoot, () => {
   using world = new TestWorld('services');
   const fresh = world.namespace('fresh');
   write(fresh);
