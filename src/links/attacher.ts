@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
-import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
@@ -24,17 +23,14 @@ const firstIndex = 1 << 20;
 const podIndex = 2;
 
 /**
- * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Three sendmsg for a pod: one
- * on the node that makes the pair, one inside, and one on the node that takes its end into service; `settle` does the rest. Everything here is synchronous; the rest of
- * deleting happens in the background.
+ * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Two sendmsg for a pod: one
+ * on the node, one inside; `settle` does the rest. Everything here is synchronous; the rest of deleting happens in the background.
  */
 export class Attacher implements Disposable {
   readonly mode: AttachMode;
   readonly #ns: NetNs;
   readonly #rt: RtNetlink;
   readonly #reaper: Reaper;
-  /** Of the bridge, when the last link was made. */
-  #masterIndex: number | undefined;
   #nextIndex = firstIndex + randomInt(1 << 20) * 64;
 
   /** @param ns the node's namespace; stays the caller's */
@@ -68,13 +64,10 @@ export class Attacher implements Disposable {
   attach(pod: PodLink, ns: NetNs, node: LinkNode): Item[] {
     const items = this.mode.planPod(pod, node);
     try {
-      const { index, hostIndex } = this.#makeLink(pod, ns, items);
+      const index = this.#makeLink(pod, ns, items);
       for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
       using inside = ns.enter(RtNetlink.openBrief);
       throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
-      // The kernel takes a link that is up without the other end out of service again, and waits for RCU meanwhile, with the lock that everybody needs
-      // (linkwatch_do_dev, dev_deactivate): both come up one right after the other.
-      throwFirst(this.#rt.tryBatch((batch) => this.#openLink(batch, hostIndex, pod, items)));
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -192,12 +185,11 @@ export class Attacher implements Disposable {
     this.#rt[Symbol.dispose]();
   }
 
-  /** @returns the ifindexes of the pod's end and of the node's, both down */
-  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): { index: number; hostIndex: number } {
-    let hostIndex = this.#nextIndex;
+  /** @returns the ifindex of the pod's end */
+  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
     const errors = this.#tryLink(pod, ns, items, podIndex);
     const [first] = errors.values();
-    if (!first) return { index: podIndex, hostIndex };
+    if (!first) return podIndex;
     if (pod.bandwidth) this.#deleteNewShaper(pod.hostLink);
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
@@ -208,11 +200,10 @@ export class Attacher implements Disposable {
     this.#rt.deleteLink({ name: pod.hostLink });
     for (const item of items) if (item.kind === 'link' && item.name !== pod.hostLink) this.#rt.deleteLink({ name: item.name });
     this.#nextIndex += randomInt(1 << 16);
-    hostIndex = this.#nextIndex;
     throwFirst(this.#tryLink(pod, ns, items, undefined));
     const link = inside.link(pod.ifname);
     if (!link) throw new NamespaceError(`${pod.ifname} vanished while it was set up`);
-    return { index: link.index, hostIndex };
+    return link.index;
   }
 
   /** @returns what failed, the making of the veth first */
@@ -222,26 +213,21 @@ export class Attacher implements Disposable {
     const { mtu, hostLink, ifname } = pod;
     const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
     const hostEnd = this.mode.hostEnd(masters);
-    this.#masterIndex = hostEnd.master;
     return this.#rt.tryBatch((batch) => {
       const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
       batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
       if (pod.bandwidth) makeShaper(batch, items, index, shaper);
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink) });
+      // Up before the pod's end is: no frame comes before `finish`, and the pod's end, which comes up last, sends at once.
+      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
+      this.mode.finish(batch, index, pod);
+      for (const item of items) {
+        if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
+        const link = item.link === hostLink || item.link === undefined ? index : hostEnd.master;
+        // Replace: a route or entry of a former holder of the address says nothing about this one.
+        if (item.kind === 'route') batch.replaceRoute({ ...item, link });
+        else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
+      }
     });
-  }
-
-  /** Takes the node's end into service. */
-  #openLink(batch: RtBatch, index: number, pod: PodLink, items: readonly Item[]): void {
-    batch.setLink(index, { up: true });
-    this.mode.finish(batch, index, pod);
-    for (const item of items) {
-      if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
-      const link = item.link === pod.hostLink || item.link === undefined ? index : this.#masterIndex;
-      // Replace: a route or entry of a former holder of the address says nothing about this one.
-      if (item.kind === 'route') batch.replaceRoute({ ...item, link });
-      else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
-    }
   }
 
   /** The one that was made for a link that was not: another of its name may be in use. */
