@@ -1,10 +1,9 @@
 import net from 'node:net';
 import type { Fd } from '../kernel/fd.ts';
-import { listenUnix, receiveAll, sendNow, watchConnections } from '../kernel/unix-listener.ts';
+import { listenUnix, peerUid, receiveAll, sendNow, watchConnections } from '../kernel/unix-listener.ts';
 import { bindForRoot } from '../unix/listen.ts';
 import { encodeReply, type Reply } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
-import { peerUid } from './peer.ts';
 
 export interface ServerOptions {
   socketPath: string;
@@ -66,7 +65,7 @@ class Calls {
   /** Most calls are here as a whole when their connection is, and are answered without node's streams: those would take half of the time of an ADD. */
   take(connection: Fd): void {
     this.#running++;
-    const uid = peerUid(connection.number);
+    const uid = peerUid(connection);
     if (uid !== (this.#options.uid ?? 0)) {
       const reply = refusal(
         cniCode.invalidEnvironment,

@@ -119,3 +119,16 @@ export function sendNow(connection: Fd, bytes: Buffer): number {
     if (name !== 'EINTR') throw new KernelError('send to a unix socket', name);
   }
 }
+
+const credentials = Buffer.alloc(12);
+const credentialsLength = Buffer.alloc(4);
+
+/**
+ * The user at the other end when it connected (SO_PEERCRED, struct ucred of include/linux/socket.h).
+ * Undefined when it cannot be told, which callers must take for a stranger.
+ */
+export function peerUid(connection: Fd): number | undefined {
+  credentialsLength.writeUInt32LE(credentials.length);
+  const got = sys.getsockopt(connection.number, 1 /* SOL_SOCKET */, 17 /* SO_PEERCRED */, credentials, credentialsLength);
+  return got === 0 ? credentials.readUInt32LE(4) : undefined;
+}

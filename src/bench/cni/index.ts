@@ -1,11 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { killStorm, type StormReport } from '../../agent/testkit/kill-storm.ts';
 import { ProcessNode, type ProcessNodeOptions } from '../../agent/testkit/process-node.ts';
-import { mount, mountFlags, unmount } from '../../kernel/mounts.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { thisMachine } from '../machine.ts';
+import { withScratch } from '../scratch.ts';
 import { spreadOf } from '../stats.ts';
 import { GoChain } from './go-chain.ts';
 import { attachMany, type ManySample } from './many.ts';
@@ -26,25 +25,15 @@ export interface CniBenchOptions {
 }
 
 /** `npm run bench -- cni`. @returns whether every budget was met */
-export async function benchCni({ rounds, pods, many, kills, output }: CniBenchOptions): Promise<boolean> {
-  const interrupt = new AbortController();
-  const { signal } = interrupt;
-  const stop = (): void => interrupt.abort(new Error('interrupted; nothing was left behind'));
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop);
-  const directory = mkdtempSync(`${tmpdir()}/podnet-bench-`);
-  try {
-    // As /run is on a machine with systemd. On a disk, others' files would be measured along.
-    mount('podnet-bench', directory, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
+export function benchCni({ rounds, pods, many, kills, output }: CniBenchOptions): Promise<boolean> {
+  return withScratch(async ({ directory, signal }) => {
     const { titles, samples } = await calls({ rounds, pods, directory, signal });
     const manySample = many === 0 ? undefined : await manyPods(many, directory, signal);
     const storm = kills === 0 ? undefined : await kill(kills, directory, signal);
     const report = reportOf({ machine: thisMachine(), titles, samples, many: manySample, storm });
     console.log(output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
-  } finally {
-    unmount(directory);
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 interface CallsOptions {

@@ -1,7 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { mount, mountFlags, unmount } from '../../kernel/mounts.ts';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { thisMachine } from '../machine.ts';
+import { withScratch } from '../scratch.ts';
 import { measureAgents } from './measure.ts';
 import { measurePeers, missingPeers } from './peers.ts';
 import { pictureOf } from './picture.ts';
@@ -19,14 +18,8 @@ export interface ServicesBenchOptions {
 }
 
 /** `npm run bench -- services`. @returns whether every figure that must be shown was */
-export async function benchServices({ rounds, events, services: most, output, json }: ServicesBenchOptions): Promise<boolean> {
-  const interrupt = new AbortController();
-  const { signal } = interrupt;
-  const stop = (): void => interrupt.abort(new Error('interrupted; nothing was left behind'));
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop);
-  const directory = mkdtempSync(`${tmpdir()}/podnet-bench-`);
-  try {
-    mount('podnet-bench', directory, 'tmpfs', mountFlags.noSuid | mountFlags.noDev, 'mode=0700');
+export function benchServices({ rounds, events, services: most, output, json }: ServicesBenchOptions): Promise<boolean> {
+  return withScratch(async ({ directory, signal }) => {
     const measured = await measureAgents({ directory, rounds, events, most, signal });
     const peers = await measurePeers(directory, rounds, most, signal);
     const traffic = await measureTraffic({ directory, blocks: 20 * rounds, most, signal });
@@ -35,8 +28,5 @@ export async function benchServices({ rounds, events, services: most, output, js
     writeFileSync('bench/results/services.svg', pictureOf(report));
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
-  } finally {
-    unmount(directory);
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }

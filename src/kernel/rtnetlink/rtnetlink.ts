@@ -1,4 +1,5 @@
 import type { Family, IpAddr } from '../../net/ip.ts';
+import type { Reader } from '../../wire/reader.ts';
 import { isNotFound, type KernelError } from '../errors.ts';
 import { netlinkRoute } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
@@ -122,36 +123,25 @@ export class RtNetlink implements Disposable {
 
   /** @returns undefined when there is no such link */
   link(which: number | string): Link | undefined {
-    let found: Link | undefined;
-    const key = typeof which === 'number' ? { index: which } : { name: which };
-    try {
-      this.#socket.request(
-        rtmGetLink,
-        0,
-        (m) => newLink.body.encode(m, key),
-        `read link ${which}`,
-        (type, reader) => {
-          if (type === newLink.type) found = linkOf(newLink.body.decode(reader));
-        },
-      );
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-    return found;
+    return this.#readLink(which, undefined, (reader) => linkOf(newLink.body.decode(reader)));
   }
 
   /** Whether packets go through, in few words: neither the kernel nor the reader counts statistics. @returns undefined when there is no such link */
   linkState(which: number | string): LinkState | undefined {
-    let found: LinkState | undefined;
+    return this.#readLink(which, skipStatistics, (reader) => newLinkState.body.decode(reader));
+  }
+
+  #readLink<T>(which: number | string, extMask: number | undefined, decode: (reader: Reader) => T): T | undefined {
+    let found: T | undefined;
     const key = typeof which === 'number' ? { index: which } : { name: which };
     try {
       this.#socket.request(
         rtmGetLink,
         0,
-        (m) => newLink.body.encode(m, { ...key, extMask: skipStatistics }),
+        (m) => newLink.body.encode(m, { ...key, extMask }),
         `read link ${which}`,
         (type, reader) => {
-          if (type === newLinkState.type) found = newLinkState.body.decode(reader);
+          if (type === newLink.type) found = decode(reader);
         },
       );
     } catch (error) {
