@@ -5,6 +5,7 @@ import { loopDetection } from './stages/loop.ts';
 import { refuse } from './stages/refuse.ts';
 import type { Stage } from './stages/stage.ts';
 import { ZoneStage } from './stages/zone.ts';
+import { ClientAddress } from './wire/client.ts';
 import { flag, rcode, rcodeName } from './wire/constants.ts';
 import { ignore, Query, type Transport } from './wire/query.ts';
 import { Reply } from './wire/reply.ts';
@@ -29,6 +30,8 @@ export const stagesOf = ({ zones, answerer, isSynced, forwarder }: PipelineParts
 /** Takes an answer that was not ready at once. The bytes are the receiver's own. */
 export type Later = (message: Buffer) => void;
 
+const nobody = new ClientAddress();
+
 /** Answers one message at a time, whatever it came by. */
 export class Pipeline {
   readonly #stages: readonly Stage[];
@@ -44,6 +47,7 @@ export class Pipeline {
   }
 
   /**
+   * @param client who asks; copied where it is kept
    * @param out room for the answer at `outAt`: 1232 bytes over UDP, 65535 over TCP
    * @param later called at most once, when the answer is not ready now (0 is returned then)
    * @returns bytes of the answer; 0 when there is none (yet)
@@ -56,8 +60,10 @@ export class Pipeline {
     out: Uint8Array,
     outAt: number,
     later: () => Later,
+    client: ClientAddress = nobody,
   ): number {
     const query = this.#query;
+    query.client = client;
     const reply = this.#reply;
     const code = query.parse(buffer, at, length, transport);
     if (code === ignore) {

@@ -47,7 +47,8 @@ export class DatagramBatch {
   readonly #words: Uint32Array;
   readonly #outWords: Uint32Array;
   readonly #outIovecs: Uint32Array;
-  readonly #names: Buffer;
+  /** Who sent each: a struct sockaddr_in or sockaddr_in6 at `senderAt(i)`. */
+  readonly senders: Buffer;
   readonly #outNames: Buffer;
   readonly #controls: Buffer | undefined;
   readonly #outControls: Buffer | undefined;
@@ -61,13 +62,13 @@ export class DatagramBatch {
     this.sendBytes = sendBytes;
     this.request = nativeBuffer(count * receiveBytes);
     this.reply = nativeBuffer(count * sendBytes);
-    this.#names = nativeBuffer(count * nameBytes);
+    this.senders = nativeBuffer(count * nameBytes);
     this.#outNames = nativeBuffer(count * nameBytes);
     if (packetInfo) {
       this.#controls = nativeBuffer(count * controlBytes);
       this.#outControls = nativeBuffer(count * controlBytes);
     }
-    this.#in = headers(count, this.#names, this.request, receiveBytes, this.#controls);
+    this.#in = headers(count, this.senders, this.request, receiveBytes, this.#controls);
     const out = headers(count, this.#outNames, this.reply, sendBytes, this.#outControls);
     this.#words = new Uint32Array(this.#in.buffer);
     // Also keeps the headers' memory alive, as the address below does not.
@@ -112,7 +113,12 @@ export class DatagramBatch {
 
   /** Who sent datagram i. */
   sender(i: number): Endpoint {
-    return endpointOf(this.#names, i * nameBytes)!;
+    return endpointOf(this.senders, i * nameBytes)!;
+  }
+
+  /** Of its sockaddr in `senders`: family (host order), port, then 4 bytes of IPv4, or 4 of the flow and 16 of IPv6. */
+  senderAt(i: number): number {
+    return i * nameBytes;
   }
 
   /** Where the next answer is to be written in `reply`; `sendBytes` fit. */
@@ -126,7 +132,7 @@ export class DatagramBatch {
     const j = this.#pending++;
     const from = i * (header.length >> 2);
     const to = j * (header.length >> 2);
-    this.#names.copy(this.#outNames, j * nameBytes, i * nameBytes, (i + 1) * nameBytes);
+    this.senders.copy(this.#outNames, j * nameBytes, i * nameBytes, (i + 1) * nameBytes);
     this.#outWords[to + (header.nameLength >> 2)] = this.#words[from + (header.nameLength >> 2)]!;
     this.#outIovecs[j * (iovecBytes >> 2) + 2] = length;
     if (this.#controls) this.#answerFrom(i, j);
@@ -162,7 +168,7 @@ export class DatagramBatch {
     this.#outWords[j * (header.length >> 2) + (header.controlLength >> 2)] = length;
     if (length <= cmsgHeader) return;
     // struct in6_pktinfo { addr, ifindex }; struct in_pktinfo { ifindex, spec_dst, addr }. Link-local IPv6 answers need the link.
-    const ipv6 = this.#names.readUInt16LE(i * nameBytes) === afInet6;
+    const ipv6 = this.senders.readUInt16LE(i * nameBytes) === afInet6;
     if (!ipv6) out.writeUInt32LE(0, at + cmsgHeader);
     else if (out[at + cmsgHeader] !== 0xfe) out.writeUInt32LE(0, at + cmsgHeader + 16);
   }

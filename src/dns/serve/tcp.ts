@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Metrics } from '../metrics.ts';
 import type { Pipeline } from '../pipeline.ts';
+import { ClientAddress } from '../wire/client.ts';
 import { tcpBytes } from '../wire/constants.ts';
 
 export interface TcpLimits {
@@ -68,6 +69,7 @@ class Connection {
   readonly #socket: net.Socket;
   readonly #pipeline: Pipeline;
   readonly #limits: TcpLimits;
+  readonly #client = new ClientAddress();
   readonly #idle: NodeJS.Timeout;
   #received: Buffer = Buffer.alloc(0);
   #waiting = 0;
@@ -77,6 +79,7 @@ class Connection {
     this.#socket = socket;
     this.#pipeline = pipeline;
     this.#limits = limits;
+    this.#client.setText(socket.remoteAddress ?? '');
     // Bytes alone do not count: one that sends a byte now and then would stay for ever.
     this.#idle = setTimeout(() => socket.destroy(), limits.idleMs);
     socket.on('close', () => clearTimeout(this.#idle));
@@ -126,7 +129,7 @@ class Connection {
         if (!this.#socket.destroyed) this.#answer();
       };
     };
-    const length = this.#pipeline.answer(message, 0, message.length, 'tcp', scratch, 0, later);
+    const length = this.#pipeline.answer(message, 0, message.length, 'tcp', scratch, 0, later, this.#client);
     if (length > 0) this.#send(Buffer.from(scratch.subarray(0, length)));
   }
 

@@ -5,6 +5,7 @@ import { KernelError } from '../../kernel/errors.ts';
 import { localEndpoint } from '../../kernel/sockets.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Later, Pipeline } from '../pipeline.ts';
+import { ClientAddress } from '../wire/client.ts';
 import { ednsUdpBytes } from '../wire/constants.ts';
 
 /** A question larger than this is none. */
@@ -30,6 +31,7 @@ export async function serveUdp(fd: number, pipeline: Pipeline, metrics: Metrics)
       if (open) socket.send(message, port, address, () => {});
     };
   const batch = new DatagramBatch({ count: 64, receiveBytes, sendBytes: ednsUdpBytes });
+  const client = new ClientAddress();
   const first = Buffer.alloc(ednsUdpBytes);
 
   const drain = (): void => {
@@ -41,8 +43,10 @@ export async function serveUdp(fd: number, pipeline: Pipeline, metrics: Metrics)
           const { port, address } = batch.sender(i);
           return sendTo(port, String(address));
         };
+        if (ipv4) client.setIpv4(batch.senders, batch.senderAt(i) + 4);
+        else client.setIpv6(batch.senders, batch.senderAt(i) + 8);
         const [at, size] = [batch.requestAt(i), batch.requestLength(i)];
-        const length = pipeline.answer(batch.request, at, size, 'udp', batch.reply, batch.replyAt(), later);
+        const length = pipeline.answer(batch.request, at, size, 'udp', batch.reply, batch.replyAt(), later, client);
         if (length > 0) batch.push(i, length);
       }
       if (batch.pending > 0) batch.send(fd);
@@ -52,7 +56,8 @@ export async function serveUdp(fd: number, pipeline: Pipeline, metrics: Metrics)
 
   socket.on('message', (datagram, { port, address }) => {
     const send = sendTo(port, address);
-    const length = pipeline.answer(datagram, 0, datagram.length, 'udp', first, 0, () => send);
+    client.setText(address);
+    const length = pipeline.answer(datagram, 0, datagram.length, 'udp', first, 0, () => send, client);
     // A copy: the kernel may take it only when its buffer has room again.
     if (length > 0) send(Buffer.from(first.subarray(0, length)));
     try {

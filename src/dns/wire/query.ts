@@ -1,4 +1,5 @@
 import { classIn, ednsUdpBytes, flag, headerBytes, plainUdpBytes, rcode, rrType, tcpBytes } from './constants.ts';
+import { ClientAddress } from './client.ts';
 import { hashSlots, hashSuffixes } from './hash.ts';
 import { lowerByte, maxLabelBytes, maxNameBytes, type WireName } from './names.ts';
 
@@ -17,6 +18,8 @@ export class Query {
   at = 0;
   length = 0;
   transport: Transport = 'udp';
+  /** Who asks; set by who received it. */
+  client: ClientAddress = new ClientAddress();
   /** The header's second word. */
   flags = 0;
   /** Number of labels without the root; `labelAt[i]` is the i-th's offset from the name's begin, `labelAt[labels]` the root's. */
@@ -81,6 +84,7 @@ export class Query {
   /** A query that outlives the buffer. */
   copy(): Query {
     const copy = new Query();
+    copy.client = this.client.copy();
     copy.parse(Buffer.from(this.buffer.subarray(this.at, this.at + this.length)), 0, this.length, this.transport);
     return copy;
   }
