@@ -18,7 +18,7 @@ import { PodAttachments } from './attachments.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door } from './door.ts';
-import { type Drift, watchDrift } from './drift.ts';
+import { watchDrift } from './drift.ts';
 import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
 import { formerRange } from './former-range.ts';
@@ -89,7 +89,7 @@ export class NodeAgent {
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
-  #drift: Drift | undefined;
+  #drift: Disposable | undefined;
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
@@ -173,7 +173,7 @@ export class NodeAgent {
         withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
     });
     installExecutable(cni.binDir, socketPath);
-    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), nftPort: () => this.#nft.port };
+    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), ruleset: () => this.#nft.foreignGeneration() };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
       onRules: () => this.#foreigners.changed(),
@@ -182,7 +182,6 @@ export class NodeAgent {
         this.#reconciler.markAll();
       },
     });
-    this.#nft.listener = this.#drift.rules;
     this.#serveProxyHealth();
     this.#sources.start();
     void this.#sources.synced.then(() => {
@@ -253,7 +252,6 @@ export class NodeAgent {
     this.#gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#runner.stop();
-    this.#nft.listener = undefined;
     this.#healthPorts.close();
     const parts = [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners, this.#proxyHealth];
     for (const part of parts) part?.[Symbol.dispose]();

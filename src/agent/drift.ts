@@ -1,4 +1,4 @@
-import { type NftablesEvent, type NftablesMonitor, type RouteEvent, watchNftables, watchRoute } from '../kernel/monitor.ts';
+import { type RouteEvent, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
 import { isTbf, rootParent } from '../kernel/rtnetlink/qdiscs.ts';
@@ -20,19 +20,17 @@ const gatherMs = 25;
 /** A pod's ADD causes a dozen events: they are read when the next ADDs have been answered. */
 const readLaterMs = 25;
 
+/** How often it is asked whether somebody else changed nftables. Listening would make every transaction of anybody on the machine slower, see `Nft`. */
+const askMs = 500;
+
 /** What there is to compare an event with. */
 export interface DriftView {
   /** What the kernel is known to hold, by key. */
   held(): NodeNetwork;
   /** The links there are; asked at the start and when events were lost. */
   links(): readonly Link[];
-  /** The netlink port that podnet's own nftables transactions come from. */
-  nftPort(): number;
-}
-
-export interface Drift extends Disposable {
-  /** The listener to changes of nftables. */
-  readonly rules: NftablesMonitor;
+  /** Changes when somebody else changed nftables (`Nft.foreignGeneration`). */
+  ruleset(): number;
 }
 
 /**
@@ -40,7 +38,7 @@ export interface Drift extends Disposable {
  * which writes nothing when the event was podnet's own. Links are judged as the last event of a burst tells them: podnet itself changes them step by
  * step. Nothing is read for an event, or a pod would cost the more the more pods there are.
  */
-export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftView, handler: DriftHandler): Drift {
+export function watchDrift(ns: NetNs, { held, links: present, ruleset }: DriftView, handler: DriftHandler): Disposable {
   const names = new Map<number, string>();
   const learn = (): void => {
     for (const { index, name } of present()) names.set(index, name);
@@ -96,27 +94,24 @@ export function watchDrift(ns: NetNs, { held, links: present, nftPort }: DriftVi
     links = true;
     drift('events were lost');
   };
-  const onTransaction = ({ port, processName }: NftablesEvent): void => {
-    if (port === nftPort()) return;
+  let known = ruleset();
+  const ask = (): void => {
+    const now = ruleset();
+    if (now === known) return;
+    known = now;
     handler.onRules();
-    drift(`nftables was changed by ${processName ?? 'somebody'}`);
+    drift('nftables was changed by somebody else');
   };
-  const onRulesResync = (): void => {
-    handler.onRules();
-    onResync();
-  };
-  const rules = watchNftables(ns, { onEvent: onTransaction, onResync: onRulesResync }, { gatherMs: readLaterMs });
-  const monitors = [
-    watchRoute(ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent, onResync }, { gatherMs: readLaterMs }),
-    rules,
-  ];
-  // After the monitors began, so that nothing falls between.
+  const asking = setInterval(ask, askMs).unref();
+  const topics = ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'] as const;
+  const monitor = watchRoute(ns, topics, { onEvent, onResync }, { gatherMs: readLaterMs });
+  // After the monitor began, so that nothing falls between.
   learn();
   return {
-    rules,
     [Symbol.dispose]() {
       clearTimeout(timer);
-      for (const monitor of monitors) monitor[Symbol.dispose]();
+      clearInterval(asking);
+      monitor[Symbol.dispose]();
     },
   };
 }

@@ -6,7 +6,7 @@ import { Prefix } from '../net/prefix.ts';
 import { run } from '../testing/judge.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
-import { type NftablesEvent, type RouteEvent, watchNftables, watchRoute } from './monitor.ts';
+import { type RouteEvent, watchRoute } from './monitor.ts';
 import { Nft } from './nftables/nft.ts';
 
 const all = ['links', 'addresses', 'routes', 'neighbours'] as const;
@@ -76,55 +76,21 @@ test('when events are lost the monitor says so and goes on', { ...needsRoot, tim
   await seen.until(() => seen.events.some((e) => e.topic === 'routes' && String(e.route.destination) === '10.99.0.0/16'));
 });
 
-test('a listener hears of no large transaction of its own process, and of what others do meanwhile', { ...needsRoot, timeout: 30_000 }, async () => {
+test("the ruleset's generation but for one's own transactions changes with those of others alone", needsRoot, () => {
   using world = new TestWorld('monitor');
   const { path, ns } = world.namespace('a');
-  const seen = collector<NftablesEvent>();
-  using monitor = watchNftables(ns, seen.handler);
   using nft = Nft.open(ns);
+  const start = nft.foreignGeneration();
+  nft.own('one');
+  nft.own('one');
   const set = { name: 'numbers', key: 'integer', flags: [] };
-  nft.transaction('one', (t) => t.addTable({ name: 'one' }).addSet(set));
-  await seen.until(() => seen.events.length === 1);
-  const add = (from: number, generation?: number): unknown =>
-    nft.transaction('one', (t) => t.addElements(set, Array.from({ length: 100 }, (_, i) => ({ key: `${from + i}` }))), generation);
-  nft.listener = monitor;
-  const generation = nft.generation();
-  add(0, generation);
-  assert.equal(seen.resyncs(), 0);
-  // Somebody else between leaving and joining: the generation is two further on.
-  nft.listener = {
-    leave: () => monitor.leave(),
-    join: (missed) => {
-      run(path, 'nft', 'add table inet other');
-      monitor.join(missed || nft.generation() !== generation + 2);
-    },
-  };
-  add(100, generation + 1);
-  await seen.until(() => seen.resyncs() === 1);
-  nft.listener = monitor;
-  run(path, 'nft', 'delete table inet other');
-  await seen.until(() => seen.events.length === 2);
-  assert.equal(seen.events[1]!.processName, 'nft');
-});
-
-test('each nftables transaction of anybody is told once, with its generation', { ...needsRoot, timeout: 30_000 }, async () => {
-  using world = new TestWorld('monitor');
-  const { path, ns } = world.namespace('a');
-  const seen = collector<NftablesEvent>();
-  const monitor = watchNftables(ns, seen.handler);
-  run(path, 'nft', 'add table inet one; add chain inet one two');
-  run(path, 'nft', 'add table inet three');
-  await seen.until(() => seen.events.length >= 2);
-  assert.equal(seen.events.length, 2);
-  using nft = Nft.open(ns);
-  nft.transaction('four', (t) => t.addTable({ name: 'four' }));
-  await seen.until(() => seen.events.length >= 3);
-  assert.deepEqual(
-    seen.events.map(({ port }) => port === nft.port),
-    [false, false, true],
-  );
-  assert.equal(seen.events[1]!.generation, seen.events[0]!.generation + 1);
-  assert.equal(seen.events[0]!.processName, 'nft');
-  monitor[Symbol.dispose]();
-  monitor[Symbol.dispose]();
+  nft.transaction('one', (t) => t.addSet(set));
+  nft.transaction('one', (t) => t.addElements(set, [{ key: '1' }]));
+  assert.throws(() => nft.transaction('one', (t) => t.deleteElements(set, [{ key: '2' }])));
+  assert.equal(nft.supports('inet'), true);
+  assert.equal(nft.foreignGeneration(), start);
+  run(path, 'nft', 'add table inet other');
+  assert.equal(nft.foreignGeneration(), start + 1);
+  nft.transaction('one', (t) => t.deleteElements(set, [{ key: '1' }]));
+  assert.equal(nft.foreignGeneration(), start + 1);
 });

@@ -52,14 +52,6 @@ export interface Monitor extends Disposable {
   unref(): void;
 }
 
-/** A watch that can look away while this process itself changes a lot. */
-export interface NftablesMonitor extends Monitor {
-  /** Hears of nothing until `join`: while anybody listens, the kernel writes a page of memory for each element that a transaction changes. */
-  leave(): void;
-  /** @param missed somebody else made a change meanwhile: the handler is told to read anew */
-  join(missed: boolean): void;
-}
-
 export interface MonitorOptions {
   /**
    * How much may wait unread; by default enough for a burst of some ten thousand events while the process is busy. When half of it is full the
@@ -139,7 +131,7 @@ function watchGroups(
   onMessage: (type: number, reader: Reader) => void,
   onResync: () => void,
   { receiveBufferBytes = defaultReceiveBufferBytes, gatherMs = 0 }: MonitorOptions = {},
-): NftablesMonitor {
+): Monitor {
   const socket = NetlinkSocket.open(protocol, ns, { groups, receiveBufferBytes });
   let disposed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -186,13 +178,6 @@ function watchGroups(
     throw error;
   }
   return {
-    leave: () => {
-      for (const group of groups) socket.setMember(group, false);
-    },
-    join: (missed) => {
-      for (const group of groups) socket.setMember(group, true);
-      if (missed) setImmediate(() => disposed || onResync());
-    },
     unref: () => {
       isUnref = true;
       watch.unref();
@@ -223,39 +208,6 @@ export function watchRoute(
     if (event) handler.onEvent(event);
   };
   return watchGroups(ns, netlinkRoute, groups, onMessage, () => handler.onResync(), options);
-}
-
-/** A change of any nftables table, by anybody: the generation that came of it. */
-export interface NftablesEvent {
-  generation: number;
-  /** The netlink port of the socket that it came from. */
-  port: number;
-  /** In the outermost pid namespace: not what the process itself takes for its number. */
-  processId?: number;
-  processName?: string;
-}
-
-const nftNewGeneration = (10 << 8) | 15;
-
-/** Tells once for each transaction on nftables, when it is committed. */
-export function watchNftables(
-  ns: NetNs | undefined,
-  handler: MonitorHandler<NftablesEvent>,
-  options?: MonitorOptions,
-): NftablesMonitor {
-  const onMessage = (type: number, reader: Reader): void => {
-    if (type !== nftNewGeneration) return;
-    // nlmsg_pid, the last word of struct nlmsghdr
-    const event: NftablesEvent = { generation: 0, port: reader.buffer.readUInt32LE(reader.position - 4) };
-    // struct nfgenmsg, then NFTA_GEN_…; network byte order
-    reader.skip(4).eachAttribute((attribute, value) => {
-      if (attribute === 1) event.generation = value.be32();
-      if (attribute === 2) event.processId = value.be32();
-      if (attribute === 3) event.processName = value.cstring();
-    });
-    handler.onEvent(event);
-  };
-  return watchGroups(ns, netlinkNetfilter, [netfilterGroups.nftables], onMessage, () => handler.onResync(), options);
 }
 
 export { netfilterGroups, watchGroups };

@@ -3,7 +3,6 @@ import { isNotFound, KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
-import type { NftablesMonitor } from '../monitor.ts';
 import type { NetNs } from '../netns.ts';
 import { decodeValue, parseType, prefixOf } from './datatypes.ts';
 import {
@@ -33,8 +32,6 @@ const sendBufferBytes = 128 << 20;
 const receiveBufferBytes = 8 << 20;
 /** NLA_F_NESTED */
 const nested = 0x8000;
-/** Of transactions with more elements, this process's own listener is told nothing: leaving and joining take as long as the events of a few. */
-const unheardAbove = 64;
 /** How often a table is read again when the ruleset changed meanwhile: whoever changes it all the time must not stop this process. */
 const readAttempts = 20;
 
@@ -55,11 +52,8 @@ export interface TableContent {
  */
 export class Nft implements Disposable {
   readonly #socket: NetlinkSocket;
-  /**
-   * This process's own listener to changes of nftables. It hears of no large transaction made here: for each element of one that anybody listens to the kernel
-   * allocates a page and keeps it until the end (4 of 6 seconds and a gigabyte when 220,000 elements were loaded: seen on 6.18).
-   */
-  listener: Pick<NftablesMonitor, 'leave' | 'join'> | undefined;
+  /** Of this socket, as far as the generation counts them. */
+  #transactions = 0;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -68,11 +62,6 @@ export class Nft implements Disposable {
   /** @param ns where the tables are; the thread's own when not given */
   static open(ns?: NetNs): Nft {
     return new Nft(NetlinkSocket.open(netlinkNetfilter, ns, { sendBufferBytes, receiveBufferBytes }));
-  }
-
-  /** The netlink port that its transactions come from, as `NftablesEvent.port` tells it. */
-  get port(): number {
-    return this.#socket.port;
   }
 
   /** Goes up with every transaction of anybody in this namespace, on any table. */
@@ -94,6 +83,15 @@ export class Nft implements Disposable {
   }
 
   /**
+   * Changes when anybody else changed something, and not by transactions of this socket: asking now and then costs 6 µs. Nobody needs to listen to events: while
+   * anybody on the machine does, in whatever namespace, the kernel allocates a page for each element that anybody's transaction changes
+   * (nf_tables_setelem_notify), and a transaction takes twice as long (of 220,000 elements 4 s longer: seen on 6.18).
+   */
+  foreignGeneration(): number {
+    return (this.generation() - this.#transactions) >>> 0;
+  }
+
+  /**
    * Changes the tables of one name, all or nothing.
    * @param generation of the ruleset that the change was planned on
    * @throws NftTransactionError with what failed; errno ERESTART when the generation is another by now
@@ -107,13 +105,12 @@ export class Nft implements Disposable {
     build(transaction);
     const { size } = transaction;
     if (size.objects + size.elements === 0) return size;
-    const errors = this.#unheard(size.elements, generation, () => {
-      this.#socket.send(transaction.finish(), () => `change tables ${table}`);
-      // The kernel works inside of sendmsg, and silence is success.
-      return this.#socket.drain((sequence) => transaction.operation(sequence));
-    });
+    this.#socket.send(transaction.finish(), () => `change tables ${table}`);
+    // The kernel works inside of sendmsg, and silence is success.
+    const errors = this.#socket.drain((sequence) => transaction.operation(sequence));
     if (errors.size > 0)
       throw new NftTransactionError(Array.from(errors, ([sequence, error]) => transaction.failure(sequence, error)));
+    this.#transactions++;
     return size;
   }
 
@@ -124,6 +121,16 @@ export class Nft implements Disposable {
    * @throws KernelError EPERM or EOPNOTSUPP when another living process owns it
    */
   own(table: string, comment?: string, family: TableFamily = 'inet'): boolean {
+    const [before, counted] = [this.generation(), this.#transactions];
+    try {
+      return this.#own(table, comment, family);
+    } finally {
+      // One that changes nothing, as of a table that is there, is no new generation.
+      this.#transactions = counted + (this.generation() - before);
+    }
+  }
+
+  #own(table: string, comment: string | undefined, family: TableFamily): boolean {
     const attempt = (flags: number): NftTransactionError | undefined => {
       try {
         this.transaction(table, (t) => t.in(family).addTable({ name: table, comment }, flags));
@@ -240,21 +247,6 @@ export class Nft implements Disposable {
 
   [Symbol.dispose](): void {
     this.#socket[Symbol.dispose]();
-  }
-
-  /** Sends without this process's own listener hearing of it, if it is large. Whoever else changes something meanwhile is noticed by the generation. */
-  #unheard(elements: number, generation: number | undefined, send: () => Map<number, KernelError>): Map<number, KernelError> {
-    const { listener } = this;
-    if (!listener || elements <= unheardAbove) return send();
-    let expected: number | undefined;
-    listener.leave();
-    try {
-      const errors = send();
-      if (generation !== undefined) expected = errors.size > 0 ? generation : generation + 1;
-      return errors;
-    } finally {
-      listener.join(this.generation() !== expected);
-    }
   }
 
   #readOnce(name: string, family: TableFamily): TableContent | undefined {
