@@ -67,7 +67,10 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const own = listen.map((address) => upstreamText({ address, port }));
   const upstreams = upstream && new Upstreams(upstream, own, now);
   const netns = upstream?.netns === undefined ? undefined : parts.add(NetNs.open(upstream.netns));
-  const forwarder = upstreams && new Forwarder({ upstreams, netns, metrics, now, timeoutMs: upstream?.timeoutMs });
+  const forwarder = upstreams && new Forwarder({
+    ...{ upstreams, netns, metrics, now, timeoutMs: upstream?.timeoutMs },
+    isOwn: (name) => cluster.zones.apexOf(name) !== undefined,
+  });
   if (forwarder) parts.add(forwarder);
 
   let synced = false;

@@ -24,7 +24,7 @@ export const stagesOf = ({ zones, answerer, isSynced, forwarder }: PipelineParts
   refuse,
   ...(forwarder ? [loopDetection(forwarder.probe)] : []),
   new ZoneStage({ zones, answerer, isSynced, forwarder }),
-  forwarder ? new ForwardStage(forwarder) : notHere,
+  forwarder ? new ForwardStage({ forwarder, answerer, isSynced }) : notHere,
 ];
 
 /** Takes an answer that was not ready at once. The bytes are the receiver's own. */

@@ -1,92 +1,225 @@
-import { rcode, rrType } from '../wire/constants.ts';
-import type { Message, Question } from '../wire/message.ts';
+import { type WireName, lowerName } from '../wire/names.ts';
+import { hashName } from '../wire/hash.ts';
+import { flag, headerBytes, rcode } from '../wire/constants.ts';
+import type { Query } from '../wire/query.ts';
+import { lowerByte } from '../wire/names.ts';
+import type { Question } from '../wire/message.ts';
+import type { Answer } from './answer.ts';
+import { Ghosts, Queue } from './queue.ts';
 
 export interface CacheOptions {
-  /** Most answers kept; the ones not used for longest go first. */
-  entries: number;
-  /** Most bytes of all answers together. */
+  /** Most bytes of all answers together, with what keeping them costs. */
   bytes: number;
-  /** Longest times, in seconds, whatever an answer says of itself. */
-  ttl: number;
-  negativeTtl: number;
+  /** Seconds that answers are kept at least and at most, whatever they say of themselves; their TTLs are raised or lowered so. */
+  minTtl: number;
+  maxTtl: number;
+  /** Absences at most. */
+  maxNegativeTtl: number;
+  /** For so long after its end an answer is still given when no resolver answers (RFC 8767); 0: never. */
+  staleSeconds: number;
 }
 
-const defaults: CacheOptions = { entries: 10_000, bytes: 16 << 20, ttl: 3600, negativeTtl: 30 };
+export const cacheDefaults: CacheOptions = { bytes: 16 << 20, minTtl: 0, maxTtl: 3600, maxNegativeTtl: 30, staleSeconds: 86_400 };
 
-interface Kept {
-  message: Message;
-  storedMs: number;
-  ttl: number;
+/** What an entry takes beside its bytes: the object, its strings' heads, its place in the table. Measured with 100,000 entries. */
+const entryBytes = 320;
+/** Names whose hashes were chosen to be equal must not make a search long: a full bucket loses its oldest. */
+const mostInBucket = 8;
+
+/** An answer in the cache. All times are monotonic milliseconds. */
+export class Entry {
+  readonly hash: number;
+  readonly bits: number;
+  readonly question: Question;
+  readonly answer: Answer;
+  readonly bytes: number;
+  readonly storedMs: number;
+  readonly freshUntilMs: number;
+  readonly staleUntilMs: number;
+  /** Times it was asked for. */
+  hits = 0;
+  /** Someone is asking for it anew. */
+  refreshing = false;
+  /** Asking anew failed: not again before. */
+  retryAtMs = 0;
+  /** Asked for since the queue last came by. */
+  visited = false;
+  queue: Queue | undefined;
+  before: Entry | undefined;
+  after: Entry | undefined;
+  /** Next in the bucket. */
+  next: Entry | undefined;
+
+  constructor(hash: number, question: Question, answer: Answer, times: { now: number; ttlMs: number; staleMs: number }) {
+    this.hash = hash;
+    this.bits = bitsOf(question);
+    this.question = question;
+    this.answer = answer;
+    this.bytes = entryBytes + answer.records.length + 2 * answer.marks.length + answer.name.length;
+    this.storedMs = times.now;
+    this.freshUntilMs = times.now + times.ttlMs;
+    this.staleUntilMs = this.freshUntilMs + times.staleMs;
+  }
 }
 
-export interface Hit {
-  message: Message;
-  /** Whole seconds since it came; to be taken off every TTL. */
-  age: number;
-}
+/** DO and CD change answers; they are part of the question here. */
+const bitsOf = ({ dnssecOk, checkingDisabled }: Question): number => (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0);
+const mix = (nameHash: number, type: number, bits: number): number => {
+  const hash = Math.imul(nameHash ^ Math.imul(type, 0x9e3779b1) ^ (bits << 29), 0x85ebca6b);
+  return hash ^ (hash >>> 15);
+};
 
-/** Answers of resolvers, by question: nothing but the answer to the very question is ever taken out of one (T30). Least recently used go first. */
+/**
+ * Answers of resolvers by name, type, DO and CD; never anything but the answer to the very question (T30). Bounded by bytes. What is thrown away is chosen
+ * as S3-FIFO does (Yang and others, SOSP 2023): what is new waits in a small queue, and only what is asked for a second time comes into the large one. A
+ * flood of names that are asked once goes through the small queue and pushes nothing else out. A hit sets a bit and moves nothing.
+ */
 export class AnswerCache {
-  readonly #options: CacheOptions;
-  readonly #now: () => number;
-  readonly #kept = new Map<string, Kept>();
-  #bytes = 0;
+  readonly options: CacheOptions;
+  readonly #small = new Queue();
+  readonly #main = new Queue();
+  readonly #ghosts = new Ghosts();
+  #buckets: (Entry | undefined)[] = new Array<Entry | undefined>(1024).fill(undefined);
+  #size = 0;
+  #denials = 0;
+  evictions = { success: 0, denial: 0 };
 
-  /** @param now monotonic milliseconds: a clock that jumps changes nothing (F48) */
-  constructor(now: () => number, options: Partial<CacheOptions> = {}) {
-    this.#now = now;
-    this.#options = { ...defaults, ...options };
+  constructor(options: Partial<CacheOptions> = {}) {
+    this.options = { ...cacheDefaults, ...options };
   }
 
   get size(): number {
-    return this.#kept.size;
+    return this.#size;
   }
 
-  get(key: string): Hit | undefined {
-    const kept = this.#kept.get(key);
-    if (!kept) return undefined;
-    const age = Math.floor((this.#now() - kept.storedMs) / 1000);
-    this.#kept.delete(key);
-    if (age >= kept.ttl) {
-      this.#bytes -= kept.message.buffer.length;
+  /** How many of them are absences and failures. */
+  get denials(): number {
+    return this.#denials;
+  }
+
+  get bytes(): number {
+    return this.#small.bytes + this.#main.bytes;
+  }
+
+  /** Fresh or not. Allocates nothing. */
+  find(query: Query): Entry | undefined {
+    const bits = (query.dnssecOk ? 1 : 0) | (query.flags & flag.CD ? 2 : 0);
+    const hash = mix(query.hashes[0]!, query.type, bits);
+    for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
+      if (entry.hash !== hash || entry.answer.type !== query.type || entry.bits !== bits || !isNameOf(query, entry.answer.name)) continue;
+      entry.visited = true;
+      return entry;
+    }
+    return undefined;
+  }
+
+  get(question: Question): Entry | undefined {
+    const name = lowerName(question.name);
+    const bits = bitsOf(question);
+    const hash = mix(hashName(name), question.type, bits);
+    for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
+      if (entry.hash !== hash || entry.answer.type !== question.type || entry.bits !== bits || entry.answer.name !== name) continue;
+      entry.visited = true;
+      return entry;
+    }
+    return undefined;
+  }
+
+  /** @returns undefined when it is not to be kept */
+  set(question: Question, answer: Answer, now: number): Entry | undefined {
+    const { minTtl, maxTtl, maxNegativeTtl, staleSeconds, bytes } = this.options;
+    const before = this.get(question);
+    const ttl = answer.ttl <= 0 ? 0 : Math.min(Math.max(answer.ttl, minTtl), answer.negative ? maxNegativeTtl : maxTtl);
+    if (ttl <= 0) {
+      if (before) this.#remove(before);
       return undefined;
     }
-    this.#kept.set(key, kept);
-    return { message: kept.message, age };
+    // Of failures, nothing is worth keeping longer than the failure.
+    const staleMs = answer.rcode === rcode.SERVFAIL ? 0 : staleSeconds * 1000;
+    const hash = mix(hashName(answer.name), answer.type, bitsOf(question));
+    const entry = new Entry(hash, question, answer, { now, ttlMs: ttl * 1000, staleMs });
+    if (entry.bytes > bytes / 8) return undefined;
+    const known = before?.queue === this.#main || this.#ghosts.take(hash);
+    if (before) this.#remove(before);
+    this.#insert(entry);
+    (known ? this.#main : this.#small).push(entry);
+    while (this.bytes > bytes) this.#evict();
+    return entry;
   }
 
-  set(key: string, message: Message): void {
-    const ttl = lifetime(message, this.#options);
-    this.#drop(key);
-    if (ttl <= 0) return;
-    this.#kept.set(key, { message, storedMs: this.#now(), ttl });
-    this.#bytes += message.buffer.length;
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= this.#options.entries && this.#bytes <= this.#options.bytes) break;
-      this.#drop(oldest);
+  /** Of answers that hold no longer nothing is to be told. @param isDue of the name, in lower case */
+  forget(isDue: (name: WireName) => boolean): void {
+    for (const head of [...this.#buckets]) {
+      for (let entry = head; entry; ) {
+        const { next } = entry;
+        if (isDue(entry.answer.name)) this.#remove(entry);
+        entry = next;
+      }
     }
   }
 
-  #drop(key: string): void {
-    const kept = this.#kept.get(key);
-    if (!kept) return;
-    this.#bytes -= kept.message.buffer.length;
-    this.#kept.delete(key);
+  #evict(): void {
+    const fromSmall = this.#small.bytes > this.options.bytes / 10 || this.#main.oldest === undefined;
+    const queue = fromSmall ? this.#small : this.#main;
+    const entry = queue.oldest!;
+    if (entry.visited) {
+      // Asked for since: from the small queue it comes into the large one, there it gets another turn.
+      entry.visited = false;
+      queue.remove(entry);
+      this.#main.push(entry);
+      return;
+    }
+    if (fromSmall) this.#ghosts.put(entry.hash);
+    this.evictions[entry.answer.negative ? 'denial' : 'success']++;
+    this.#remove(entry);
+  }
+
+  #insert(entry: Entry): void {
+    if (this.#size >= this.#buckets.length) this.#grow();
+    const index = entry.hash & (this.#buckets.length - 1);
+    entry.next = this.#buckets[index];
+    this.#buckets[index] = entry;
+    this.#size++;
+    if (entry.answer.negative) this.#denials++;
+    let count = 0;
+    for (let other: Entry | undefined = entry; other; other = other.next) if (++count > mostInBucket) this.#remove(other);
+  }
+
+  #remove(entry: Entry): void {
+    entry.queue?.remove(entry);
+    const index = entry.hash & (this.#buckets.length - 1);
+    if (this.#buckets[index] === entry) this.#buckets[index] = entry.next;
+    else {
+      let other = this.#buckets[index];
+      while (other && other.next !== entry) other = other.next;
+      if (!other) return;
+      other.next = entry.next;
+    }
+    this.#size--;
+    if (entry.answer.negative) this.#denials--;
+  }
+
+  #grow(): void {
+    const old = this.#buckets;
+    this.#buckets = new Array<Entry | undefined>(old.length * 2).fill(undefined);
+    for (const head of old) {
+      for (let entry = head; entry; ) {
+        const { next } = entry;
+        const index = entry.hash & (this.#buckets.length - 1);
+        entry.next = this.#buckets[index];
+        this.#buckets[index] = entry;
+        entry = next;
+      }
+    }
   }
 }
 
-export const cacheKey = ({ name, type, dnssecOk, checkingDisabled }: Question): string =>
-  `${type}${dnssecOk ? 'd' : ''}${checkingDisabled ? 'c' : ''} ${name}`;
-
-/** Seconds that an answer holds: the shortest TTL of its records; for absences what SOA says (RFC 2308 5), without SOA not at all. */
-export function lifetime(message: Message, { ttl, negativeTtl }: Pick<CacheOptions, 'ttl' | 'negativeTtl'>): number {
-  const answers = message.records.filter(({ section }) => section === 'answer');
-  const shortest = Math.min(...message.records.filter(({ type }) => type !== rrType.OPT).map((record) => record.ttl), ttl);
-  const positive = message.rcode === rcode.NOERROR && answers.some(({ type }) => type === message.type);
-  if (positive) return shortest;
-  const soa = message.records.find(({ section, type }) => section === 'authority' && type === rrType.SOA);
-  if (!soa || soa.dataLength < 20 || (message.rcode !== rcode.NOERROR && message.rcode !== rcode.NXDOMAIN)) return 0;
-  const { buffer } = message;
-  const minimum = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength).getUint32(soa.end - 4);
-  return Math.min(shortest, minimum, negativeTtl);
+function isNameOf({ buffer, at, nameLength }: Query, name: WireName): boolean {
+  if (name.length !== nameLength) return false;
+  const begin = at + headerBytes;
+  for (let i = 0; i < nameLength; i++) if (lowerByte[buffer[begin + i]!] !== name.charCodeAt(i)) return false;
+  return true;
 }
+
+/** Names a question among those that are under way. */
+export const keyOf = (question: Question): string => `${question.type} ${bitsOf(question)} ${lowerName(question.name)}`;

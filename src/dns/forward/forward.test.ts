@@ -5,9 +5,8 @@ import { newMetrics } from '../metrics.ts';
 import { answer, question, type RecordText } from '../testkit/message.ts';
 import { TestUpstream } from '../testkit/upstream.ts';
 import { flag, rcode, rrType } from '../wire/constants.ts';
-import { isUsable, type Message, parseMessage } from '../wire/message.ts';
+import { parseMessage } from '../wire/message.ts';
 import { parseName } from '../wire/names.ts';
-import { AnswerCache, lifetime } from './cache.ts';
 import { exchange } from './exchange.ts';
 import { Forwarder } from './forwarder.ts';
 import { parseResolvConf, parseUpstream, Upstreams, upstreamText } from './upstreams.ts';
@@ -16,8 +15,6 @@ const name = 'www.example.com';
 const asked = { name: parseName(name), type: rrType.A };
 const address: RecordText = { name, type: 'A', data: '192.0.2.1' };
 const positive = (request: Buffer): Buffer => answer(request, { answers: [address] });
-const message = (options: Parameters<typeof answer>[1]): Message => parseMessage(answer(question(name), options));
-const soa = (ttl: number, minimum: number): RecordText => ({ name: 'example.com', type: 'SOA', ttl, data: String(minimum) });
 
 function forwarderTo(servers: string[], { now = () => performance.now(), timeoutMs = 1500, own = [] as string[] } = {}) {
   const metrics = newMetrics();
@@ -101,37 +98,6 @@ test('R9: a resolver that brings the probe back is not asked, nor is one at the 
   assert.equal(forwarder.probe.active, false);
   assert.deepEqual(upstreams.candidates(), []);
   assert.deepEqual(forwarderTo(['10.96.0.10'], { own: ['10.96.0.10:53'] }).upstreams.candidates(), []);
-});
-
-test('an answer is kept as long as its shortest TTL says, an absence as long as SOA says (RFC 2308)', () => {
-  const options = { ttl: 3600, negativeTtl: 30 };
-  assert.equal(lifetime(message({ answers: [{ ...address, ttl: 9 }, { ...address, ttl: 7 }] }), options), 7);
-  assert.equal(lifetime(message({ answers: [{ ...address, ttl: 86_400 }] }), options), 3600);
-  assert.equal(lifetime(message({ rcode: rcode.NXDOMAIN, authority: [soa(20, 11)] }), options), 11);
-  assert.equal(lifetime(message({ rcode: rcode.NXDOMAIN, authority: [soa(8, 11)] }), options), 8);
-  assert.equal(lifetime(message({ authority: [soa(900, 900)] }), options), 30);
-  assert.equal(lifetime(message({ rcode: rcode.NXDOMAIN }), options), 0, 'without SOA not at all');
-  assert.equal(lifetime(message({ rcode: rcode.SERVFAIL, authority: [soa(20, 11)] }), options), 0);
-  assert.equal(isUsable(message({ rcode: rcode.REFUSED })), false);
-});
-
-test('T32: the cache keeps to its bounds; the least used go first, and what is too old is gone', () => {
-  let clock = 0;
-  const cache = new AnswerCache(() => clock, { entries: 2 });
-  const kept = message({ answers: [{ ...address, ttl: 10 }] });
-  cache.set('a', kept);
-  cache.set('b', kept);
-  assert.ok(cache.get('a'));
-  cache.set('c', kept);
-  assert.equal(cache.get('b'), undefined);
-  clock = 9_999;
-  assert.equal(cache.get('a')?.age, 9);
-  clock = 10_000;
-  assert.equal(cache.get('a'), undefined);
-  const small = new AnswerCache(() => clock, { bytes: kept.buffer.length });
-  small.set('a', kept);
-  small.set('b', kept);
-  assert.equal(small.size, 1);
 });
 
 test('R8: the nameserver lines of resolv.conf count; it is read again when it changes, and kept when it is gone', () => {

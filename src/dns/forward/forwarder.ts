@@ -1,10 +1,19 @@
 import type { NetNs } from '../../kernel/netns.ts';
 import { count, type Metrics } from '../metrics.ts';
-import { isUsable, type Message, type Question } from '../wire/message.ts';
-import { AnswerCache, cacheKey, type Hit } from './cache.ts';
+import type { ClientAddress } from '../wire/client.ts';
+import { rcode } from '../wire/constants.ts';
+import type { Message, Question } from '../wire/message.ts';
+import type { WireName } from '../wire/names.ts';
+import type { Query } from '../wire/query.ts';
+import type { Reply } from '../wire/reply.ts';
+import { type Answer, failure, messageOf, reduceAnswer } from './answer.ts';
+import { AnswerCache, type CacheOptions, type Entry, keyOf } from './cache.ts';
+import { type ForwardCounters, newForwardCounters } from './counters.ts';
 import { ExchangeError, exchange } from './exchange.ts';
 import { LoopProbe } from './loop.ts';
+import { WaitingSources } from './sources.ts';
 import { type Upstream, type Upstreams, upstreamText } from './upstreams.ts';
+import { writeAnswer } from './write.ts';
 
 export interface ForwarderOptions {
   upstreams: Upstreams;
@@ -12,83 +21,199 @@ export interface ForwarderOptions {
   metrics: Metrics;
   /** Monotonic milliseconds. */
   now: () => number;
+  cache?: Partial<CacheOptions>;
   /** For one try. */
   timeoutMs?: number;
   /** For all tries together; libc gives up after 5 s. */
   deadlineMs?: number;
   /** Most questions under way at once; each holds a socket. */
   mostInFlight?: number;
+  /** Most questions of one source that wait. */
+  mostPerSource?: number;
+  /** Names for which no resolver may speak: where aliases lead to one, its zone goes on (T30). */
+  isOwn?: (name: WireName) => boolean;
+}
+
+/** A stale answer is given when the resolvers have not answered for so long; and is not asked for again for so long (RFC 8767 5). */
+const clientTimeoutMs = 1800;
+const staleRetryMs = 30_000;
+/** What stale records are told to hold, in seconds (RFC 8767 4). */
+const staleTtl = 30;
+/** Failures are remembered (RFC 9520): shortly when nobody answered, longer when somebody said so. Seconds. */
+const silenceTtl = 1;
+const failureTtl = 5;
+/** Asked for so often within its time, an answer is fetched anew in the last tenth of it. */
+const hotHits = 3;
+
+/** An answer to be written, and how old it is; below 0 it is stale (see writeAnswer). */
+export interface Served {
+  answer: Answer;
+  age: number;
+}
+
+/** For those who look into an answer. */
+export interface Hit {
+  message: Message;
+  /** Whole seconds since it came; to be taken off every TTL. */
+  age: number;
 }
 
 /**
  * Gets answers from upstream resolvers: one question at a time for each name, however many ask for it; the next resolver when one fails.
  *
- *     question ─► cache ─► under way already? ─► resolver 1 ─fail─► resolver 2 ─fail─► … ─► undefined (SERVFAIL)
+ *     question ─► cache ─► under way already? ─► resolver 1 ─fail─► resolver 2 ─fail─► … ─► stale answer, or SERVFAIL
  */
 export class Forwarder implements Disposable {
-  readonly #options: Required<Omit<ForwarderOptions, 'netns'>> & Pick<ForwarderOptions, 'netns'>;
-  readonly #cache: AnswerCache;
-  readonly #underWay = new Map<string, Promise<Message | undefined>>();
+  readonly #options: Required<Omit<ForwarderOptions, 'netns' | 'cache' | 'isOwn'>> & Pick<ForwarderOptions, 'netns' | 'isOwn'>;
+  readonly #now: () => number;
+  readonly cache: AnswerCache;
+  readonly counters: ForwardCounters = newForwardCounters();
+  readonly #underWay = new Map<string, Promise<Answer | undefined>>();
+  readonly #waiting = new WaitingSources();
   /** Ends what is being asked of resolvers. */
   readonly #exchanges = new Set<() => void>();
   #closed = false;
   readonly probe: LoopProbe;
 
   constructor(options: ForwarderOptions) {
-    const { timeoutMs = 1500, deadlineMs = 4500, mostInFlight = 512 } = options;
-    this.#options = { ...options, timeoutMs, deadlineMs, mostInFlight };
-    this.#cache = new AnswerCache(options.now);
+    const { timeoutMs = 1500, deadlineMs = 4500, mostInFlight = 1024, mostPerSource = 128 } = options;
+    this.#options = { ...options, timeoutMs, deadlineMs, mostInFlight, mostPerSource };
+    this.#now = options.now;
+    this.cache = new AnswerCache(options.cache);
     this.probe = new LoopProbe(options.upstreams, options.netns, options.now, this.#exchanges);
   }
 
+  /** Writes what is in the cache, where it can be given at once. Allocates nothing. */
+  answer(query: Query, reply: Reply): Answer | undefined {
+    const entry = this.cache.find(query);
+    if (!entry) return undefined;
+    const age = this.#ageToServe(entry);
+    if (age === undefined) return undefined;
+    writeAnswer(reply, entry.answer, age, this.cache.options);
+    return entry.answer;
+  }
+
+  /** Whether a question of this source may wait for a resolver; then `ask` it and `release` the source when it is answered. */
+  admit(client: ClientAddress): boolean {
+    const { mostInFlight, mostPerSource } = this.#options;
+    const waiting = this.#waiting.waiting(client);
+    // The last quarter is for those who have few.
+    const total = this.#waiting.total >= mostInFlight - (waiting < 4 ? 0 : mostInFlight >> 2);
+    if (total) this.counters.rejectedTotal++;
+    else if (waiting >= mostPerSource) this.counters.rejectedSource++;
+    else {
+      this.#waiting.begin(client);
+      return true;
+    }
+    this.#options.metrics.overload++;
+    return false;
+  }
+
+  release(client: ClientAddress): void {
+    this.#waiting.end(client);
+  }
+
   cached(question: Question): Hit | undefined {
-    const hit = this.#cache.get(cacheKey(question));
-    if (hit) this.#options.metrics.cacheHits++;
-    return hit;
+    const entry = this.cache.get(question);
+    const age = entry && this.#ageToServe(entry);
+    return entry && age !== undefined ? hitOf({ answer: entry.answer, age }) : undefined;
   }
 
   /** @returns undefined when no resolver gave a usable answer in time */
-  resolve(question: Question): Promise<Message | undefined> {
-    const { metrics, mostInFlight } = this.#options;
-    const key = cacheKey(question);
+  async resolve(question: Question): Promise<Message | undefined> {
+    const served = await this.ask(question);
+    return served && served.answer.rcode !== rcode.SERVFAIL ? hitOf(served).message : undefined;
+  }
+
+  /** Asks resolvers, unless somebody does already. @returns undefined when too much is under way, or all has ended */
+  async ask(question: Question): Promise<Served | undefined> {
+    this.counters.misses++;
+    this.#options.metrics.cacheMisses++;
+    const stale = this.cache.get(question);
+    const asked = this.#join(question);
+    if (!stale || this.#now() >= stale.staleUntilMs) return served(await asked);
+    const answer = await before(asked, clientTimeoutMs);
+    if (answer && answer.rcode !== rcode.SERVFAIL) return served(answer);
+    this.counters.servedStale++;
+    return { answer: stale.answer, age: -staleTtl };
+  }
+
+  /** @returns undefined when it must not be given (yet) */
+  #ageToServe(entry: Entry): number | undefined {
+    const now = this.#now();
+    const { counters } = this;
+    if (now >= entry.freshUntilMs) {
+      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#options.upstreams.allDown)) return undefined;
+      if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
+      counters.servedStale++;
+    } else if (++entry.hits >= hotHits && !entry.refreshing && entry.freshUntilMs - now < (entry.freshUntilMs - entry.storedMs) / 10) {
+      counters.prefetches++;
+      this.#refresh(entry);
+    }
+    if (entry.answer.negative) counters.hitsDenial++;
+    else counters.hitsSuccess++;
+    this.#options.metrics.cacheHits++;
+    return now >= entry.freshUntilMs ? -staleTtl : Math.floor((now - entry.storedMs) / 1000);
+  }
+
+  #refresh(entry: Entry): void {
+    entry.refreshing = true;
+    void this.#join(entry.question).finally(() => {
+      entry.refreshing = false;
+    });
+  }
+
+  #join(question: Question): Promise<Answer | undefined> {
+    const key = keyOf(question);
     if (this.#closed) return Promise.resolve(undefined);
     const running = this.#underWay.get(key);
-    if (running) return running;
-    if (this.#underWay.size >= mostInFlight) {
-      metrics.overload++;
+    if (running) {
+      this.counters.joined++;
+      return running;
+    }
+    if (this.#underWay.size >= this.#options.mostInFlight) {
+      this.#options.metrics.overload++;
+      this.counters.rejectedTotal++;
       return Promise.resolve(undefined);
     }
-    metrics.cacheMisses++;
     const asked = this.#ask(question)
-      .then((message) => {
-        if (message && isUsable(message)) this.#cache.set(key, message);
-        return message;
-      })
+      .then((answer) => this.#keep(question, answer))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
     return asked;
   }
 
-  async #ask(question: Question): Promise<Message | undefined> {
-    const { upstreams, netns, metrics, now, timeoutMs, deadlineMs } = this.#options;
-    const deadline = now() + deadlineMs;
+  #keep(question: Question, answer: Answer): Answer | undefined {
+    if (this.#closed) return undefined;
+    const now = this.#now();
+    const present = answer.rcode === rcode.SERVFAIL ? this.cache.get(question) : undefined;
+    // A failure does not push out what can still be given.
+    if (present && present.answer.rcode !== rcode.SERVFAIL && present.staleUntilMs > now) present.retryAtMs = now + staleRetryMs;
+    else this.cache.set(question, answer, now);
+    return answer;
+  }
+
+  async #ask(question: Question): Promise<Answer> {
+    const { upstreams, netns, metrics, timeoutMs, deadlineMs, isOwn } = this.#options;
+    const deadline = this.#now() + deadlineMs;
+    let said = false;
     // Two rounds: a datagram may get lost on the way to a resolver that is well.
     for (let round = 0; round < 2; round++) {
       for (const upstream of upstreams.candidates()) {
-        const left = deadline - now();
-        if (left <= 0 || this.#closed) return undefined;
+        const left = deadline - this.#now();
+        if (left <= 0 || this.#closed) break;
         try {
           if ((await this.probe.leadsBack(upstream)) || this.#closed) continue;
           metrics.forwarded++;
           const message = await exchange(upstream, question, {
             ...{ netns, timeoutMs: Math.min(timeoutMs, left), underWay: this.#exchanges },
           });
-          if (isUsable(message)) {
-            upstreams.worked(upstream);
-            return message;
-          }
+          const answer = reduceAnswer(message, question, { isOwn });
+          upstreams.worked(upstream);
+          if (typeof answer !== 'string') return answer;
           // It lives, but cannot or will not say: perhaps another one can.
-          count(metrics.upstreamFailures, `rcode ${message.rcode}`);
+          said = true;
+          count(metrics.upstreamFailures, answer);
         } catch (error) {
           if (!(error instanceof ExchangeError)) throw error;
           count(metrics.upstreamFailures, error.reason);
@@ -96,7 +221,7 @@ export class Forwarder implements Disposable {
         }
       }
     }
-    return undefined;
+    return failure(question, said ? failureTtl : silenceTtl);
   }
 
   /** Who waits for an answer gets none; no socket is left. */
@@ -112,5 +237,23 @@ export class Forwarder implements Disposable {
       server: upstreamText(upstream),
       looping: upstreams.isLooping(upstream),
     }));
+  }
+}
+
+const served = (answer: Answer | undefined): Served | undefined => answer && { answer, age: 0 };
+
+const hitOf = ({ answer, age }: Served): Hit =>
+  age < 0 ? { message: messageOf(answer, -age), age: 0 } : { message: messageOf(answer), age };
+
+/** @returns undefined when it takes longer */
+async function before<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, undefined);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -87,6 +87,16 @@ export class Upstreams {
     return this.all.filter((upstream) => !this.isLooping(upstream)).sort((a, b) => until(a) - until(b));
   }
 
+  /** None is worth waiting for. */
+  get allDown(): boolean {
+    const now = this.#now();
+    for (const upstream of this.#all) {
+      const text = upstreamText(upstream);
+      if ((this.#failedUntil.get(text) ?? 0) <= now && !this.isLooping(upstream)) return false;
+    }
+    return true;
+  }
+
   failed(upstream: Upstream): void {
     const text = upstreamText(upstream);
     const failures = Math.min((this.#failures.get(text) ?? 0) + 1, 6);

@@ -3,39 +3,45 @@ import { dataOf, type Message, ownerOf, targetOf } from '../wire/message.ts';
 import { lowerName, type WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
+import type { Answer } from './answer.ts';
+import type { CacheOptions } from './cache.ts';
+
+/** Bounds of the TTLs that are told. */
+export type TtlRule = Pick<CacheOptions, 'minTtl' | 'maxTtl' | 'maxNegativeTtl'>;
 
 /**
- * Puts a resolver's records into a reply, byte for byte: names inside point at the question, which has the same length and place. Only the asker's case
- * of the name, TTLs less their age, and whole records as far as they fit. OPT speaks of one hop only and stays here (RFC 6891 6.1.1).
+ * Puts an answer behind the question, byte for byte: names inside point at the question, which has the same length and place in every question for the
+ * name. Whole records only, as far as they fit; TTLs count down. Allocates nothing.
+ * @param age whole seconds since it came; below 0: it is stale, and its records are to be asked for again in `-age` seconds (RFC 8767 4)
  */
-export function writeMessage(query: Query, reply: Reply, message: Message, age: number): void {
-  const begin = message.questionEnd;
-  if (begin !== reply.position || begin !== query.questionEnd)
-    throw new RangeError(`the question of the resolver's answer ends at ${begin}, not ${reply.position}`);
-  let end = begin;
-  for (const record of message.records) {
-    // What follows would move: additional records may always be left out.
-    if (record.type === rrType.OPT) break;
-    if (record.end - begin > reply.room) {
-      reply.truncated = record.section === 'answer';
-      break;
-    }
-    end = record.end;
-    if (record.section === 'answer') reply.answers++;
-    else if (record.section === 'authority') reply.authority++;
-    else reply.additional++;
+export function writeAnswer(reply: Reply, answer: Answer, age: number, { minTtl, maxTtl, maxNegativeTtl }: TtlRule): void {
+  const { records, marks, answers } = answer;
+  const { buffer, room } = reply;
+  const count = marks.length >> 1;
+  let whole = 0;
+  while (whole < count && marks.charCodeAt(2 * whole + 1) <= room) whole++;
+  if (whole < answers) reply.truncated = true;
+  const begin = reply.at + reply.position;
+  const end = whole === 0 ? 0 : marks.charCodeAt(2 * whole - 1);
+  for (let i = 0; i < end; i++) buffer[begin + i] = records.charCodeAt(i);
+  const most = answer.negative ? Math.min(maxNegativeTtl, maxTtl) : maxTtl;
+  for (let i = 0; i < whole; i++) {
+    const at = begin + marks.charCodeAt(2 * i);
+    const came = ((buffer[at]! << 24) | (buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!) >>> 0;
+    const kept = came < minTtl ? minTtl : came > most ? most : came;
+    const left = age < 0 ? -age : kept > age ? kept - age : 0;
+    buffer[at] = left >>> 24;
+    buffer[at + 1] = left >>> 16;
+    buffer[at + 2] = left >>> 8;
+    buffer[at + 3] = left;
   }
-  reply.buffer.set(message.buffer.subarray(begin, end), reply.at + begin);
-  const view = new DataView(reply.buffer.buffer, reply.buffer.byteOffset + reply.at);
-  if (age > 0)
-    for (const { ttlAt, ttl, end: recordEnd } of message.records)
-      if (recordEnd <= end) view.setUint32(ttlAt, Math.max(ttl - age, 0));
-  reply.position = end;
+  reply.position += end;
+  reply.answers += whole < answers ? whole : answers;
+  reply.authority += whole < answers ? 0 : whole - answers;
 }
 
 /** AD is told to those who ask for it (RFC 6840 5.7). */
-export const authenticated = (query: Query, message: Message): boolean =>
-  (message.flags & flag.AD) !== 0 && (query.dnssecOk || (query.flags & flag.AD) !== 0);
+export const mayTellAuthenticated = (query: Query): boolean => query.dnssecOk || (query.flags & flag.AD) !== 0;
 
 export interface ChainEnd {
   /** Where the chain goes on: a name of our own, for which no resolver may speak (T30). */

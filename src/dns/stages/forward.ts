@@ -1,18 +1,27 @@
+import type { Answer } from '../forward/answer.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
-import { authenticated, writeMessage } from '../forward/write.ts';
+import { mayTellAuthenticated, writeAnswer } from '../forward/write.ts';
 import { flag, rcode, rrType } from '../wire/constants.ts';
 import type { Question } from '../wire/message.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
+import type { ZoneAnswerer } from '../zone/answer.ts';
 import type { Stage, Verdict } from './stage.ts';
 
-/** Everything else: from the cache, or from the host's resolvers. Cluster names never come so far (T32). */
+export interface ForwardStageOptions {
+  forwarder: Forwarder;
+  /** For aliases that lead from outside to a name of our own. */
+  answerer: ZoneAnswerer;
+  isSynced: () => boolean;
+}
+
+/** Everything else: from the cache, or from resolvers. Cluster names never come so far (T32). */
 export class ForwardStage implements Stage {
   readonly name = 'forward';
-  readonly #forwarder: Forwarder;
+  readonly #options: ForwardStageOptions;
 
-  constructor(forwarder: Forwarder) {
-    this.#forwarder = forwarder;
+  constructor(options: ForwardStageOptions) {
+    this.#options = options;
   }
 
   answer(query: Query, reply: Reply): Verdict {
@@ -21,23 +30,43 @@ export class ForwardStage implements Stage {
       reply.finish({ rcode: rcode.REFUSED });
       return 'answered';
     }
-    const hit = this.#forwarder.cached(questionOf(query));
-    if (!hit) return 'later';
-    writeMessage(query, reply, hit.message, hit.age);
-    reply.finish({ rcode: hit.message.rcode, authenticated: authenticated(query, hit.message) });
+    const { forwarder } = this.#options;
+    const ready = forwarder.answer(query, reply);
+    if (ready) {
+      this.#finish(query, reply, ready);
+      return 'answered';
+    }
+    if (forwarder.admit(query.client)) return 'later';
+    reply.finish({ rcode: rcode.REFUSED });
     return 'answered';
   }
 
   async resolve(query: Query, reply: Reply): Promise<void> {
-    const message = await this.#forwarder.resolve(questionOf(query));
-    if (!message) {
-      reply.finish({ rcode: rcode.SERVFAIL });
-      return;
+    const { forwarder } = this.#options;
+    try {
+      const served = await forwarder.ask(questionOf(query));
+      if (served) {
+        writeAnswer(reply, served.answer, served.age, forwarder.cache.options);
+        this.#finish(query, reply, served.answer);
+      } else reply.finish({ rcode: rcode.SERVFAIL });
+    } finally {
+      forwarder.release(query.client);
     }
-    writeMessage(query, reply, message, 0);
-    reply.finish({ rcode: message.rcode, authenticated: authenticated(query, message) });
+  }
+
+  #finish(query: Query, reply: Reply, answer: Answer): void {
+    const { answerer, isSynced } = this.#options;
+    let code = answer.rcode;
+    // Aliases lead to our own zone: it goes on there, with what is true now (T30).
+    if (answer.own && !reply.truncated) code = isSynced() ? answerer.writeOwn(answer.own.name, query.type, answer.own.at, reply) : rcode.SERVFAIL;
+    ending.rcode = code;
+    ending.authenticated = answer.authenticated && !answer.own && mayTellAuthenticated(query);
+    reply.finish(ending);
   }
 }
+
+/** Used again for every answer. */
+const ending = { rcode: 0, authenticated: false };
 
 const questionOf = (query: Query): Question => ({
   ...{ name: query.name(), type: query.type, dnssecOk: query.dnssecOk },

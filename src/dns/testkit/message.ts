@@ -52,14 +52,15 @@ export function answer(
     flags = 0,
     answers = [],
     authority = [],
-  }: { rcode?: number; flags?: number; answers?: RecordText[]; authority?: RecordText[] },
+    additional = [],
+  }: { rcode?: number; flags?: number; answers?: RecordText[]; authority?: RecordText[]; additional?: RecordText[] },
 ): Buffer {
   const asked = parseMessage(request);
   const opt = Buffer.concat([Buffer.of(0), words(41, 1232, 0, 0, 0)]);
   return Buffer.concat([
-    words(asked.id, flag.QR | flag.RD | flag.RA | flags | rcode, 1, answers.length, authority.length, 1),
+    words(asked.id, flag.QR | flag.RD | flag.RA | flags | rcode, 1, answers.length, authority.length, additional.length + 1),
     request.subarray(12, asked.questionEnd),
-    ...[...answers, ...authority].map(encodeRecord),
+    ...[...answers, ...authority, ...additional].map(encodeRecord),
     opt,
   ]);
 }

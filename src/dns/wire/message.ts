@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { classIn, ednsUdpBytes, flag, headerBytes, rcode, rrType } from './constants.ts';
+import { classIn, ednsUdpBytes, flag, headerBytes, rrType } from './constants.ts';
 import { lowerName, readName, type WireName } from './names.ts';
 
 /** One record of a received message, as offsets into it. */
@@ -133,6 +133,3 @@ export function answersQuestion(message: Message, id: number, { name, type }: Qu
     message.class === classIn
   );
 }
-
-/** Worth handing to the asker; anything else is a reason to try the next resolver. */
-export const isUsable = (message: Message): boolean => message.rcode === rcode.NOERROR || message.rcode === rcode.NXDOMAIN;
