@@ -5,8 +5,8 @@ import { type DnsConfig, parseConfig } from './config.ts';
 const config: DnsConfig = { listen: ['10.96.0.10', 'fd00:10:96::a'], podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16'] };
 
 test('what is not said has defaults', () => {
-  const { port, zone, pods, reusePort, ranges, listen } = parseConfig(config);
-  assert.deepEqual([port, zone, pods, reusePort], [53, 'cluster.local', 'verified', false]);
+  const { port, zone, pods, reusePort, ranges, listen, searchWalk } = parseConfig(config);
+  assert.deepEqual([port, zone, pods, reusePort, searchWalk], [53, 'cluster.local', 'verified', false, true]);
   assert.deepEqual(ranges.map(String), ['10.244.0.0/16', '10.96.0.0/16']);
   assert.deepEqual(listen.map(String), config.listen);
 });
@@ -22,6 +22,8 @@ test('a wrong configuration is refused with the field, the value seen and what i
     [{ ...config, zone: '.' }, /zone: the root/],
     [{ ...config, zone: 'a..b' }, /zone: /],
     [{ ...config, pods: 'insecure' }, /pods must be verified or disabled, not "insecure"/],
+    [{ ...config, searchWalk: 'yes' }, /searchWalk must be true or false, not "yes"/],
+    [{ ...config, searchWalk: true, pods: 'disabled' }, /searchWalk needs pods: verified/],
     [{ ...config, podCidrs: ['10.244.0.0/33'] }, /podCidrs: .*10\.244\.0\.0\/33/],
     [{ ...config, upstream: { servers: ['dns.example'] } }, /upstream.servers: .*dns\.example/],
   ];

@@ -24,6 +24,15 @@ export interface DnsConfig {
     netns?: string;
     timeoutMs?: number;
   };
+  /**
+   * Walks a pod's search path in its place: one question for each family where ndots:5 makes four and more. Default true; needs `pods: verified`.
+   * Who is no pod, or has another search path, gets what it asks for.
+   */
+  searchWalk?: boolean;
+  /** The resolv.conf whose search domains kubelet gives to pods, if any. Default: `upstream.resolvConf`. */
+  hostResolvConf?: string;
+  /** This node's name: search paths of pods of other nodes, which ask here when their own DNS is not ready, are not walked. */
+  nodeName?: string;
   /** Unix socket for /ready, /health and /status. */
   healthSocket?: string;
   /** Share the port with another process (SO_REUSEPORT), so that one can replace the other. */
@@ -38,12 +47,16 @@ export interface ParsedConfig {
   ranges: Prefix[];
   pods: 'verified' | 'disabled';
   upstream: DnsConfig['upstream'];
+  searchWalk: boolean;
+  hostResolvConf: string | undefined;
+  nodeName: string | undefined;
   healthSocket: string | undefined;
   reusePort: boolean;
 }
 
 const fields: Record<keyof DnsConfig, true> = {
   ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
+  ...{ searchWalk: true, hostResolvConf: true, nodeName: true },
   ...{ upstream: true, healthSocket: true, reusePort: true },
 };
 const upstreamFields = ['servers', 'resolvConf', 'netns', 'timeoutMs'];
@@ -66,6 +79,11 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
     throw new SyntaxError(`dns configuration: port must be 0 to 65535, not ${JSON.stringify(port)}`);
   if (pods !== 'verified' && pods !== 'disabled')
     throw new SyntaxError(`dns configuration: pods must be verified or disabled, not ${JSON.stringify(pods)}`);
+  const { searchWalk = pods === 'verified' } = input;
+  if (typeof searchWalk !== 'boolean')
+    throw new SyntaxError(`dns configuration: searchWalk must be true or false, not ${JSON.stringify(searchWalk)}`);
+  if (searchWalk && pods !== 'verified')
+    throw new SyntaxError('dns configuration: searchWalk needs pods: verified, which tells who asks');
   if (!Array.isArray(input.listen) || input.listen.length === 0)
     throw new SyntaxError('dns configuration: listen must name at least one address');
   const field = <T>(name: string, parse: () => T): T => {
@@ -87,5 +105,6 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
       ...field('serviceCidrs', () => (input.serviceCidrs ?? []).map(Prefix.parse)),
     ],
     upstream: input.upstream,
+    ...{ searchWalk, hostResolvConf: input.hostResolvConf ?? input.upstream?.resolvConf, nodeName: input.nodeName },
   };
 }

@@ -13,6 +13,8 @@ import { Pipeline, stagesOf } from './pipeline.ts';
 import { type DnsStatus, serveHealth } from './serve/health.ts';
 import { serveTcp } from './serve/tcp.ts';
 import { serveUdp } from './serve/udp.ts';
+import { HostFile } from './search/host-file.ts';
+import { SearchLists } from './search/search-lists.ts';
 import { Sources } from './sources.ts';
 import { ZoneAnswerer } from './zone/answer.ts';
 import { ClusterZone } from './zone/cluster.ts';
@@ -75,7 +77,8 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
 
   let synced = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
-  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced: () => synced, forwarder });
+  const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now) } : undefined;
+  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced: () => synced, forwarder, search });
   const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined });
 
   const listening: string[] = [];
@@ -117,6 +120,11 @@ class Parts {
       else part[Symbol.dispose]();
     }
   }
+}
+
+function searchListsOf({ zone, listen, hostResolvConf, nodeName }: ParsedConfig, now: () => number): SearchLists {
+  const host = hostResolvConf === undefined ? undefined : new HostFile(hostResolvConf, now);
+  return new SearchLists({ zone, servers: listen.map(String), host, nodeName });
 }
 
 const clientOf = (kubeconfig: string | undefined): KubeClient =>

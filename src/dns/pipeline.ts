@@ -3,6 +3,7 @@ import { count, type Metrics } from './metrics.ts';
 import { ForwardStage, notHere } from './stages/forward.ts';
 import { loopDetection } from './stages/loop.ts';
 import { refuse } from './stages/refuse.ts';
+import { SearchStage, type SearchStageOptions } from './stages/search.ts';
 import type { Stage } from './stages/stage.ts';
 import { ZoneStage } from './stages/zone.ts';
 import { ClientAddress } from './wire/client.ts';
@@ -17,15 +18,24 @@ export interface PipelineParts {
   answerer: ZoneAnswerer;
   isSynced: () => boolean;
   forwarder?: Forwarder;
+  /** Walks search paths of pods. */
+  search?: Pick<SearchStageOptions, 'cluster' | 'lists' | 'onWalk'>;
 }
 
-/** The order of the stages. Custom entries, rewrites, rate limits and search-path shortcuts find their place here. */
-export const stagesOf = ({ zones, answerer, isSynced, forwarder }: PipelineParts): Stage[] => [
-  refuse,
-  ...(forwarder ? [loopDetection(forwarder.probe)] : []),
-  new ZoneStage({ zones, answerer, isSynced, forwarder }),
-  forwarder ? new ForwardStage({ forwarder, answerer, isSynced }) : notHere,
-];
+/** The order of the stages. Custom entries, rewrites and rate limits find their place here. */
+export function stagesOf({ zones, answerer, isSynced, forwarder, search }: PipelineParts): Stage[] {
+  /** What any name goes through, whoever wants to know of it. */
+  const names: Stage[] = [
+    new ZoneStage({ zones, answerer, isSynced, forwarder }),
+    forwarder ? new ForwardStage({ forwarder, answerer, isSynced }) : notHere,
+  ];
+  return [
+    refuse,
+    ...(forwarder ? [loopDetection(forwarder.probe)] : []),
+    ...(search ? [new SearchStage({ ...search, isSynced, stages: names })] : []),
+    ...names,
+  ];
+}
 
 /** Takes an answer that was not ready at once. The bytes are the receiver's own. */
 export type Later = (message: Buffer) => void;

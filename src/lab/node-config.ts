@@ -50,6 +50,7 @@ export function nodeProcesses(
       // Also where the endpoints of kube-dns are: a node whose own DNS is not ready asks the others'.
       ...{ kubeconfig, listen: [...clusterDns, ...addresses], zone: clusterDomain, podCidrs, serviceCidrs },
       upstream: { ...resolvers, netns: hostNetns },
+      ...{ hostResolvConf: '/etc/resolv.conf', nodeName: node.name },
       healthSocket: paths.dnsHealthSocket,
       reusePort: true,
     },

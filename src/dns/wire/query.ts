@@ -5,6 +5,14 @@ import { lowerByte, maxLabelBytes, maxNameBytes, type WireName } from './names.t
 
 export type Transport = 'udp' | 'tcp';
 
+/** What a stage did with a question, and what that rests on: for people. */
+export interface TraceStep {
+  stage: string;
+  text: string;
+}
+
+export type Trace = (step: TraceStep) => void;
+
 /** What `parse` says beside a response code: there is to be no answer at all (an answer, or not even a header). */
 export const ignore = -1;
 
@@ -20,6 +28,8 @@ export class Query {
   transport: Transport = 'udp';
   /** Who asks; set by who received it. */
   client: ClientAddress = new ClientAddress();
+  /** Hears what the stages do; undefined but for the one question in a million that is explained. */
+  trace: Trace | undefined;
   /** The header's second word. */
   flags = 0;
   /** Number of labels without the root; `labelAt[i]` is the i-th's offset from the name's begin, `labelAt[labels]` the root's. */
@@ -85,6 +95,7 @@ export class Query {
   copy(): Query {
     const copy = new Query();
     copy.client = this.client.copy();
+    copy.trace = this.trace;
     copy.parse(Buffer.from(this.buffer.subarray(this.at, this.at + this.length)), 0, this.length, this.transport);
     return copy;
   }

@@ -3,6 +3,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import { lowerName, parseName, type WireName } from '../wire/names.ts';
 import { type Naming, namespaceRecords, podRecords, serviceRecords, sliceRecords, zoneRecords } from './cluster-records.ts';
 import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
+import { PodIndex } from './pods.ts';
 import { defaultTtl } from './records.ts';
 import { reverseZones } from './reverse.ts';
 import { type Contribution, Zones } from './zone.ts';
@@ -28,6 +29,7 @@ const none: Contribution = { records: [] };
  */
 export class ClusterZone {
   readonly zones: Zones;
+  readonly pods = new PodIndex();
   readonly #naming: Naming;
   /** `namespace/name` of the headless Services. */
   readonly #headless = new Set<string>();
@@ -42,6 +44,16 @@ export class ClusterZone {
     const apexes = [...new Set([apex, ...ranges.flatMap(reverseZones)])];
     this.zones = new Zones(apexes, now);
     this.zones.contribute('zone', zoneRecords(this.#naming, apexes, servers));
+  }
+
+  /** Its own name, in lower case. */
+  get apex(): WireName {
+    return this.#naming.zone;
+  }
+
+  /** Also of one that has no names at present: headless, without ready endpoints. */
+  hasService(key: string): boolean {
+    return this.#headless.has(key) || this.zones.has(`service ${key}`);
   }
 
   get ttl(): number {
@@ -81,6 +93,7 @@ export class ClusterZone {
   }
 
   pod(key: string, facts: PodFacts | undefined): void {
+    this.pods.set(key, facts);
     this.#contribute(`pod ${key}`, () => (facts ? podRecords(this.#naming, facts) : none));
   }
 

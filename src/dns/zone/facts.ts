@@ -1,4 +1,4 @@
-import type { EndpointSlice, Namespace, Pod, Service } from '../../kube/types.ts';
+import type { EndpointSlice, Namespace, Pod, PodSpec, Service } from '../../kube/types.ts';
 
 /** What DNS needs of each object; everything else is dropped while it is parsed, so that 100,000 endpoints fit. */
 
@@ -30,7 +30,13 @@ export interface SliceFacts {
 
 export interface PodFacts {
   namespace: string;
+  name: string;
   ips: readonly string[];
+  nodeName?: string;
+  /** It has its node's addresses: they do not tell which pod asks. */
+  hostNetwork: boolean;
+  /** What decides about its resolv.conf, where that is not as usual (R1-R6). */
+  dns?: Pick<PodSpec, 'dnsPolicy' | 'dnsConfig'>;
 }
 
 export interface NamespaceFacts {
@@ -72,10 +78,14 @@ export function sliceFacts({ metadata, addressType, ports, endpoints }: Endpoint
   };
 }
 
-export function podFacts({ metadata, status }: Pod): PodFacts {
+export function podFacts({ metadata, spec, status }: Pod): PodFacts {
   const gone = metadata.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed';
   const ips = status?.podIPs?.map(({ ip }) => ip) ?? (status?.podIP ? [status.podIP] : []);
-  return { namespace: metadata.namespace ?? '', ips: gone ? [] : ips };
+  const { dnsPolicy = 'ClusterFirst', dnsConfig, nodeName, hostNetwork = false } = spec ?? {};
+  return {
+    ...{ namespace: metadata.namespace ?? '', name: metadata.name, ips: gone ? [] : ips, nodeName, hostNetwork },
+    ...(dnsPolicy === 'ClusterFirst' && !dnsConfig ? {} : { dns: { dnsPolicy, dnsConfig } }),
+  };
 }
 
 export const namespaceFacts = ({ metadata }: Namespace): NamespaceFacts => ({ name: metadata.name });

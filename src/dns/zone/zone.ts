@@ -75,6 +75,11 @@ export class Zones {
     return undefined;
   }
 
+  /** Whether an owner gives anything. */
+  has(owner: string): boolean {
+    return this.#given.has(owner);
+  }
+
   get(name: WireName): Entry | undefined {
     return this.#table.get(name);
   }

@@ -9,7 +9,7 @@ import type { PodFacts } from '../env/fields.ts';
 import { apiSources, environment } from '../env/variables.ts';
 import { capacityOf } from '../node/node-object.ts';
 import { fqdnOf, hostNetworkHosts, hostnameOf, podHosts } from '../sandbox/hosts.ts';
-import { formatResolvConf, resolvConf } from '../sandbox/resolv-conf.ts';
+import { formatResolvConf, resolvConf } from '../../kube/resolv-conf.ts';
 import type { PodRecord } from '../state.ts';
 import { makeVolumes, requestToken, volumeMounts } from '../volumes/volumes.ts';
 import type { RunnerContext } from './context.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PodSpec } from '../../kube/types.ts';
 import { fqdnOf, hostNetworkHosts, hostnameOf, podHosts } from './hosts.ts';
-import { formatResolvConf, parseResolvConf, resolvConf } from './resolv-conf.ts';
+import { formatResolvConf, parseResolvConf, resolvConf } from '../../kube/resolv-conf.ts';
 
 const host =
   '# comment\nnameserver 192.0.2.1\nsearch lan example.org.\nnameserver 192.0.2.2 ; second\noptions ndots:1 rotate\nsearch example.org. lan\n';

@@ -1,4 +1,4 @@
-import type { PodSpec } from '../../kube/types.ts';
+import type { PodSpec } from './types.ts';
 
 export interface ResolvConf {
   nameservers: string[];
