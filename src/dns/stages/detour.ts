@@ -27,43 +27,28 @@ export class Detour {
     this.#stages = stages;
   }
 
-  /** @returns undefined when the answer is not ready: then `resolve`. A name that is too long does not exist. */
-  ask(query: Query, name: WireName): DetourAnswer | undefined {
+  /** @returns a promise when the answer is not ready; what is waited for is under way then. A name that is too long does not exist. */
+  ask(query: Query, name: WireName): DetourAnswer | Promise<DetourAnswer> {
     const message = questionFor(query, name);
     this.#out ??= Buffer.allocUnsafeSlow(tcpBytes);
-    begin(query, this.#query, message, this.#reply, this.#out);
+    this.#query.client = query.client;
+    this.#query.trace = query.trace;
+    this.#query.parse(message, 0, message.length, 'tcp');
+    this.#reply.begin(this.#query, this.#out, 0);
     for (const stage of this.#stages) {
       const verdict = stage.answer(this.#query, this.#reply);
       if (verdict === 'next') continue;
-      if (verdict === 'later') return undefined;
-      return answerOf(this.#reply, verdict === 'answered');
+      return verdict === 'later' ? later(stage, this.#query.copy()) : answerOf(this.#reply, verdict === 'answered');
     }
     return answerOf(this.#reply, false);
   }
-
-  /** The same, however long it takes. */
-  async resolve(query: Query, name: WireName): Promise<DetourAnswer> {
-    const inner = new Query();
-    const reply = new Reply();
-    begin(query, inner, questionFor(query, name), reply, Buffer.allocUnsafe(tcpBytes));
-    for (const stage of this.#stages) {
-      const verdict = stage.answer(inner, reply);
-      if (verdict === 'next') continue;
-      if (verdict === 'later') {
-        reply.restart();
-        await stage.resolve!(inner, reply);
-      }
-      return answerOf(reply, verdict !== 'drop');
-    }
-    return answerOf(reply, false);
-  }
 }
 
-function begin(asked: Query, query: Query, message: Buffer, reply: Reply, out: Buffer): void {
-  query.client = asked.client;
-  query.trace = asked.trace;
-  query.parse(message, 0, message.length, 'tcp');
-  reply.begin(query, out, 0);
+async function later(stage: Stage, query: Query): Promise<DetourAnswer> {
+  const reply = new Reply();
+  reply.begin(query, Buffer.allocUnsafe(tcpBytes), 0);
+  await stage.resolve!(query, reply);
+  return answerOf(reply, true);
 }
 
 /** As SERVFAIL counts what no stage answered, or did not want to. */

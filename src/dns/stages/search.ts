@@ -40,6 +40,8 @@ export class SearchStage implements Stage {
   readonly #options: SearchStageOptions;
   readonly #detour: Detour;
   readonly #leastLabels: number;
+  /** From `answer` to `resolve`, which follows in the same turn. */
+  #waiting: { names: WireName[]; at: number; found: Promise<DetourAnswer> } | undefined;
 
   constructor(options: SearchStageOptions) {
     this.#options = options;
@@ -52,15 +54,16 @@ export class SearchStage implements Stage {
     if ((query.type !== rrType.A && query.type !== rrType.AAAA) || query.labels < this.#leastLabels) return 'next';
     const names = this.#namesFor(query);
     if (!names) return 'next';
-    let found: DetourAnswer | undefined;
     for (const name of names) {
-      found = this.#detour.ask(query, name);
-      if (!found) return 'later';
+      const found = this.#detour.ask(query, name);
+      if (found instanceof Promise) {
+        this.#waiting = { names, at: names.indexOf(name), found };
+        return 'later';
+      }
       if (found.rcode === rcode.NXDOMAIN) continue;
-      // The asked name is there by a custom entry.
+      // The asked name is there by a custom entry, or it cannot be known what exists.
       if (found.rcode !== rcode.NOERROR || name === names[0]) break;
-      finish(query, reply, name, found);
-      this.#options.onWalk?.(true);
+      this.#finish(query, reply, name, found);
       return 'answered';
     }
     this.#options.onWalk?.(false);
@@ -68,20 +71,30 @@ export class SearchStage implements Stage {
   }
 
   async resolve(query: Query, reply: Reply): Promise<void> {
-    const names = this.#namesFor(query) ?? [query.name()];
+    const { names, at, found: first } = this.#waiting!;
+    this.#waiting = undefined;
     const until = performance.now() + longestMs;
-    for (const name of names) {
-      const found = await this.#detour.resolve(query, name);
-      if (found.rcode === rcode.NXDOMAIN && performance.now() < until) continue;
-      if (found.rcode !== rcode.NOERROR || name === names[0]) break;
-      finish(query, reply, name, found);
-      this.#options.onWalk?.(true);
-      return;
+    let found = await first;
+    let own: DetourAnswer | undefined = at === 0 ? found : undefined;
+    for (let i = at; ; ) {
+      if (found.rcode === rcode.NOERROR && i > 0) return this.#finish(query, reply, names[i]!, found);
+      if (found.rcode !== rcode.NXDOMAIN || ++i >= names.length || performance.now() >= until) break;
+      const next = this.#detour.ask(query, names[i]!);
+      // What is ready must be read in this turn: the next question has the same room.
+      found = next instanceof Promise ? await next : next;
     }
     this.#options.onWalk?.(false);
-    const own = await this.#detour.resolve(query, names[0]!);
+    if (!own) {
+      const again = this.#detour.ask(query, names[0]!);
+      own = again instanceof Promise ? await again : again;
+    }
     if (own.rcode !== rcode.SERVFAIL) copyRecords(reply, own.read(), { known: new Map([[names[0]!, questionName]]) });
     reply.finish({ rcode: own.rcode, authoritative: true });
+  }
+
+  #finish(query: Query, reply: Reply, name: WireName, found: DetourAnswer): void {
+    this.#options.onWalk?.(true);
+    finish(query, reply, name, found);
   }
 
   /** The names to try, the asked one first; undefined when there is nothing to walk. In the order of what is cheap and often true. */

@@ -2,7 +2,7 @@ import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
 
 /**
- * answered: `reply` is finished. next: not this stage's. later: call `resolve` with copies that stay. drop: there is no answer.
+ * answered: `reply` is finished. next: not this stage's. later: call `resolve` in the same turn, once, with copies that stay. drop: there is no answer.
  */
 export type Verdict = 'answered' | 'next' | 'later' | 'drop';
 
