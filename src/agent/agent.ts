@@ -139,7 +139,8 @@ export class NodeAgent {
       onError: (error) => log(error.message),
     });
     this.#foreigners = new Foreigners({
-      ...{ ns, rt: this.#rt, log, confDir: settings.cni.confDir },
+      ...{ ns, rt: this.#rt, nft: this.#nft, log, confDir: settings.cni.confDir },
+      mayOpen: settings.foreignFirewall === 'allow',
       shape: () => {
         const { facts } = this.#network;
         return facts && nodeShape(settings, facts, this.#network.waysToPods(), this.#rt);

@@ -50,6 +50,11 @@ export interface AgentConfig {
    * given such addresses, as the lab's are. Default false.
    */
   announceLoadBalancers?: boolean;
+  /**
+   * A firewall of others that drops what pods need is reported (`report`, the default), or podnet adds rules of its own, each with the comment `podnet`, where that firewall
+   * asks others for their rules (`allow`): today Docker's chain DOCKER-USER. With `report` again, and with `podnet cni remove`, they go.
+   */
+  foreignFirewall?: 'report' | 'allow';
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;
 }

@@ -3,23 +3,31 @@ import { readdirSync } from 'node:fs';
 import { setImmediate as afterOthers } from 'node:timers/promises';
 import { confListName } from '../cni/conflist.ts';
 import {
+  changeWords,
   type Finding,
   ipvsLink,
   judgeFirewalls,
   judgeOthers,
   type NodeShape,
+  type OpeningChange,
+  planOpenings,
   sentence,
   type Traces,
   tracesOf,
+  withoutOpenings,
+  writeOpenings,
 } from '../foreign/index.ts';
 import { readLegacyTables } from '../kernel/iptables-legacy.ts';
 import type { NetNs } from '../kernel/netns.ts';
-import { type RulesetTable, rulesetReading } from '../kernel/nftables/index.ts';
+import { type Nft, type RulesetTable, rulesetReading } from '../kernel/nftables/index.ts';
 import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 
 export interface ForeignOptions {
   ns: NetNs;
   rt: RtNetlink;
+  nft: Nft;
+  /** There is consent to let pods pass a firewall of others, where its owner asks others for their rules. */
+  mayOpen: boolean;
   /** Where the runtime's configurations are. */
   confDir: string;
   /** undefined until the node is known. */
@@ -35,10 +43,12 @@ const gatherMs = 100;
 const restFactor = 20;
 /** How long a look goes on before others get their turn. */
 const sliceMs = 10;
+/** How often rules are read again because somebody changed them before podnet's were written. */
+const writeAttempts = 5;
 
 /**
  * Watches what others do on this node: firewall rules that drop or reject what pods need, kube-proxy, other pod networks, configurations that come
- * before podnet's. Nothing of theirs is changed. Rules are read when somebody else changed nftables, never for podnet's own transactions; what makes no
+ * before podnet's. Nothing of theirs is changed; with consent podnet's own rules stand where they ask others for rules (`foreign/opening.ts`). Rules are read when somebody else changed nftables, never for podnet's own transactions; what makes no
  * events (iptables-legacy, links, files) every 30 s.
  */
 export class Foreigners implements Disposable {
@@ -47,6 +57,8 @@ export class Foreigners implements Disposable {
   #traces: Traces = { proxies: [], proxyChains: [], networks: new Map() };
   #others: Finding[] = [];
   #unread: string | undefined;
+  /** Why podnet's rules could not be written where there is consent. */
+  #unwritten: string | undefined;
   #told: ReadonlySet<string> = new Set();
   /** Rules or what they are judged by changed since they were read. */
   #stale = true;
@@ -73,7 +85,7 @@ export class Foreigners implements Disposable {
 
   /** What may be meant so, what may happen, and leftovers. */
   get warnings(): string[] {
-    return [...this.#findings('warning'), ...(this.#unread === undefined ? [] : [this.#unread])];
+    return [...this.#findings('warning'), ...[this.#unread ?? [], this.#unwritten ?? []].flat()];
   }
 
   get state(): { looks: number; lastLookMs: number; generation: number } {
@@ -145,16 +157,51 @@ export class Foreigners implements Disposable {
     this.#legacy = signature;
     if (this.#stale) {
       this.#stale = false;
-      const skip = (family: string, name: string): boolean => family === 'inet' && name === 'podnet';
-      const ruleset = await this.#inSlices(rulesetReading(this.#options.ns, { skip }));
-      if (!ruleset) return;
-      const { generation } = ruleset;
-      const tables = [...ruleset.tables, ...legacy];
-      this.#traces = tracesOf(tables, shape.serviceCidrs);
-      this.#firewalls = (await this.#inSlices(judgeFirewalls(tables, shape))) ?? this.#firewalls;
-      this.#generation = generation;
+      for (let attempt = 1; await this.#judgeRules(shape, legacy); attempt++) {
+        if (attempt < writeAttempts) continue;
+        // Somebody changes them all the time: the next look tries again.
+        this.#stale = this.#again = true;
+        break;
+      }
     }
     this.#others = this.#lookAround(shape);
+  }
+
+  /** @returns whether they are to be read again: podnet's were written, or somebody else's at that very time */
+  async #judgeRules(shape: NodeShape, legacy: readonly RulesetTable[]): Promise<boolean> {
+    const skip = (family: string, name: string): boolean => family === 'inet' && name === 'podnet';
+    const ruleset = await this.#inSlices(rulesetReading(this.#options.ns, { skip }));
+    if (!ruleset) return false;
+    const { generation } = ruleset;
+    const tables = [...ruleset.tables, ...legacy];
+    // As if podnet had no rules among them: what they let pass is why they are there.
+    const bare = withoutOpenings(tables);
+    const found = await this.#inSlices(judgeFirewalls(bare, shape));
+    if (!found) return false;
+    const wanted = this.#options.mayOpen ? found.flatMap(({ severity, opening }) => (severity === 'problem' ? (opening ?? []) : [])) : [];
+    const changes = planOpenings(tables, wanted, shape.clusterCidrs);
+    if (changes.length > 0 && this.#write(changes, generation)) return true;
+    if (changes.length === 0) this.#unwritten = undefined;
+    const judged = bare === tables ? found : await this.#inSlices(judgeFirewalls(tables, shape));
+    if (!judged) return false;
+    this.#traces = tracesOf(tables, shape.serviceCidrs);
+    this.#firewalls = judged;
+    this.#generation = generation;
+    return false;
+  }
+
+  /** @returns whether the rules are others than those that were read */
+  #write(changes: readonly OpeningChange[], generation: number): boolean {
+    const { nft, log } = this.#options;
+    try {
+      writeOpenings(nft, changes, generation);
+      for (const change of changes) log(changeWords(change));
+      return true;
+    } catch (error) {
+      if ((error as { errno?: string }).errno === 'ERESTART') return true;
+      this.#unwritten = `podnet's rules for pods cannot be written to a firewall of others: ${(error as Error).message}`;
+      return false;
+    }
   }
 
   /** @returns undefined when the agent ends meanwhile */

@@ -22,12 +22,18 @@ test('addresses of load balancers are announced only where that is asked for: a 
   assert.equal(parseSettings({ ...whole, announceLoadBalancers: true }).announceLoadBalancers, true);
 });
 
+test('a firewall of others is only reported, unless there is consent to add rules where it asks for them', () => {
+  assert.equal(parseSettings(whole).foreignFirewall, 'report');
+  assert.equal(parseSettings({ ...whole, foreignFirewall: 'allow' }).foreignFirewall, 'allow');
+});
+
 const wrong: readonly (readonly [change: Record<string, unknown>, message: string])[] = [
   [{ nodeName: '' }, 'nodeName is "": expected a text'],
   [{ nodename: 'x' }, 'unknown field "nodename"; known are nodeName, kubeconfig'],
   [{ families: [] }, 'families is []: expected ipv4, ipv6 or both, each once, the primary first'],
   [{ families: ['ipv4', 'ipv4'] }, 'families is ["ipv4","ipv4"]: expected ipv4, ipv6 or both'],
   [{ families: ['ipv5'] }, 'families is "ipv5": expected ipv4 or ipv6'],
+  [{ foreignFirewall: true }, 'foreignFirewall is true: expected report or allow'],
   [{ attach: 'macvlan' }, 'attach is "macvlan": expected routed or bridge'],
   [{ backend: undefined }, 'backend is missing: expected auto or direct or vxlan'],
   [{ vxlan: { id: 1 << 24, port: 4789 } }, 'vxlan.id is 16777216: expected a whole number from 1 to 16777215'],

@@ -28,6 +28,7 @@ export function parseSettings(input: unknown): Settings {
   const known = [
     ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
     ...['nonMasqueradeCidrs', 'services', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
+    'foreignFirewall',
   ];
   refuseUnknown('', whole, known);
   const vxlan = object('vxlan', whole.vxlan);
@@ -66,6 +67,7 @@ export function parseSettings(input: unknown): Settings {
       hostLocalDir: path('cni.hostLocalDir', cni.hostLocalDir ?? '/var/lib/cni/networks'),
     },
     announceLoadBalancers: bool('announceLoadBalancers', whole.announceLoadBalancers ?? false),
+    foreignFirewall: choice('foreignFirewall', whole.foreignFirewall ?? 'report', ['report', 'allow'] as const),
     statusSocket: socket('statusSocket', whole.statusSocket),
     ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
   };

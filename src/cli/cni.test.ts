@@ -15,6 +15,7 @@ import { test } from 'node:test';
 import { callCni } from '../agent/testkit/cni.ts';
 import { eventually, TestNode } from '../agent/testkit/node.ts';
 import { Nodes } from '../kube/resources.ts';
+import { dockerIpv4, dockerIpv6 } from '../foreign/testkit/layouts.ts';
 import { podnetExecutable } from '../lab/supervisor.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
@@ -157,6 +158,20 @@ test(
     assert.deepEqual([told(second).podnet, told(second)['10-podnet.conflist']], ['was not there', 'was not there']);
   },
 );
+
+test("F42: remove takes podnet's rules out of Docker's chain, and leaves all others there", needsRoot, async () => {
+  await using node = await TestNode.make({ foreignFirewall: 'allow' });
+  await node.startReady();
+  for (const command of [...dockerIpv4, ...dockerIpv6]) run(node.ns.path, 'sh', '-c', command);
+  const rules = (): string => ['iptables-nft', 'ip6tables-nft'].map((tool) => run(node.ns.path, tool, '-S')).join('');
+  await eventually(() => assert.equal(rules().match(/--comment podnet -j ACCEPT/g)?.length, 4));
+  await node.stop();
+  const outcome = told(await cni(node, 'remove'));
+  assert.match(outcome.table ?? '', /^ip6? filter chain DOCKER-USER +removed$/);
+  assert.doesNotMatch(rules(), /podnet/);
+  assert.equal(rules().match(/^-A DOCKER-USER -j RETURN$/gm)?.length, 2);
+  assert.equal(told(await cni(node, 'remove')).table, undefined, 'there is nothing left to remove');
+});
 
 test(
   "CNI14: a foreign file with the executable's name is neither replaced nor started nor removed, by nobody",

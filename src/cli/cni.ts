@@ -4,6 +4,8 @@ import { Command } from 'commander';
 import { confListName, takenBefore } from '../cni/conflist.ts';
 import { occupantOf } from '../cni/executable/recognize.ts';
 import { executableName, installConfList, installExecutable, type Outcome, removePlugin } from '../cni/installation.ts';
+import { openingWords, planOpenings, writeOpenings } from '../foreign/index.ts';
+import { Nft, readRuleset } from '../kernel/nftables/index.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { EnvironmentError, UsageError } from '../lab/errors.ts';
 import { isPodLink } from '../links/pod-link.ts';
@@ -39,7 +41,7 @@ export function cniCommand(): Command {
     .option('--network <name>', 'name of the network (cni.network)', 'podnet')
     .action(installPlugin);
   const remove = places(new Command('remove'))
-    .description("take the plugin and its configuration away; whatever is not podnet's stays")
+    .description("take away the plugin, its configuration and podnet's rules in firewalls of others; whatever is not podnet's stays")
     .option('--force', 'also while pods are attached or the agent runs')
     .action(removeFromNode);
   return new Command('cni').description("podnet's files for container runtimes").addCommand(install).addCommand(remove);
@@ -73,8 +75,16 @@ async function removeFromNode({ binDir, confDir, force = false, color }: RemoveO
   absolute('--conf-dir', confDir);
   requireRoot('the plugin is taken away by root');
   if (!force) await refuseWhileInUse(path.join(binDir, executableName));
-  const outcomes = changing(() => removePlugin({ binDir, confDir }));
-  print(outcomes, color);
+  print([...changing(() => removePlugin({ binDir, confDir })), ...closeOpenings()], color);
+}
+
+/** Takes podnet's rules out of the firewalls of others, which the agent wrote with consent (`foreignFirewall` of its configuration). */
+function closeOpenings(): Outcome[] {
+  using nft = Nft.open();
+  const { tables, generation } = readRuleset(undefined);
+  const changes = planOpenings(tables, [], []);
+  writeOpenings(nft, changes, generation);
+  return changes.map((change) => ({ file: openingWords(change), outcome: 'removed' }));
 }
 
 /** Without the plugin the runtime could not end the pods that are there, and an agent would put everything back. */

@@ -3,6 +3,7 @@ import type { Family } from '../net/ip.ts';
 import { forgetDecoded } from './bits.ts';
 import { fixOf } from './fixes.ts';
 import { type Flow, flowsOf, type NodeShape } from './flows.ts';
+import { type Opening, openingOf } from './opening.ts';
 import { ownerOf } from './owners.ts';
 import { type Hit, hooksOf, type Place, walk } from './walk.ts';
 import { ruleWords } from './words.ts';
@@ -19,6 +20,8 @@ export interface Finding {
   what: string;
   /** Commands that mend it. */
   fix: string;
+  /** Where podnet itself mends it, with consent. */
+  opening?: Opening;
 }
 
 /** A finding in one line. */
@@ -103,6 +106,7 @@ function findingOf({ hit, certain, possible, because }: Found, node: NodeShape):
     pods,
     tunnel: all.some(({ name }) => name.startsWith('tunnels')),
   };
+  const opening = openingOf(hit);
   const why = certain.length > 0 || !because ? '' : ` (it depends on ${placeWords(because)})`;
   const deed = certain.length > 0 ? deeds[hit.what] : `perhaps ${deeds[hit.what]}`;
   return {
@@ -111,5 +115,6 @@ function findingOf({ hit, certain, possible, because }: Found, node: NodeShape):
     ...(owner === undefined ? {} : { owner }),
     what: `${deed} ${flowWords(severity === 'problem' ? certain.filter((flow) => flow.promised) : all)}${why}`,
     fix: fixOf(hit, node, wanted),
+    ...(opening ? { opening } : {}),
   };
 }

@@ -1,5 +1,6 @@
 import type { Family } from '../net/ip.ts';
 import type { NodeShape } from './flows.ts';
+import { dockerUser, hasDockerUser } from './opening.ts';
 import { isIptables, ownerOf } from './owners.ts';
 import type { Hit, Place } from './walk.ts';
 
@@ -72,13 +73,3 @@ function commandsOf(hit: Hit, cidrs: readonly string[], port: number | undefined
 
 const toolOf = ({ table }: Place): string =>
   `${table.family === 'ip6' ? 'ip6tables' : 'iptables'}${table.legacy ? '-legacy' : ''}`;
-
-/** The chain that Docker leaves to others, and calls before all else. */
-export const dockerUser = 'DOCKER-USER';
-
-/** Whether the base chain calls DOCKER-USER. */
-export const hasDockerUser = ({ table, base }: Place): boolean =>
-  table.chains.has(dockerUser) &&
-  base.rules.some(({ expressions }) =>
-    expressions.some(({ name, ...rest }) => name === 'immediate' && (rest as { data?: string }).data === `jump ${dockerUser}`),
-  );

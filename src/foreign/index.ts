@@ -1,4 +1,13 @@
 export { type Finding, judgeFirewalls, placeWords, sentence } from './findings.ts';
+export {
+  changeWords,
+  type Opening,
+  type OpeningChange,
+  openingWords,
+  planOpenings,
+  withoutOpenings,
+  writeOpenings,
+} from './opening.ts';
 export { type Flow, flowsOf, type NodeShape } from './flows.ts';
 export { ipvsLink, judgeOthers, type Surroundings, type Traces, tracesOf } from './others.ts';
 export type { LinkView, Packet } from './packet.ts';

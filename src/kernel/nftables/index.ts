@@ -1,6 +1,6 @@
 export type { Datatype } from './datatypes.ts';
 export * as dynamic from './dynamic.ts';
-export type { Expression } from './expressions.ts';
+export { canonical, type Expression } from './expressions.ts';
 export { type Counted, tableOwner, tablePersist } from './messages.ts';
 export { Nft, type TableContent } from './nft.ts';
 export * as match from './rule.ts';
@@ -18,4 +18,4 @@ export {
   rulesetReading,
 } from './ruleset.ts';
 export { type NftFailure, NftTransaction, NftTransactionError } from './transaction.ts';
-export type { Chain, Element, Hook, NftSetSpec, Rule, Table, TableFamily } from './types.ts';
+export type { Chain, Element, Hook, NftSetSpec, Rule, RuleFamily, Table, TableFamily } from './types.ts';

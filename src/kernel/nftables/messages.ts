@@ -4,7 +4,7 @@ import { readData, writeData } from './data.ts';
 import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
 import { isRanged, rangeOf } from './ranges.ts';
-import type { Chain, Element, Hook, NftSetSpec, SetFlag, Table, TableFamily } from './types.ts';
+import type { Chain, Element, Hook, NftSetSpec, RuleFamily, SetFlag, Table, TableFamily } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
 
 /** enum nf_tables_msg_types; on the wire below NFNL_SUBSYS_NFTABLES << 8. */
@@ -36,12 +36,12 @@ export const tableOwner = 2;
 export const tablePersist = 4;
 
 /** NFPROTO_… */
-export const familyNumbers: Readonly<Record<TableFamily, number>> = { inet: 1, arp: 3, bridge: 7 };
+export const familyNumbers: Readonly<Record<RuleFamily, number>> = { inet: 1, ip: 2, arp: 3, bridge: 7, ip6: 10 };
 
 const ipHooks: readonly Hook['hook'][] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
 /** In the order of their numbers: NF_INET_…, NF_BR_…; NF_ARP_… */
-const hookNames: Readonly<Record<TableFamily, readonly Hook['hook'][]>> = {
-  ...{ inet: ipHooks, bridge: ipHooks },
+const hookNames: Readonly<Record<RuleFamily, readonly Hook['hook'][]>> = {
+  ...{ inet: ipHooks, ip: ipHooks, ip6: ipHooks, bridge: ipHooks },
   arp: ['input', 'output'],
 };
 
@@ -73,7 +73,7 @@ export function readTable(reader: Reader): ReadTable {
   return table;
 }
 
-export function writeChain(writer: Writer, table: string, { name, hook }: Chain, family: TableFamily = 'inet'): void {
+export function writeChain(writer: Writer, table: string, { name, hook }: Chain, family: RuleFamily = 'inet'): void {
   writer.attribute(1, (w) => w.cstring(table)).attribute(3, (w) => w.cstring(name));
   if (!hook) return;
   writer.nested(4, (w) =>
@@ -112,17 +112,26 @@ function readHook(reader: Reader, family: TableFamily): { hook: Hook['hook']; pr
   return { hook, priority };
 }
 
+/** Where a rule goes in its chain, and what is kept with it. */
+export interface RulePlace {
+  /** For whoever lists it; iptables-nft shows it as a match `comment`. */
+  comment?: string;
+  /** Handle of the rule that it comes before; at the end of the chain when there is none. */
+  before?: number | undefined;
+}
+
 export function writeRule(
   writer: Writer,
   table: string,
   chain: string,
   expressions: readonly Expression[],
-  comment?: string,
+  { comment, before }: RulePlace = {},
 ): void {
   writer.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(chain));
   writer.nested(4, (list) => {
     for (const expression of expressions) list.nested(1, (w) => writeExpression(w, expression));
   });
+  if (before !== undefined) writer.attribute(6, (w) => w.be64(BigInt(before)));
   if (comment !== undefined) writer.attribute(7, (w) => w.bytes(encodeRuleComment(comment)));
 }
 

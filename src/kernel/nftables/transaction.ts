@@ -4,6 +4,7 @@ import { nlmFlag } from '../netlink/constants.ts';
 import {
   familyNumbers,
   nftMessage,
+  type RulePlace,
   writeChain,
   writeCounter,
   writeElement,
@@ -11,7 +12,7 @@ import {
   writeSet,
   writeTable,
 } from './messages.ts';
-import type { Chain, Element, NftSetSpec, Rule, Table, TableFamily } from './types.ts';
+import type { Chain, Element, NftSetSpec, Rule, RuleFamily, Table } from './types.ts';
 
 const subsystem = 10; // NFNL_SUBSYS_NFTABLES
 const batchBegin = 16; // NFNL_MSG_BATCH_BEGIN
@@ -69,7 +70,7 @@ export class NftTransaction {
   readonly #batch: NetlinkBatch;
   readonly #table: string;
   readonly #sent: Sent[] = [];
-  #family: TableFamily = 'inet';
+  #family: RuleFamily = 'inet';
   #setId = 0;
   #objects = 0;
   #elements = 0;
@@ -90,7 +91,7 @@ export class NftTransaction {
   }
 
   /** What follows is done to the table of this family, which has the same name. */
-  in(family: TableFamily): this {
+  in(family: RuleFamily): this {
     this.#family = family;
     return this;
   }
@@ -137,6 +138,24 @@ export class NftTransaction {
     const flags = nlmFlag.create | nlmFlag.append;
     return this.#object(nftMessage.newRule, flags, `add rule ${this.#family} ${this.#table} ${chain} ${rule.text}`, about, () =>
       writeRule(this.#batch, this.#table, chain, rule.expressions),
+    );
+  }
+
+  /** Adds a rule at a place of a chain that others write too. The rule that it comes before must be there (ENOENT). */
+  insertRule(chain: string, rule: Rule, place: RulePlace, about?: unknown): this {
+    const flags = place.before === undefined ? nlmFlag.create | nlmFlag.append : nlmFlag.create;
+    return this.#object(nftMessage.newRule, flags, `insert rule ${this.#family} ${this.#table} ${chain} ${rule.text}`, about, () =>
+      writeRule(this.#batch, this.#table, chain, rule.expressions, place),
+    );
+  }
+
+  /** Deletes one rule. One that is not there is a failure (ENOENT). */
+  deleteRule(chain: string, handle: number, about?: unknown): this {
+    return this.#object(nftMessage.delRule, 0, `delete rule ${this.#family} ${this.#table} ${chain} handle ${handle}`, about, () =>
+      this.#batch
+        .attribute(1, (w) => w.cstring(this.#table))
+        .attribute(2, (w) => w.cstring(chain))
+        .attribute(3, (w) => w.be64(BigInt(handle))),
     );
   }
 

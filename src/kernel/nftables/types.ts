@@ -3,6 +3,9 @@ import type { Expression } from './expressions.ts';
 /** Families that podnet's own tables are of: they see IP of both versions, ARP, or frames on a bridge. NFPROTO_… in include/uapi/linux/netfilter.h */
 export type TableFamily = 'inet' | 'arp' | 'bridge';
 
+/** Families that rules are written to: podnet's own, and those of iptables' tables, where others ask for rules (see the room `foreign`). */
+export type RuleFamily = TableFamily | 'ip' | 'ip6';
+
 /** `comment` carries the layout's version. */
 export interface Table {
   name: string;
