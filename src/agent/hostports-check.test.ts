@@ -12,7 +12,7 @@ import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { Reconciler } from '../reconcile/index.ts';
 import { type Item, keyOf } from '../reconcile/model.ts';
-import { type Failure, kindOf, type Operation, type Writer } from '../reconcile/operations.ts';
+import { type Failure, type Operation, type Writer } from '../reconcile/operations.ts';
 import { PodAttachments } from './attachments.ts';
 import { Door } from './door.ts';
 import { Forgetter } from './forgetter.ts';
@@ -30,7 +30,7 @@ class OpenKernel implements Writer {
 
   apply(operations: readonly Operation[]): Failure[] {
     for (const operation of operations) {
-      assert.ok(this.kinds.has(kindOf(operation)));
+      assert.ok(this.kinds.has(operation.kind));
       if (operation.verb === 'delete') this.held.delete(operation.key);
       else this.held.set(operation.key, operation.item);
     }

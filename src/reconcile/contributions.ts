@@ -1,5 +1,6 @@
 import { equalItems } from './items.ts';
-import { type Item, keyOf, type NodeNetwork } from './model.ts';
+import type { Item, NodeNetwork } from './model.ts';
+import { mark, type OwnerNumber, type Place, type Places } from './places.ts';
 
 /** Another owner wants something else under the same key. */
 export interface Conflict {
@@ -8,131 +9,157 @@ export interface Conflict {
   winner: string;
 }
 
-interface Entry {
-  item: Item;
-  owner: string;
-  /** Items of all owners, the winner's included; only when there are several. */
-  shared?: Map<string, Item>;
+interface Owner {
+  name: string;
+  number: OwnerNumber;
+  places: readonly Place[];
 }
 
 /**
  * What is wanted, by who wants it. Several owners may want the same item; it is wanted until the last withdraws. Replacing one owner's items costs
- * what that owner has, and marks only the keys that really changed.
+ * what that owner has, and marks only the places that really changed.
  */
 export class Contributions {
-  readonly #entries = new Map<string, Entry>();
-  /** Keys alone: there are hundreds of thousands. */
-  readonly #owners = new Map<string, readonly string[]>();
+  readonly #places: Places;
+  readonly #owners = new Map<string, Owner>();
+  readonly #byNumber: (Owner | undefined)[] = [];
+  readonly #freeNumbers: OwnerNumber[] = [];
+
+  constructor(places: Places) {
+    this.#places = places;
+  }
 
   /**
    * Replaces everything that an owner wants.
-   * @param changed called for each key whose wanted item is another now
+   * @param changed called for each place where the wanted item is another now
    */
-  set(owner: string, items: Iterable<Item>, changed: (key: string) => void): void {
-    const before = this.#owners.get(owner) ?? [];
-    const now = new Map<string, Item>();
-    for (const item of items) now.set(keyOf(item), item);
-    const had = new Map<string, Item>();
-    for (const key of before) had.set(key, this.#itemOf(key, owner));
-    const keys: string[] = [];
-    for (const [key, item] of now) {
-      const old = had.get(key);
-      if (!(old && equalItems(old, item)) && this.#put(key, owner, item)) changed(key);
-      keys.push(key);
+  set(name: string, items: Iterable<Item>, changed: (place: Place) => void): void {
+    const places = this.#places;
+    const owner = this.#owners.get(name) ?? this.#add(name);
+    const before = owner.places;
+    for (const place of before) places.mark(place, mark.before);
+    const now: Place[] = [];
+    for (const item of items) {
+      const place = places.of(item);
+      const had = places.isMarked(place, mark.before);
+      if (!places.isMarked(place, mark.now)) {
+        places.mark(place, mark.now);
+        now.push(place);
+      }
+      if (had && this.#isWish(place, owner, item)) continue;
+      // Of the same key twice the last one counts: from the second time on it is the owner's.
+      places.mark(place, mark.before);
+      if (this.#put(place, owner, item)) changed(place);
     }
-    if (keys.length > 0) this.#owners.set(owner, keys);
-    else this.#owners.delete(owner);
-    for (const key of before) {
-      if (!now.has(key) && this.#take(key, owner)) changed(key);
+    for (const place of before) {
+      places.unmark(place, mark.before);
+      if (!places.isMarked(place, mark.now) && this.#take(place, owner)) changed(place);
     }
+    for (const place of now) places.unmark(place, mark.before | mark.now);
+    owner.places = now.slice();
+    if (now.length === 0) this.#remove(owner);
   }
 
-  get(key: string): Item | undefined {
-    return this.#entries.get(key)?.item;
+  /** Everybody who wants something there. */
+  ownersOf(place: Place): string[] {
+    const shared = this.#places.shared(place);
+    if (shared) return Array.from(shared.keys(), (number) => this.#nameOf(number));
+    return this.#places.isWanted(place) ? [this.#nameOf(this.#places.owner(place))] : [];
   }
 
-  /** Everybody who wants something under this key. */
-  ownersOf(key: string): string[] {
-    const entry = this.#entries.get(key);
-    if (!entry) return [];
-    return entry.shared ? [...entry.shared.keys()] : [entry.owner];
+  placesOf(owner: string): readonly Place[] {
+    return this.#owners.get(owner)?.places ?? [];
   }
 
-  keysOf(owner: string): Iterable<string> {
-    return this.#owners.get(owner) ?? [];
-  }
-
-  *itemsOf(owner: string): Iterable<Item> {
-    for (const key of this.#owners.get(owner) ?? []) yield this.#itemOf(key, owner);
+  *itemsOf(name: string): Iterable<Item> {
+    const owner = this.#owners.get(name);
+    for (const place of owner?.places ?? []) yield this.#wish(place, owner!);
   }
 
   has(owner: string): boolean {
     return this.#owners.has(owner);
   }
 
-  owners(): Iterable<string> {
-    return this.#owners.keys();
-  }
-
-  keys(): Iterable<string> {
-    return this.#entries.keys();
-  }
-
   /** What an owner wants and does not get. */
-  conflicts(owner: string): Conflict[] {
+  conflicts(name: string): Conflict[] {
+    const owner = this.#owners.get(name);
     const found: Conflict[] = [];
-    for (const key of this.#owners.get(owner) ?? []) {
-      const entry = this.#entries.get(key)!;
-      if (entry.owner !== owner && !equalItems(entry.item, this.#itemOf(key, owner))) found.push({ key, winner: entry.owner });
+    for (const place of owner?.places ?? []) {
+      const winner = this.#places.owner(place);
+      if (winner !== owner!.number && !this.#places.isWantedAs(place, this.#wish(place, owner!)))
+        found.push({ key: this.#places.keyOf(place), winner: this.#nameOf(winner) });
     }
     return found;
   }
 
   /** A copy of the whole. */
   network(): NodeNetwork {
-    return new Map(Array.from(this.#entries, ([key, entry]) => [key, entry.item]));
+    const all = new Map<string, Item>();
+    for (const place of this.#places.all()) {
+      const item = this.#places.wanted(place);
+      if (item) all.set(this.#places.keyOf(place), item);
+    }
+    return all;
   }
 
-  /** What an owner wants under one of its keys. */
-  #itemOf(key: string, owner: string): Item {
-    const entry = this.#entries.get(key)!;
-    return entry.shared ? entry.shared.get(owner)! : entry.item;
+  #add(name: string): Owner {
+    const owner: Owner = { name, number: this.#freeNumbers.pop() ?? this.#byNumber.length, places: [] };
+    this.#byNumber[owner.number] = owner;
+    this.#owners.set(name, owner);
+    return owner;
   }
 
-  #put(key: string, owner: string, item: Item): boolean {
-    const entry = this.#entries.get(key);
-    if (!entry) {
-      this.#entries.set(key, { item, owner });
+  #remove({ name, number }: Owner): void {
+    this.#owners.delete(name);
+    this.#byNumber[number] = undefined;
+    this.#freeNumbers.push(number);
+  }
+
+  #nameOf(number: OwnerNumber): string {
+    return this.#byNumber[number]!.name;
+  }
+
+  /** What an owner wants at one of its places. */
+  #wish(place: Place, owner: Owner): Item {
+    return this.#places.shared(place)?.get(owner.number) ?? this.#places.wanted(place)!;
+  }
+
+  /** Whether that is what an owner wants at one of its places. */
+  #isWish(place: Place, owner: Owner, item: Item): boolean {
+    const own = this.#places.shared(place)?.get(owner.number);
+    return own ? equalItems(own, item) : this.#places.isWantedAs(place, item);
+  }
+
+  #put(place: Place, { number }: Owner, item: Item): boolean {
+    const places = this.#places;
+    const shared = places.shared(place);
+    if (!shared && (!places.isWanted(place) || places.owner(place) === number)) {
+      places.want(place, item, number);
       return true;
     }
-    if (entry.owner === owner && !entry.shared) {
-      entry.item = item;
-      return true;
-    }
-    entry.shared ??= new Map([[entry.owner, entry.item]]);
-    entry.shared.set(owner, item);
-    return settle(entry);
+    const wishes = shared ?? new Map([[places.owner(place), places.wanted(place)!]]);
+    wishes.set(number, item);
+    places.share(place, wishes);
+    return this.#settle(place, wishes);
   }
 
-  #take(key: string, owner: string): boolean {
-    const entry = this.#entries.get(key)!;
-    if (!entry.shared) {
-      this.#entries.delete(key);
+  #take(place: Place, { number }: Owner): boolean {
+    const wishes = this.#places.shared(place);
+    if (!wishes) {
+      this.#places.want(place, undefined, number);
       return true;
     }
-    entry.shared.delete(owner);
-    return settle(entry);
+    wishes.delete(number);
+    return this.#settle(place, wishes);
   }
-}
 
-/** Chooses the item that counts. @returns whether it is another than before */
-function settle(entry: Entry): boolean {
-  const before = entry.item;
-  const owner = [...entry.shared!.keys()].sort()[0]!;
-  const item = entry.shared!.get(owner)!;
-  entry.owner = owner;
-  if (entry.shared!.size === 1) entry.shared = undefined;
-  if (equalItems(before, item)) return false;
-  entry.item = item;
-  return true;
+  /** Chooses the item that counts. @returns whether it is another than before */
+  #settle(place: Place, wishes: Map<OwnerNumber, Item>): boolean {
+    const [first] = [...wishes.keys()].sort((a, b) => (this.#nameOf(a) < this.#nameOf(b) ? -1 : 1));
+    const item = wishes.get(first!)!;
+    const isSame = this.#places.isWantedAs(place, item);
+    if (wishes.size === 1) this.#places.share(place, undefined);
+    this.#places.want(place, isSame ? this.#places.wanted(place)! : item, first!);
+    return !isSame;
+  }
 }

@@ -3,6 +3,7 @@ import {
   type NftFailure,
   type NftTransaction,
   NftTransactionError,
+  type TaggedElement,
   type TableContent,
   type TableFamily,
   tableOwner,
@@ -10,7 +11,7 @@ import {
 } from '../kernel/nftables/index.ts';
 import { sameHook } from './items.ts';
 import { type Item, keyOf, type NftChain, type NftElement, type NftSet, type NftTable } from './model.ts';
-import { type Failure, type Operation, StaleError, type Writer } from './operations.ts';
+import { ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
 
 /** A refused item is left out and the rest tried again, this often; then everything that is left counts as refused. */
 const attempts = 20;
@@ -19,6 +20,10 @@ type NftItem = Extract<Item, { kind: `nft-${string}` }>;
 
 const families: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 const familyOf = (item: Item): TableFamily => (item as NftItem).family ?? 'inet';
+const familyOfOperation = (operation: Operation): TableFamily => {
+  if (operation instanceof ElementOperation) return operation.set.family;
+  return familyOf(operation.verb === 'delete' ? operation.actual : operation.item);
+};
 /** As a field of an item: the inet table goes without saying. */
 const inFamily = (family: TableFamily): { family?: TableFamily } => (family === 'inet' ? {} : { family });
 
@@ -70,14 +75,15 @@ export class NftWriter implements Writer {
     const refused = new Set<string>();
     this.#makeTables(operations);
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const left = operations.filter(({ key }) => !refused.has(key));
+      const left = refused.size === 0 ? operations : operations.filter(({ key }) => !refused.has(key));
       const failed = this.#try(left, () => withoutKeys(wanted(), refused));
       if (!failed) return failures;
       for (const { about, error } of failed) {
         // Not about one item: there is nothing to leave out.
-        if (typeof about !== 'string') return [...failures, ...left.map(({ key }) => ({ key, error }))];
-        if (!refused.has(about)) failures.push({ key: about, error });
-        refused.add(about);
+        if (!about) return [...failures, ...left.map(({ key }) => ({ key, error }))];
+        const { key } = about as Operation;
+        if (!refused.has(key)) failures.push({ key, error });
+        refused.add(key);
       }
     }
     const error = new Error(`tables ${this.#table}: given up after ${attempts} refused transactions`);
@@ -165,9 +171,9 @@ export class NftWriter implements Writer {
 
   #makeTables(operations: readonly Operation[]): void {
     for (const operation of operations) {
-      if (operation.verb !== 'add' || operation.item.kind !== 'nft-table') continue;
+      if (operation.kind !== 'nft-table' || operation.verb !== 'add') continue;
       const family = familyOf(operation.item);
-      this.#known[family].owned = this.#nft.own(this.#table, operation.item.comment, family);
+      this.#known[family].owned = this.#nft.own(this.#table, (operation.item as NftTable).comment, family);
       this.#generation = this.#nft.generation();
     }
   }
@@ -180,22 +186,18 @@ export class NftWriter implements Writer {
     wanted: () => Iterable<Item>,
   ): void {
     const head: NftTable = { kind: 'nft-table', ...inFamily(family), name: this.#table };
-    const table = operations.find((operation) => operation.key === keyOf(head));
+    const table = operations.find(({ kind }) => kind === 'nft-table');
     if (table?.verb === 'delete') {
-      t.deleteTable(table.key);
+      t.deleteTable(table);
       this.#known[family].owned = false;
       return;
     }
     if (operations.some(needsRebuild)) {
       const items = [...wanted()].filter((item) => familyOf(item) === family);
       const made = items.find((item) => item.kind === 'nft-table') ?? head;
-      t.deleteTable().addTable(made, this.#known[family].owned ? tableOwner | tablePersist : 0, keyOf(made));
+      t.deleteTable().addTable(made, this.#known[family].owned ? tableOwner | tablePersist : 0, adding(made));
       const rest = items.filter((item) => item.kind !== 'nft-table');
-      buildChanges(
-        t,
-        rest.map((item) => ({ verb: 'add', key: keyOf(item), item })),
-        setsOf(rest),
-      );
+      buildChanges(t, rest.map(adding), setsOf(rest));
       return;
     }
     buildChanges(t, operations, sets);
@@ -205,7 +207,7 @@ export class NftWriter implements Writer {
     const { sets } = this.#known[family];
     // Those that go are kept for the elements that are deleted with them.
     const come = operations.flatMap((operation) =>
-      operation.verb !== 'delete' && operation.item.kind === 'nft-set' ? [operation.item] : [],
+      operation.kind === 'nft-set' && operation.verb !== 'delete' ? [operation.item as NftSet] : [],
     );
     return come.length === 0 ? sets : new Map([...sets, ...come.map((set) => [set.name, set] as const)]);
   }
@@ -214,7 +216,7 @@ export class NftWriter implements Writer {
 function byFamily(operations: readonly Operation[]): Map<TableFamily, Operation[]> {
   const parts = new Map<TableFamily, Operation[]>();
   for (const operation of operations) {
-    const family = familyOf(operation.verb === 'delete' ? operation.actual : operation.item);
+    const family = familyOfOperation(operation);
     const part = parts.get(family);
     if (part) part.push(operation);
     else parts.set(family, [operation]);
@@ -239,24 +241,34 @@ const needsRebuild = (operation: Operation): boolean => {
   return item.kind === 'nft-set' || item.kind === 'nft-table';
 };
 
-interface Tagged {
-  key: string;
-  data?: string;
-  about: string;
-}
+const adding = (item: Item): Operation => ({ verb: 'add', kind: item.kind, key: keyOf(item), item });
 
-/** Elements by set, in the order given. */
-function bySet(entries: Iterable<[NftElement, string]>): Map<string, Tagged[]> {
-  const sets = new Map<string, Tagged[]>();
-  for (const [{ set, key, data }, about] of entries) {
-    let list = sets.get(set);
-    if (!list) {
-      list = [];
-      sets.set(set, list);
-    }
-    list.push({ key, data, about });
+/** Those of elements by set, in the order given. */
+function bySet(operations: readonly Operation[]): Map<string, Operation[]> {
+  const sets = new Map<string, Operation[]>();
+  for (const operation of operations) {
+    const set = setOf(operation);
+    const list = sets.get(set);
+    if (list) list.push(operation);
+    else sets.set(set, [operation]);
   }
   return sets;
+}
+
+const setOf = (operation: Operation): string => {
+  if (operation instanceof ElementOperation) return operation.set.set;
+  return (elementOf(operation) as NftElement).set;
+};
+
+/** What it writes, or deletes. */
+const elementOf = (operation: Operation): Item => (operation.verb === 'delete' ? operation.actual : operation.item);
+
+/** Each element is made when it is written: nothing keeps it. */
+function* written(operations: readonly Operation[]): Iterable<TaggedElement> {
+  for (const operation of operations) {
+    const { key, data } = elementOf(operation) as NftElement;
+    yield { key, data, about: operation };
+  }
 }
 
 /**
@@ -264,46 +276,49 @@ function bySet(entries: Iterable<[NftElement, string]>): Map<string, Tagged[]> {
  * cannot be changed in place), the rules of changed chains, and last what goes away, in the opposite order.
  */
 function buildChanges(t: NftTransaction, operations: readonly Operation[], sets: ReadonlyMap<string, NftSet>): void {
-  const doomedSets = new Map<string, string>();
-  const doomedCounters: [string, string][] = [];
-  const doomedChains: [NftChain, string][] = [];
-  const changedChains: [NftChain, string, fresh: boolean][] = [];
-  const gone: [NftElement, string][] = [];
-  const come: [NftElement, string][] = [];
+  const doomedSets = new Map<string, Operation>();
+  const doomedCounters: [string, Operation][] = [];
+  const doomedChains: [NftChain, Operation][] = [];
+  const changedChains: [NftChain, Operation, fresh: boolean][] = [];
+  const gone: Operation[] = [];
+  const come: Operation[] = [];
   for (const operation of operations) {
-    const { key } = operation;
+    if (operation.kind === 'nft-element') {
+      if (operation.verb !== 'add') gone.push(operation);
+      if (operation.verb !== 'delete') come.push(operation);
+      continue;
+    }
     const before = operation.verb === 'add' ? undefined : operation.actual;
     const after = operation.verb === 'delete' ? undefined : operation.item;
     if (after?.kind === 'nft-chain') {
-      if (!before) t.addChain(after, key);
-      changedChains.push([after, key, !before]);
-    } else if (after?.kind === 'nft-set') t.addSet(after, key);
-    else if (after?.kind === 'nft-counter') t.addCounter(after.name, key);
-    else if (!after && before?.kind === 'nft-counter') doomedCounters.push([before.name, key]);
-    else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, key]);
-    else if (!after && before?.kind === 'nft-set') doomedSets.set(before.name, key);
-    if (before?.kind === 'nft-element') gone.push([before, key]);
-    if (after?.kind === 'nft-element') come.push([after, key]);
+      if (!before) t.addChain(after, operation);
+      changedChains.push([after, operation, !before]);
+    } else if (after?.kind === 'nft-set') t.addSet(after, operation);
+    else if (after?.kind === 'nft-counter') t.addCounter(after.name, operation);
+    else if (!after && before?.kind === 'nft-counter') doomedCounters.push([before.name, operation]);
+    else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, operation]);
+    else if (!after && before?.kind === 'nft-set') doomedSets.set(before.name, operation);
   }
   // Before the elements: for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set).
-  for (const [chain, key, fresh] of changedChains) if (fresh) for (const rule of chain.rules) t.addRule(chain.name, rule, key);
-  for (const [set, elements] of bySet(gone)) if (!doomedSets.has(set)) t.deleteElements(setNamed(sets, set, elements), elements);
-  for (const [set, elements] of bySet(come)) t.addElements(setNamed(sets, set, elements), elements);
-  for (const [chain, key, fresh] of changedChains) {
+  for (const [chain, operation, fresh] of changedChains)
+    if (fresh) for (const rule of chain.rules) t.addRule(chain.name, rule, operation);
+  for (const [set, some] of bySet(gone)) if (!doomedSets.has(set)) t.deleteElements(setNamed(sets, set, some), written(some));
+  for (const [set, some] of bySet(come)) t.addElements(setNamed(sets, set, some), written(some));
+  for (const [chain, operation, fresh] of changedChains) {
     if (fresh) continue;
-    t.flushChain(chain.name, key);
-    for (const rule of chain.rules) t.addRule(chain.name, rule, key);
+    t.flushChain(chain.name, operation);
+    for (const rule of chain.rules) t.addRule(chain.name, rule, operation);
   }
-  for (const [chain, key] of doomedChains) t.flushChain(chain.name, key);
-  for (const [set, key] of doomedSets) t.deleteSet(set, key);
-  for (const [chain, key] of doomedChains) t.deleteChain(chain.name, key);
-  for (const [name, key] of doomedCounters) t.deleteCounter(name, key);
+  for (const [chain, operation] of doomedChains) t.flushChain(chain.name, operation);
+  for (const [set, operation] of doomedSets) t.deleteSet(set, operation);
+  for (const [chain, operation] of doomedChains) t.deleteChain(chain.name, operation);
+  for (const [name, operation] of doomedCounters) t.deleteCounter(name, operation);
 }
 
 /** @throws NftTransactionError about all of the set's elements when there is no such set */
-function setNamed(sets: ReadonlyMap<string, NftSet>, name: string, elements: readonly Tagged[]): NftSet {
+function setNamed(sets: ReadonlyMap<string, NftSet>, name: string, operations: readonly Operation[]): NftSet {
   const set = sets.get(name);
   if (set) return set;
   const error = new Error(`the set ${name} is neither wanted nor in the kernel`);
-  throw new NftTransactionError(elements.map(({ about }) => ({ about, error })));
+  throw new NftTransactionError(operations.map((about) => ({ about, error })));
 }

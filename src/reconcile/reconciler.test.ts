@@ -5,24 +5,29 @@ import type { Item, Sysctl } from './model.ts';
 import { type Failure, type Operation, StaleError, type Writer } from './operations.ts';
 import { type OwnerStatus, Reconciler } from './reconciler.ts';
 
-/** A kernel of settings, as the writers see one: what it refuses it leaves out, what others do it shows at the next reading. */
+/** A kernel of settings, or of elements of one map, as the writers see one: what it refuses it leaves out, what others do it shows at the next reading. */
 class FakeKernel implements Writer {
-  readonly kinds: ReadonlySet<Item['kind']> = new Set(['sysctl']);
+  readonly kinds: ReadonlySet<Item['kind']> = new Set(['sysctl', 'nft-element']);
+  readonly #make: Make;
   readonly held = new Map<string, string>();
   readonly refused = new Set<string>();
   reads = 0;
   staleTimes = 0;
 
+  constructor(make: Make = setting) {
+    this.#make = make;
+  }
+
   observe(): Iterable<Item> {
     this.reads++;
-    return [...this.held].map(([name, value]) => setting(name, value));
+    return [...this.held].map(([name, value]) => this.#make(name, value));
   }
 
   apply(operations: readonly Operation[]): Failure[] {
     if (this.staleTimes-- > 0) throw new StaleError('the table');
     const failures: Failure[] = [];
     for (const operation of operations) {
-      const { name, value } = (operation.verb === 'delete' ? operation.actual : operation.item) as Sysctl;
+      const { name, value } = read(operation.verb === 'delete' ? operation.actual : operation.item);
       if (this.refused.has(name)) failures.push({ key: operation.key, error: new Error(`${name} is refused`) });
       else if (operation.verb === 'delete') this.held.delete(name);
       else this.held.set(name, value);
@@ -31,8 +36,13 @@ class FakeKernel implements Writer {
   }
 }
 
+type Make = (name: string, value: string) => Item;
+const element: Make = (name, value) => ({ kind: 'nft-element', set: 'map', key: name, ...(value === 'none' ? {} : { data: value }) });
+const read = (item: Item): { name: string; value: string } =>
+  item.kind === 'nft-element' ? { name: item.key, value: item.data ?? 'none' } : (item as Sysctl);
 const setting = (name: string, value: string): Sysctl => ({ kind: 'sysctl', name, value });
-const settings = (values: Record<string, string>): Item[] => Object.entries(values).map(([name, value]) => setting(name, value));
+const settings = (values: Record<string, string>, make: Make = setting): Item[] =>
+  Object.entries(values).map(([name, value]) => make(name, value));
 
 type Step =
   | { do: 'contribute'; owner: string; values: Record<string, string>; now: boolean }
@@ -41,7 +51,7 @@ type Step =
   | { do: 'sync' | 'check' };
 
 const name = fc.constantFrom('a', 'b', 'c', 'd');
-const value = fc.constantFrom('1', '2');
+const value = fc.constantFrom('1', '2', 'none');
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({
@@ -66,52 +76,53 @@ function agreed(wishes: ReadonlyMap<string, Record<string, string>>): Map<string
 }
 const sorted = (map: ReadonlyMap<string, string>): [string, string][] => [...map].sort();
 
-test('F38, F39: any history of wishes, foreign writes and refusals ends in what is wanted, and then nothing more is written', () => {
-  fc.assert(
-    fc.property(steps, (history) => {
-      const kernel = new FakeKernel();
-      const reconciler = new Reconciler([kernel]);
-      const wishes = new Map<string, Record<string, string>>();
-      for (const step of history) {
-        if (step.do === 'contribute') {
-          wishes.set(step.owner, step.values);
-          if (!step.now) reconciler.contribute(step.owner, settings(step.values));
-          else {
-            try {
-              reconciler.contributeNow(step.owner, settings(step.values));
-            } catch (error) {
-              assert.ok(kernel.refused.has((error as Error).message.slice(0, 1)), String(error));
+for (const [what, make] of [['settings', setting], ['elements', element]] as const)
+  test(`F38, F39: any history of wishes, foreign writes and refusals ends in what is wanted, and then nothing more is written (${what})`, () => {
+    fc.assert(
+      fc.property(steps, (history) => {
+        const kernel = new FakeKernel(make);
+        const reconciler = new Reconciler([kernel]);
+        const wishes = new Map<string, Record<string, string>>();
+        for (const step of history) {
+          if (step.do === 'contribute') {
+            wishes.set(step.owner, step.values);
+            if (!step.now) reconciler.contribute(step.owner, settings(step.values, make));
+            else {
+              try {
+                reconciler.contributeNow(step.owner, settings(step.values, make));
+              } catch (error) {
+                assert.ok(kernel.refused.has((error as Error).message.slice(0, 1)), String(error));
+              }
             }
+          } else if (step.do === 'foreign') {
+            if (step.value === null) kernel.held.delete(step.name);
+            else kernel.held.set(step.name, step.value);
+          } else if (step.do === 'refuse') kernel.refused.add(step.name);
+          else if (step.do === 'allow') kernel.refused.delete(step.name);
+          else {
+            if (step.do === 'check') reconciler.markAll();
+            const { failures } = reconciler.sync();
+            for (const { error } of failures) assert.ok(kernel.refused.has(error.message.slice(0, 1)), error.message);
           }
-        } else if (step.do === 'foreign') {
-          if (step.value === null) kernel.held.delete(step.name);
-          else kernel.held.set(step.name, step.value);
-        } else if (step.do === 'refuse') kernel.refused.add(step.name);
-        else if (step.do === 'allow') kernel.refused.delete(step.name);
-        else {
-          if (step.do === 'check') reconciler.markAll();
-          const { failures } = reconciler.sync();
-          for (const { error } of failures) assert.ok(kernel.refused.has(error.message.slice(0, 1)), error.message);
         }
-      }
-      kernel.refused.clear();
-      reconciler.markAll();
-      assert.deepEqual(reconciler.sync().failures, []);
-      assert.deepEqual(sorted(kernel.held), sorted(agreed(wishes)));
-      assert.equal(reconciler.hasWork, false);
-      for (const [owner, values] of wishes) {
-        const lost = Object.entries(values).some(([name, value]) => kernel.held.get(name) !== value);
-        const expected = Object.keys(values).length === 0 ? undefined : lost ? 'error' : 'done';
-        assert.equal(reconciler.status(owner)?.state, expected, owner);
-      }
+        kernel.refused.clear();
+        reconciler.markAll();
+        assert.deepEqual(reconciler.sync().failures, []);
+        assert.deepEqual(sorted(kernel.held), sorted(agreed(wishes)));
+        assert.equal(reconciler.hasWork, false);
+        for (const [owner, values] of wishes) {
+          const lost = Object.entries(values).some(([name, value]) => kernel.held.get(name) !== value);
+          const expected = Object.keys(values).length === 0 ? undefined : lost ? 'error' : 'done';
+          assert.equal(reconciler.status(owner)?.state, expected, owner);
+        }
 
-      const restarted = new Reconciler([kernel]);
-      for (const owner of [...wishes.keys()].reverse()) restarted.contribute(owner, settings(wishes.get(owner)!));
-      assert.deepEqual(restarted.sync().operations, [], 'a restart writes nothing that is right');
-    }),
-    { numRuns: 500 },
-  );
-});
+        const restarted = new Reconciler([kernel]);
+        for (const owner of [...wishes.keys()].reverse()) restarted.contribute(owner, settings(wishes.get(owner)!, make));
+        assert.deepEqual(restarted.sync().operations, [], 'a restart writes nothing that is right');
+      }),
+      { numRuns: 500 },
+    );
+  });
 
 test('a change costs what it changes: one operation, and the kernel is not read', () => {
   const kernel = new FakeKernel();

@@ -1,6 +1,8 @@
 import { Contributions } from './contributions.ts';
-import { type Item, keyOf, type NodeNetwork } from './model.ts';
-import { diff, type Failure, kindOf, type Operation, StaleError, type Writer } from './operations.ts';
+import { HeldItems } from './held-items.ts';
+import type { Item, NodeNetwork } from './model.ts';
+import { diff, ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
+import { type Place, Places } from './places.ts';
 
 /** How an owner's items stand. `since` is when the state began, in milliseconds of the clock. */
 export type OwnerStatus =
@@ -35,11 +37,13 @@ export class Reconciler {
   readonly #now: () => number;
   readonly #onWork: () => void;
   readonly #onStatus: (owner: string, status: OwnerStatus | undefined) => void;
-  readonly #contributions = new Contributions();
+  readonly #places = new Places();
+  readonly #contributions = new Contributions(this.#places);
   /** What the kernel is known to hold. */
-  readonly #actual = new Map<string, Item>();
-  readonly #dirty = new Set<string>();
-  readonly #failing = new Map<string, Error>();
+  readonly #actual: NodeNetwork = new HeldItems(this.#places);
+  readonly #dirty = new Set<Place>();
+  /** All of them are dirty. */
+  readonly #failing = new Map<Place, Error>();
   readonly #status = new Map<string, OwnerStatus>();
   readonly #unsettled = new Set<string>();
   #readNeeded = true;
@@ -61,11 +65,11 @@ export class Reconciler {
     let work = false;
     // Who wants the same under another owner's name may win or lose by this.
     const others = new Set<string>();
-    this.#contributions.set(owner, items, (key) => {
-      for (const other of this.#contributions.ownersOf(key)) if (other !== owner) others.add(other);
-      if (applied) this.#assume(key);
+    this.#contributions.set(owner, items, (place) => {
+      for (const other of this.#contributions.ownersOf(place)) if (other !== owner) others.add(other);
+      if (applied) this.#assume(place);
       else {
-        this.#dirty.add(key);
+        this.#dirty.add(place);
         work = true;
       }
     });
@@ -86,12 +90,12 @@ export class Reconciler {
    * @throws Error with what the kernel refused; it is tried again by the next sync
    */
   contributeNow(owner: string, items: Iterable<Item>): void {
-    const changed: string[] = [];
-    this.#contributions.set(owner, items, (key) => void changed.push(key));
-    for (const key of changed) this.#dirty.add(key);
+    const changed: Place[] = [];
+    this.#contributions.set(owner, items, (place) => void changed.push(place));
+    for (const place of changed) this.#dirty.add(place);
     this.#noteOwner(owner);
     // Who wants the same may win or lose by this.
-    const affected = new Set(changed.flatMap((key) => this.#contributions.ownersOf(key)));
+    const affected = new Set(changed.flatMap((place) => this.#contributions.ownersOf(place)));
     if (this.#contributions.has(owner)) affected.add(owner);
     if (this.#writeNow(changed)) {
       for (const one of affected) this.#settle(one);
@@ -100,9 +104,9 @@ export class Reconciler {
     for (const one of affected) this.#unsettled.add(one);
     // What was refused may be there already: the kernel is read, and everything compared.
     this.#readNeeded = this.#inDoubt = true;
-    const failed = new Map(this.sync().failures.map(({ key, error }) => [key, error]));
-    for (const key of changed) {
-      const error = failed.get(key);
+    this.sync();
+    for (const place of changed) {
+      const error = this.#failing.get(place);
       if (error) throw error;
     }
   }
@@ -139,7 +143,7 @@ export class Reconciler {
   plan({ read = false } = {}): Operation[] {
     if (read) this.#inDoubt = true;
     if (read || this.#readNeeded) this.#read();
-    return diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
+    return diff(this.#places, this.#dirty);
   }
 
   status(owner: string): OwnerStatus | undefined {
@@ -184,8 +188,8 @@ export class Reconciler {
   }
 
   /** @returns false when anything was refused */
-  #writeNow(keys: readonly string[]): boolean {
-    const operations = diff(keys, (key) => this.#contributions.get(key), this.#actual);
+  #writeNow(places: readonly Place[]): boolean {
+    const operations = diff(this.#places, places);
     let failures: Failure[];
     try {
       failures = this.#write(operations);
@@ -195,34 +199,40 @@ export class Reconciler {
     }
     if (failures.length > 0) return false;
     this.#remember(operations);
-    for (const key of keys) {
-      this.#dirty.delete(key);
-      this.#failing.delete(key);
+    for (const place of places) {
+      this.#dirty.delete(place);
+      this.#failing.delete(place);
+      this.#tidy(place);
     }
     return true;
   }
 
-  #remember(operations: Iterable<Operation>): void {
-    for (const operation of operations) {
-      if (operation.verb === 'delete') this.#actual.delete(operation.key);
-      else this.#actual.set(operation.key, operation.item);
-    }
-  }
-
   #syncOnce(full: boolean): SyncResult {
     if (this.#readNeeded) this.#read();
-    const operations = diff(this.#dirty, (key) => this.#contributions.get(key), this.#actual);
+    const operations = diff(this.#places, this.#dirty);
     const failures = this.#write(operations);
-    const failed = new Map(failures.map((failure) => [failure.key, failure.error]));
-    this.#remember(operations.filter(({ key }) => !failed.has(key)));
+    const failed = new Map<Place, Error>();
+    for (const { key, error } of failures) {
+      const place = this.#places.find(key);
+      if (place !== undefined) failed.set(place, error);
+    }
+    this.#remember(operations, failed);
     this.#note(failed);
     return { full, operations, failures };
+  }
+
+  /** The kernel holds what was written. */
+  #remember(operations: readonly Operation[], failed?: ReadonlyMap<Place, Error>): void {
+    for (const operation of operations) {
+      const place = operation instanceof ElementOperation ? operation.place : this.#places.find(operation.key)!;
+      if (!failed?.has(place)) this.#places.holdWanted(place);
+    }
   }
 
   #write(operations: readonly Operation[]): Failure[] {
     const failures: Failure[] = [];
     for (const writer of this.#writers) {
-      const own = operations.filter((operation) => writer.kinds.has(kindOf(operation)));
+      const own = operations.filter((operation) => writer.kinds.has(operation.kind));
       if (own.length === 0) continue;
       try {
         failures.push(...writer.apply(own, () => this.#wanted(writer.kinds)));
@@ -235,17 +245,18 @@ export class Reconciler {
   }
 
   /** Keeps failures marked, for the next try, and tells the owners. */
-  #note(failed: ReadonlyMap<string, Error>): void {
+  #note(failed: ReadonlyMap<Place, Error>): void {
     const touched = new Set(this.#unsettled);
-    for (const key of [...this.#dirty, ...this.#failing.keys(), ...failed.keys()]) {
-      if (this.#failing.has(key) || failed.has(key)) for (const owner of this.#contributions.ownersOf(key)) touched.add(owner);
-    }
+    for (const place of [...this.#failing.keys(), ...failed.keys()])
+      for (const owner of this.#contributions.ownersOf(place)) touched.add(owner);
+    const looked = [...this.#dirty];
     this.#dirty.clear();
     this.#failing.clear();
-    for (const [key, error] of failed) {
-      this.#failing.set(key, error);
-      this.#dirty.add(key);
+    for (const [place, error] of failed) {
+      this.#failing.set(place, error);
+      this.#dirty.add(place);
     }
+    for (const place of looked) this.#tidy(place);
     for (const owner of touched) this.#settle(owner);
     // What was refused may be there already in another form: look before trying again. That casts no doubt on what was written.
     if (failed.size > 0) this.#readNeeded = this.#inDoubt = true;
@@ -255,11 +266,12 @@ export class Reconciler {
     this.#unsettled.delete(owner);
     const why: string[] = [];
     let pending = false;
-    for (const key of this.#contributions.keysOf(owner)) {
-      const error = this.#failing.get(key);
-      if (error) why.push(error.message);
-      else if (this.#dirty.has(key)) pending = true;
-    }
+    if (this.#failing.size > 0 || this.#dirty.size > 0)
+      for (const place of this.#contributions.placesOf(owner)) {
+        const error = this.#failing.get(place);
+        if (error) why.push(error.message);
+        else if (this.#dirty.has(place)) pending = true;
+      }
     for (const { key, winner } of this.#contributions.conflicts(owner)) why.push(`${key} is wanted otherwise by ${winner}`);
     const since = this.#now();
     if (why.length > 0) this.#setStatus(owner, { state: 'error', since, why: summary(why) });
@@ -277,34 +289,40 @@ export class Reconciler {
     this.#onStatus(owner, status);
   }
 
-  #assume(key: string): void {
-    const wanted = this.#contributions.get(key);
-    if (wanted) this.#actual.set(key, wanted);
-    else this.#actual.delete(key);
-    this.#dirty.delete(key);
-    this.#failing.delete(key);
+  #assume(place: Place): void {
+    this.#places.holdWanted(place);
+    this.#dirty.delete(place);
+    this.#failing.delete(place);
+    this.#tidy(place);
+  }
+
+  /** A place where nothing is wanted, held or left to do is no more. */
+  #tidy(place: Place): void {
+    if (!this.#places.isEmpty(place) || this.#dirty.has(place)) return;
+    this.#places.free(place);
   }
 
   #read(): void {
     const unread = new Set(this.#inDoubt ? [] : this.#writers.filter((writer) => writer.isUnchanged?.()));
-    const isUnread = (item: Item): boolean => {
-      for (const writer of unread) if (writer.kinds.has(item.kind)) return true;
-      return false;
-    };
     const readers = this.#writers.filter((writer) => !unread.has(writer));
     const actual = readers.flatMap((writer) => [...writer.observe(() => this.#wanted(writer.kinds))]);
-    if (unread.size === 0) this.#actual.clear();
-    else for (const [key, item] of this.#actual) if (!isUnread(item)) this.#actual.delete(key);
-    for (const item of actual) this.#actual.set(keyOf(item), item);
-    for (const key of this.#contributions.keys()) this.#dirty.add(key);
-    for (const key of this.#actual.keys()) this.#dirty.add(key);
+    const read = new Set(readers.flatMap(({ kinds }) => [...kinds]));
+    for (const place of this.#places.all()) if (read.has(this.#places.kindOf(place))) this.#places.hold(place, undefined);
+    for (const item of actual) this.#places.hold(this.#places.of(item), item);
+    for (const place of this.#places.plain()) this.#dirty.add(place);
+    // Of elements, only those that are not as they should be: a million that are right would be marked for nothing.
+    for (const place of this.#places.elements()) {
+      if (!this.#places.isRight(place)) this.#dirty.add(place);
+      else this.#tidy(place);
+    }
     this.#readNeeded = this.#inDoubt = false;
   }
 
   *#wanted(kinds: ReadonlySet<Item['kind']>): Iterable<Item> {
-    for (const key of this.#contributions.keys()) {
-      const item = this.#contributions.get(key)!;
-      if (kinds.has(item.kind)) yield item;
+    for (const place of this.#places.all()) {
+      if (!kinds.has(this.#places.kindOf(place))) continue;
+      const item = this.#places.wanted(place);
+      if (item) yield item;
     }
   }
 }

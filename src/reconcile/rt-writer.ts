@@ -167,9 +167,8 @@ export class RtWriter implements Writer {
 }
 
 const order: Item['kind'][] = ['address', 'route', 'neighbour', 'proxy', 'fdb', 'qdisc', 'redirect'];
-const kindOf = (operation: Operation): Item['kind'] => (operation.verb === 'delete' ? operation.actual : operation.item).kind;
 /** Addresses come before routes, which name them as their source. */
-const byKind = (a: Operation, b: Operation): number => order.indexOf(kindOf(a)) - order.indexOf(kindOf(b));
+const byKind = (a: Operation, b: Operation): number => order.indexOf(a.kind) - order.indexOf(b.kind);
 
 const hasMaster = (operation: Operation): boolean =>
   operation.verb !== 'delete' && operation.item.kind === 'link' && operation.item.master !== undefined;
@@ -183,7 +182,7 @@ function* lostWith(links: ReadonlySet<string>, operations: readonly Operation[],
     if (!isOnLink(item) || item.link === undefined) continue;
     if (!links.has(item.link) && !(item.kind === 'redirect' && links.has(item.to))) continue;
     const key = keyOf(item);
-    if (!planned.has(key)) yield { verb: 'add', key, item };
+    if (!planned.has(key)) yield { verb: 'add', kind: item.kind, key, item };
   }
 }
 

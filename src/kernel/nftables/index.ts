@@ -17,5 +17,5 @@ export {
   readRuleset,
   rulesetReading,
 } from './ruleset.ts';
-export { type NftFailure, NftTransaction, NftTransactionError } from './transaction.ts';
+export { type NftFailure, NftTransaction, NftTransactionError, type TaggedElement } from './transaction.ts';
 export type { Chain, Element, Hook, NftSetSpec, Rule, RuleFamily, Table, TableFamily } from './types.ts';

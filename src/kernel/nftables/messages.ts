@@ -1,9 +1,9 @@
-import type { Reader } from '../../wire/reader.ts';
+import { Reader } from '../../wire/reader.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
 import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
-import { isRanged, rangeOf } from './ranges.ts';
+import { isRanged, rangeOf, rangeText } from './ranges.ts';
 import type { Chain, Element, Hook, NftSetSpec, RuleFamily, SetFlag, Table, TableFamily } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
 
@@ -328,4 +328,15 @@ function readEntry(reader: Reader, set: NftSetSpec): ReadElement {
     }
   });
   return element;
+}
+
+/**
+ * The key of an element that was written by `writeElement`, as text; of an interval its first value.
+ * @param at where the element begins in the bytes
+ */
+export function readKey(bytes: Buffer, at: number, set: NftSetSpec): string {
+  const element = new Reader(bytes, at + 4, at + new Reader(bytes, at).u16());
+  const { key, last } = readEntry(element, { ...set, data: undefined });
+  const types = parseType(set.key);
+  return last ? rangeText(types, key, last) : decodeValue(types, key);
 }

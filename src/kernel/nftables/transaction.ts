@@ -7,6 +7,7 @@ import {
   type RulePlace,
   writeChain,
   writeCounter,
+  readKey,
   writeElement,
   writeRule,
   writeSet,
@@ -53,8 +54,15 @@ interface Sent {
   about: unknown;
   /** Where the message begins in the batch. */
   start: number;
-  /** Where each element begins in the message, and what it is. */
-  elements?: { offset: number; key: string; about: unknown }[];
+  elements?: SentElements;
+}
+
+/** A load has hundreds of thousands: what one was is read from the batch when it fails. */
+interface SentElements {
+  set: NftSetSpec;
+  /** Where each begins in the message. */
+  offsets: number[];
+  abouts: unknown[];
 }
 
 /** An element with what a failure of it is to be reported as. */
@@ -214,18 +222,13 @@ export class NftTransaction {
   /** What a failed message was about: for elements the one that the kernel points at. */
   failure(sequence: number, error: KernelError): NftFailure {
     const sent = this.#sent[sequence - this.#batch.firstSequence];
-    const element = sent && this.#elementAt(sent, error.offset);
-    if (!element) return { about: sent?.about, error };
-    const named = new KernelError(`${sent.operation} ${element.key}`, error.errno, { extack: error.extack, cause: error });
-    return { about: element.about, error: named };
-  }
-
-  #elementAt({ elements, start }: Sent, offset: number | undefined): NonNullable<Sent['elements']>[number] | undefined {
-    if (!elements?.length) return undefined;
-    if (elements.length === 1) return elements[0];
-    if (offset === undefined) return undefined;
-    // Some kernels count from the message's header, some from the batch.
-    return elements.find((element) => element.offset === offset) ?? elements.find((element) => element.offset + start === offset);
+    const { elements } = sent ?? {};
+    const place = elements ? placeOf(elements, sent!.start, error.offset) : -1;
+    if (place < 0) return { about: sent?.about, error };
+    const { set, offsets, abouts } = elements!;
+    const key = readKey(this.#batch.written, sent!.start + offsets[place]!, set);
+    const named = new KernelError(`${sent!.operation} ${key}`, error.errno, { extack: error.extack, cause: error });
+    return { about: abouts[place], error: named };
   }
 
   #message(operation: string, about: unknown, write: () => void): Sent {
@@ -257,7 +260,7 @@ export class NftTransaction {
     const iterator = elements[Symbol.iterator]();
     let next = iterator.next();
     while (!next.done) {
-      const inMessage: NonNullable<Sent['elements']> = [];
+      const inMessage: SentElements = { set, offsets: [], abouts: [] };
       const sent = this.#message(`${verb} ${this.#family} ${this.#table} ${set.name}`, undefined, () => {
         const batch = this.#batch;
         const start = batch.length;
@@ -266,7 +269,8 @@ export class NftTransaction {
         const list = batch.beginAttribute(3 | 0x8000);
         while (!next.done && batch.length - list < maxElementBytes) {
           const element = next.value;
-          inMessage.push({ offset: batch.length - start, key: element.key, about: element.about });
+          inMessage.offsets.push(batch.length - start);
+          inMessage.abouts.push(element.about);
           this.#encode(set, element);
           this.#elements++;
           next = iterator.next();
@@ -277,4 +281,13 @@ export class NftTransaction {
     }
     return this;
   }
+}
+
+/** @returns the place of the element that the kernel points at, or -1 */
+function placeOf({ offsets }: SentElements, start: number, offset: number | undefined): number {
+  if (offsets.length === 1) return 0;
+  if (offset === undefined) return -1;
+  // Some kernels count from the message's header, some from the batch.
+  const place = offsets.indexOf(offset);
+  return place < 0 ? offsets.indexOf(offset - start) : place;
 }
