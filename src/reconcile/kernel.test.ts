@@ -224,7 +224,8 @@ test('others who change their own tables all the time do not keep podnet from re
   tables.generation = () => generation() + asked++;
   const writer = new NftWriter(tables);
   assert.deepEqual([...writer.observe()], [table('layout 1')]);
-  assert.ok(asked < 3, `asked ${asked} times`);
+  // Twice of them to own the table; one that is read again and again asks dozens of times.
+  assert.ok(asked < 6, `asked ${asked} times`);
   assert.throws(
     () => tables.read('podnet'),
     { errno: 'EINTR' },
