@@ -1,6 +1,6 @@
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { parseUpstream, type UpstreamOptions } from './forward/upstreams.ts';
+import { parseUpstream, type Upstream, type UpstreamOptions } from './forward/upstreams.ts';
 import { labelsOf, parseName } from './wire/names.ts';
 
 /** `podnet dns --config FILE`: JSON of this shape. */
@@ -33,7 +33,9 @@ export interface DnsConfig {
   hostResolvConf?: string;
   /** This node's name: search paths of pods of other nodes, which ask here when their own DNS is not ready, are not walked. */
   nodeName?: string;
-  /** Unix socket for /ready, /health and /status. */
+  /** `ADDRESS:PORT` for /metrics over HTTP, e.g. `127.0.0.1:9153`; without it they are on the health socket only. */
+  metricsListen?: string;
+  /** Unix socket for /ready, /health, /status, /metrics, /log and /explain. */
   healthSocket?: string;
   /** Share the port with another process (SO_REUSEPORT), so that one can replace the other. */
   reusePort?: boolean;
@@ -47,6 +49,7 @@ export interface ParsedConfig {
   ranges: Prefix[];
   pods: 'verified' | 'disabled';
   upstream: DnsConfig['upstream'];
+  metricsListen: Upstream | undefined;
   searchWalk: boolean;
   hostResolvConf: string | undefined;
   nodeName: string | undefined;
@@ -56,7 +59,7 @@ export interface ParsedConfig {
 
 const fields: Record<keyof DnsConfig, true> = {
   ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
-  ...{ searchWalk: true, hostResolvConf: true, nodeName: true },
+  ...{ searchWalk: true, hostResolvConf: true, nodeName: true, metricsListen: true },
   ...{ upstream: true, healthSocket: true, reusePort: true },
 };
 const upstreamFields = ['servers', 'resolvConf', 'netns', 'timeoutMs'];
@@ -106,5 +109,6 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
     ],
     upstream: input.upstream,
     ...{ searchWalk, hostResolvConf: input.hostResolvConf ?? input.upstream?.resolvConf, nodeName: input.nodeName },
+    metricsListen: field('metricsListen', () => (input.metricsListen === undefined ? undefined : parseUpstream(input.metricsListen))),
   };
 }

@@ -9,6 +9,8 @@ import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Upstreams, upstreamText } from './forward/upstreams.ts';
 import { newMetrics } from './metrics.ts';
+import { serveMetrics } from './monitoring/listen.ts';
+import { Monitoring } from './monitoring/monitoring.ts';
 import { Pipeline, stagesOf } from './pipeline.ts';
 import { type DnsStatus, serveHealth } from './serve/health.ts';
 import { serveTcp } from './serve/tcp.ts';
@@ -77,9 +79,12 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
 
   let synced = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
-  const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now) } : undefined;
-  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced: () => synced, forwarder, search });
-  const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined });
+  const isSynced = (): boolean => synced;
+  const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port });
+  const { log: logTap, onWalk } = monitoring;
+  const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now), onWalk } : undefined;
+  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search });
+  const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap });
 
   const listening: string[] = [];
   for (const address of listen) {
@@ -100,7 +105,8 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     upstreams: forwarder?.describe() ?? [],
     ...(upstreams?.fault ? { upstreamFault: upstreams.fault } : {}),
   });
-  if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status));
+  if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, monitoring.paths));
+  if (config.metricsListen) parts.add(await serveMetrics(config.metricsListen, () => monitoring.metrics(), dependencies.netns));
   const close = (): Promise<void> => parts.close();
   return { ready, status, close, [Symbol.asyncDispose]: close };
 }

@@ -1,12 +1,16 @@
-/** What happened since the start, as plain numbers, for status and later for metrics under CoreDNS' names. */
+import { Traffic } from './monitoring/traffic.ts';
+
+/** What happened since the start, as plain numbers, for status; under the names that others know them by in monitoring/. */
 export interface Metrics {
-  queriesUdp: number;
-  queriesTcp: number;
+  /** Questions and answers; not in JSON, which has the figures that follow. */
+  readonly traffic: Traffic;
+  readonly queriesUdp: number;
+  readonly queriesTcp: number;
   /** Not answered at all: answers, and what has no header. */
   ignored: number;
   /** By response code name. */
-  responses: Record<string, number>;
-  truncated: number;
+  readonly responses: Readonly<Record<string, number>>;
+  readonly truncated: number;
   cacheHits: number;
   cacheMisses: number;
   forwarded: number;
@@ -22,10 +26,26 @@ export interface Metrics {
   faults: number;
 }
 
-export const newMetrics = (): Metrics => ({
-  ...{ queriesUdp: 0, queriesTcp: 0, ignored: 0, responses: {}, truncated: 0, cacheHits: 0, cacheMisses: 0, forwarded: 0 },
-  ...{ upstreamFailures: {}, overload: 0, udpErrors: 0, tcpConnections: 0, tcpRefused: 0, faults: 0 },
-});
+export function newMetrics(): Metrics {
+  const traffic = new Traffic();
+  const metrics = {
+    get queriesUdp() {
+      return traffic.received('udp');
+    },
+    get queriesTcp() {
+      return traffic.received('tcp');
+    },
+    get responses() {
+      return traffic.byRcode();
+    },
+    get truncated() {
+      return traffic.truncated;
+    },
+    ...{ ignored: 0, cacheHits: 0, cacheMisses: 0, forwarded: 0, upstreamFailures: {}, overload: 0 },
+    ...{ udpErrors: 0, tcpConnections: 0, tcpRefused: 0, faults: 0 },
+  };
+  return Object.defineProperty(metrics, 'traffic', { value: traffic, enumerable: false }) as typeof metrics & { traffic: Traffic };
+}
 
 export const count = (counters: Record<string, number>, name: string): void => {
   counters[name] = (counters[name] ?? 0) + 1;

@@ -1,5 +1,6 @@
 import type { Forwarder } from './forward/forwarder.ts';
-import { count, type Metrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
+import type { LogTap } from './monitoring/log-tap.ts';
 import { ForwardStage, notHere } from './stages/forward.ts';
 import { loopDetection } from './stages/loop.ts';
 import { refuse } from './stages/refuse.ts';
@@ -7,7 +8,7 @@ import { SearchStage, type SearchStageOptions } from './stages/search.ts';
 import type { Stage } from './stages/stage.ts';
 import { ZoneStage } from './stages/zone.ts';
 import { ClientAddress } from './wire/client.ts';
-import { flag, rcode, rcodeName } from './wire/constants.ts';
+import { rcode } from './wire/constants.ts';
 import { ignore, Query, type Transport } from './wire/query.ts';
 import { Reply } from './wire/reply.ts';
 import type { ZoneAnswerer } from './zone/answer.ts';
@@ -41,6 +42,8 @@ export function stagesOf({ zones, answerer, isSynced, forwarder, search }: Pipel
 export type Later = (message: Buffer) => void;
 
 const nobody = new ClientAddress();
+/** In place of the index of a stage. */
+const none = -2;
 
 /** Answers one message at a time, whatever it came by. */
 export class Pipeline {
@@ -49,10 +52,17 @@ export class Pipeline {
   readonly #query = new Query();
   readonly #reply = new Reply();
   readonly #recursion: boolean;
+  readonly #log: LogTap | undefined;
 
-  constructor(stages: readonly Stage[], metrics: Metrics, { recursionAvailable = false } = {}) {
+  constructor(
+    stages: readonly Stage[],
+    metrics: Metrics,
+    { recursionAvailable = false, log }: { recursionAvailable?: boolean; log?: LogTap } = {},
+  ) {
     this.#stages = stages;
     this.#metrics = metrics;
+    this.#log = log;
+    metrics.traffic.begin(stages.map(({ name }) => name));
     this.#recursion = this.#reply.recursionAvailable = recursionAvailable;
   }
 
@@ -80,38 +90,52 @@ export class Pipeline {
       this.#metrics.ignored++;
       return 0;
     }
-    if (transport === 'udp') this.#metrics.queriesUdp++;
-    else this.#metrics.queriesTcp++;
+    const { traffic } = this.#metrics;
+    traffic.request(query, client);
+    const beganMs = this.#log?.isRead ? performance.now() : 0;
     reply.begin(query, out, outAt);
-    if (code !== rcode.NOERROR) {
-      reply.finish({ rcode: code });
-      return this.#counted(reply);
-    }
-    try {
-      for (const stage of this.#stages) {
-        const verdict = stage.answer(query, reply);
-        if (verdict === 'next') continue;
-        if (verdict === 'answered') return this.#counted(reply);
-        if (verdict === 'later') void this.#resolve(stage, query.copy(), later());
-        return 0;
+    let stage = -1;
+    if (code !== rcode.NOERROR) reply.finish({ rcode: code });
+    else {
+      try {
+        stage = this.#ask(query, reply, later);
+        if (stage === none) return 0;
+      } catch (error) {
+        this.#failed(error, reply);
       }
-      reply.finish({ rcode: rcode.REFUSED });
-    } catch (error) {
-      this.#failed(error, reply);
     }
-    return this.#counted(reply);
+    traffic.response(query, reply, stage);
+    if (beganMs > 0) this.#log!.note(query, reply, this.#stages[stage]?.name, beganMs);
+    return reply.length;
   }
 
-  async #resolve(stage: Stage, query: Query, later: Later): Promise<void> {
+  /** @returns which stage answered; -1 when none did, `none` when there is no answer (yet) */
+  #ask(query: Query, reply: Reply, later: () => Later): number {
+    const stages = this.#stages;
+    for (let i = 0; i < stages.length; i++) {
+      const verdict = stages[i]!.answer(query, reply);
+      if (verdict === 'next') continue;
+      if (verdict === 'answered') return i;
+      if (verdict === 'later') void this.#resolve(i, query.copy(), later());
+      return none;
+    }
+    reply.finish({ rcode: rcode.REFUSED });
+    return -1;
+  }
+
+  async #resolve(stage: number, query: Query, later: Later): Promise<void> {
+    const beganMs = performance.now();
     const reply = new Reply();
     reply.recursionAvailable = this.#recursion;
     reply.begin(query, Buffer.allocUnsafe(query.limit), 0);
     try {
-      await stage.resolve!(query, reply);
+      await this.#stages[stage]!.resolve!(query, reply);
     } catch (error) {
       this.#failed(error, reply);
     }
-    later(Buffer.from(reply.buffer.subarray(0, this.#counted(reply))));
+    this.#metrics.traffic.responseLater(query, reply, stage, beganMs);
+    if (this.#log?.isRead) this.#log.note(query, reply, this.#stages[stage]!.name, beganMs);
+    later(Buffer.from(reply.buffer.subarray(0, reply.length)));
   }
 
   /** No question may end the process (T32); the fault is counted and told once in a while. */
@@ -119,12 +143,5 @@ export class Pipeline {
     if (this.#metrics.faults++ % 1000 === 0) console.error('dns: a fault while answering:', error);
     reply.restart();
     reply.finish({ rcode: rcode.SERVFAIL });
-  }
-
-  #counted(reply: Reply): number {
-    const flags = (reply.buffer[reply.at + 2]! << 8) | reply.buffer[reply.at + 3]!;
-    count(this.#metrics.responses, rcodeName(flags & 0xf));
-    if (flags & flag.TC) this.#metrics.truncated++;
-    return reply.length;
   }
 }

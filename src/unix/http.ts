@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import http from 'node:http';
+import type { Writable } from 'node:stream';
 import { listenForRoot } from './listen.ts';
 
 /** Text goes as it is, anything else as JSON. */
@@ -8,8 +9,13 @@ export interface Answer {
   body: unknown;
 }
 
+/** An answer without an end: lines of JSON, for as long as the asker stays. It closes `out` when it goes. */
+export interface StreamAnswer {
+  stream: (out: Writable) => void;
+}
+
 /** @param below what stands behind a path that ends with `/`, decoded; else '' */
-export type Answerer = (below: string) => Answer | Promise<Answer>;
+export type Answerer = (below: string) => Answer | StreamAnswer | Promise<Answer | StreamAnswer>;
 
 /** Answers GET by path on a unix socket for root. A path that ends with `/` is for all below it. What its function throws is answered as 500. */
 export async function serveHttp(
@@ -18,7 +24,14 @@ export async function serveHttp(
   options?: { takeOver?: boolean },
 ): Promise<AsyncDisposable> {
   const server = http.createServer(async (request, response) => {
-    const { code, body } = await answerOf(paths, request.url ?? '');
+    const answer = await answerOf(paths, request.url ?? '');
+    if ('stream' in answer) {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson', connection: 'close' });
+      // So that the asker knows at once that it is heard.
+      response.flushHeaders();
+      return answer.stream(response);
+    }
+    const { code, body } = answer;
     const isText = typeof body === 'string';
     const headers = { 'content-type': isText ? 'text/plain' : 'application/json', connection: 'close' };
     response.writeHead(code ?? 200, headers).end(`${isText ? body : JSON.stringify(body, undefined, 2)}\n`);
@@ -34,7 +47,7 @@ export async function serveHttp(
   };
 }
 
-async function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Promise<Answer> {
+async function answerOf(paths: Readonly<Record<string, Answerer>>, url: string): Promise<Answer | StreamAnswer> {
   const path = Object.hasOwn(paths, url) ? url : Object.keys(paths).find((one) => one.endsWith('/') && url.startsWith(one));
   if (path === undefined) return { code: 404, body: `ask for one of ${Object.keys(paths).join(', ')}` };
   try {
@@ -78,6 +91,34 @@ export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): 
     });
     call.on('timeout', () => call.destroy(new Error(`no answer for ${timeoutMs} ms`)));
     call.on('error', (error) => fail(`does not answer: ${error.message}`));
+    call.end();
+  });
+}
+
+/**
+ * Hears a stream of lines of JSON, until it ends or `signal` says so.
+ * @throws AnswerError when the answer is not 200; Error that says which socket does not answer
+ */
+export function readLines<T>(socketPath: string, path: string, onLine: (line: T) => void, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const call = http.request({ socketPath, path, agent: false, signal }, (response) => {
+      const { statusCode = 0 } = response;
+      let rest = '';
+      response.setEncoding('utf8');
+      response.on('data', (part: string) => {
+        rest += part;
+        if (statusCode !== 200) return;
+        const lines = rest.split('\n');
+        rest = lines.pop()!;
+        for (const line of lines) if (line !== '') onLine(JSON.parse(line) as T);
+      });
+      response.on('close', () => {
+        if (statusCode === 200) resolve();
+        else reject(new AnswerError(`${socketPath} answers ${statusCode}: ${rest.slice(0, 200)}`, statusCode));
+      });
+      response.on('error', () => resolve());
+    });
+    call.on('error', (error) => (signal?.aborted ? resolve() : reject(new Error(`${socketPath} does not answer: ${error.message}`))));
     call.end();
   });
 }

@@ -1,4 +1,4 @@
-import { serveHttp } from '../../unix/http.ts';
+import { type Answerer, serveHttp } from '../../unix/http.ts';
 
 export interface DnsStatus {
   ready: boolean;
@@ -15,10 +15,15 @@ export interface DnsStatus {
  * `/ready` (200 or 503), `/health` (200 while the process lives) and `/status` (JSON) on a unix socket for root. Of two processes that share the port,
  * the later one answers.
  */
-export const serveHealth = (path: string, status: () => DnsStatus): Promise<AsyncDisposable> =>
+export const serveHealth = (
+  path: string,
+  status: () => DnsStatus,
+  more: Readonly<Record<string, Answerer>> = {},
+): Promise<AsyncDisposable> =>
   serveHttp(
     path,
     {
+      ...more,
       '/ready': () => (status().ready ? { body: 'ok' } : { code: 503, body: 'not in sync with the API server yet' }),
       '/health': () => ({ body: 'ok' }),
       '/status': () => ({ body: status() }),
