@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { makeIpSet, whyNoIpSets } from '../foreign/testkit/ipsets.ts';
 import * as layouts from '../foreign/testkit/layouts.ts';
+import type { Family } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 import { claimed, clear, foreignRules, told, World, write } from './testkit/foreign-world.ts';
@@ -16,7 +18,14 @@ function fixes(problems: readonly string[]): string[] {
 const own = (rules: string): string => `nft -f - <<'END'\n${rules}\nEND`;
 
 /** Rules as others write them, and the problems that podnet is to name, each by its beginning. */
-const cases: { name: string; rules: readonly string[]; problems: RegExp[]; legacy?: boolean }[] = [
+const cases: {
+  name: string;
+  rules: readonly string[];
+  problems: RegExp[];
+  legacy?: boolean;
+  /** Sets of ip_set that the rules name. */
+  ipsets?: Readonly<Record<string, readonly [Family, ...prefixes: string[]]>>;
+}[] = [
   { name: 'nobody else', rules: [], problems: [] },
   { name: 'rules that hinder no pod', rules: layouts.harmless, problems: [] },
   {
@@ -32,6 +41,35 @@ const cases: { name: string; rules: readonly string[]; problems: RegExp[]; legac
     problems: [
       /^table ip filter chain FORWARD policy drop \(of Docker\)/,
       /^table ip6 filter chain FORWARD policy drop \(of Docker\) .* ip6tables -I DOCKER-USER -s fd01::\/48/,
+    ],
+  },
+  {
+    name: 'Docker 28 (DOCKER-FORWARD), both families',
+    rules: [...layouts.docker28Ipv4, ...layouts.docker28Ipv6],
+    problems: [
+      /^table ip filter chain FORWARD policy drop \(of Docker\) drops IPv4 packets of .* iptables -I DOCKER-USER -s 10\.1\.0\.0\/16/,
+      /^table ip6 filter chain FORWARD policy drop \(of Docker\) drops IPv6 packets of .* ip6tables -I DOCKER-USER -s fd01::\/48/,
+    ],
+  },
+  {
+    name: 'Docker 28.0.0 (ipset), both families',
+    ipsets: { 'docker-ext-bridges-v4': ['ipv4', '172.17.0.0/16'], 'docker-ext-bridges-v6': ['ipv6', 'fd17::/64'] },
+    rules: [
+      ...layouts.dockerWithIpset('iptables-nft', '172.17.0.0/16', 'docker-ext-bridges-v4'),
+      ...layouts.dockerWithIpset('ip6tables-nft', 'fd17::/64', 'docker-ext-bridges-v6'),
+    ],
+    problems: [
+      /^table ip filter chain FORWARD policy drop \(of Docker\) drops IPv4 packets of .* iptables -I DOCKER-USER -s 10\.1\.0\.0\/16/,
+      /^table ip6 filter chain FORWARD policy drop \(of Docker\) drops IPv6 packets of .* ip6tables -I DOCKER-USER -s fd01::\/48/,
+    ],
+  },
+  { name: 'Docker 29 by nftables', rules: layouts.dockerNft, problems: [] },
+  {
+    name: 'a set of ip_set with an exception',
+    ipsets: { blocked: ['ipv4', '10.1.0.0/16', '!10.1.1.0/24'] },
+    rules: ['iptables-nft -A FORWARD -m set --match-set blocked dst -j DROP'],
+    problems: [
+      /^table ip filter chain FORWARD rule handle \d+: "match-set blocked dst drop" drops IPv4 packets of pods of this node to each other, of /,
     ],
   },
   {
@@ -92,8 +130,10 @@ test(
   async (t) => {
     await using world = await World.make();
     const { node, questions } = world;
-    for (const { name, rules, problems } of cases) {
-      await t.test(name, async () => {
+    const noIpsets = whyNoIpSets(node.ns.ns) ?? false;
+    for (const { name, rules, problems, ipsets } of cases) {
+      await t.test(name, { skip: ipsets !== undefined && noIpsets }, async () => {
+        for (const [set, [family, ...elements]] of Object.entries(ipsets ?? {})) makeIpSet(node.ns.ns, set, family, elements);
         write(node, rules);
         const before = foreignRules(node);
         const found = await told(node);

@@ -5,6 +5,7 @@ import { confListName } from '../cni/conflist.ts';
 import {
   changeWords,
   type Finding,
+  ipsetsNamed,
   ipvsLink,
   judgeFirewalls,
   judgeOthers,
@@ -17,6 +18,7 @@ import {
   withoutOpenings,
   writeOpenings,
 } from '../foreign/index.ts';
+import { readIpSets } from '../kernel/ipset.ts';
 import { readLegacyTables } from '../kernel/iptables-legacy.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import { type Nft, type RulesetTable, rulesetReading } from '../kernel/nftables/index.ts';
@@ -49,7 +51,7 @@ const writeAttempts = 5;
 /**
  * Watches what others do on this node: firewall rules that drop or reject what pods need, kube-proxy, other pod networks, configurations that come
  * before podnet's. Nothing of theirs is changed; with consent podnet's own rules stand where they ask others for rules (`foreign/opening.ts`). Rules are read when somebody else changed nftables, never for podnet's own transactions; what makes no
- * events (iptables-legacy, links, files) every 30 s.
+ * events (iptables-legacy, ip_set, links, files) every 30 s.
  */
 export class Foreigners implements Disposable {
   readonly #options: ForeignOptions;
@@ -65,6 +67,9 @@ export class Foreigners implements Disposable {
   #judgedFor = '';
   /** What the tables of iptables-legacy were: their changes make no events. */
   #legacy = '';
+  /** What ip_set has of the sets that rules name, and these by number. */
+  #ipsets = '';
+  #ipsetNumbers: ReadonlySet<number> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   #again = false;
@@ -155,6 +160,7 @@ export class Foreigners implements Disposable {
     const signature = signatureOf(legacy);
     if (signature !== this.#legacy) this.#stale = true;
     this.#legacy = signature;
+    if (!this.#stale && JSON.stringify([...readIpSets(this.#options.ns, this.#ipsetNumbers)]) !== this.#ipsets) this.#stale = true;
     if (this.#stale) {
       this.#stale = false;
       for (let attempt = 1; await this.#judgeRules(shape, legacy); attempt++) {
@@ -173,7 +179,7 @@ export class Foreigners implements Disposable {
     const ruleset = await this.#inSlices(rulesetReading(this.#options.ns, { skip }));
     if (!ruleset) return false;
     const { generation } = ruleset;
-    const tables = [...ruleset.tables, ...legacy];
+    const tables = this.#withIpsets([...ruleset.tables, ...legacy]);
     // As if podnet had no rules among them: what they let pass is why they are there.
     const bare = withoutOpenings(tables);
     const found = await this.#inSlices(judgeFirewalls(bare, shape));
@@ -188,6 +194,14 @@ export class Foreigners implements Disposable {
     this.#firewalls = judged;
     this.#generation = generation;
     return false;
+  }
+
+  /** Sets that rules of iptables ask: what changes in them makes no event either. */
+  #withIpsets(tables: RulesetTable[]): RulesetTable[] {
+    this.#ipsetNumbers = ipsetsNamed(tables);
+    const ipsets = readIpSets(this.#options.ns, this.#ipsetNumbers);
+    this.#ipsets = JSON.stringify([...ipsets]);
+    return ipsets.size === 0 ? tables : tables.map((table) => ({ ...table, ipsets }));
   }
 
   /** @returns whether the rules are others than those that were read */

@@ -142,6 +142,7 @@ function step(machine: Machine, expression: Expression): unknown {
         extensionOf(expression.match ?? '', expression.revision ?? 0, expression.info ?? '0x'),
         packet,
         state,
+        machine.table.ipsets,
       ).matches);
     case 'target':
       return target(machine, expression);

@@ -13,3 +13,4 @@ export { ipvsLink, judgeOthers, type Surroundings, type Traces, tracesOf } from 
 export type { LinkView, Packet } from './packet.ts';
 export { type Hit, hooksOf, type Place, type Step, type Way, walk } from './walk.ts';
 export { ruleWords } from './words.ts';
+export { ipsetsNamed } from './xt-set.ts';

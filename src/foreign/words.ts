@@ -105,7 +105,7 @@ function rejectWords(type: string, code: number, family: string): string {
 }
 
 /** A rule in words like those of nft. They are to be recognised by a person, not to be fed back. */
-export function ruleWords(rule: RulesetRule, table: Pick<RulesetTable, 'family'>): string {
+export function ruleWords(rule: RulesetRule, table: Pick<RulesetTable, 'family' | 'ipsets'>): string {
   const held = new Map<number, Held>();
   const unknown: Held = { words: 'a value', read: hex };
   const at = (register: unknown): Held => held.get(register as number) ?? unknown;
@@ -191,7 +191,7 @@ export function ruleWords(rule: RulesetRule, table: Pick<RulesetTable, 'family'>
         return;
       case 'match':
       case 'target':
-        return void words.push(extensionWords(expression, table.family === 'ip6'));
+        return void words.push(extensionWords(expression, table));
       case 'reject':
         return void words.push(rejectWords(expression.type ?? 'icmp', expression.code ?? 0, table.family));
       case 'limit':
@@ -233,13 +233,13 @@ export function ruleWords(rule: RulesetRule, table: Pick<RulesetTable, 'family'>
 const units: Record<number, string> = { 1: 'second', 60: 'minute', 3600: 'hour', 86400: 'day', 604800: 'week' };
 const unit = (seconds: number): string => units[seconds] ?? `${seconds} s`;
 
-function extensionWords(expression: Expression & { name: 'match' | 'target' }, ipv6: boolean): string {
+function extensionWords(expression: Expression & { name: 'match' | 'target' }, { family, ipsets }: Pick<RulesetTable, 'family' | 'ipsets'>): string {
   if (expression.name === 'match') {
     const extension = extensionOf(expression.match ?? '', expression.revision ?? 0, expression.info ?? '0x');
-    return xtMatch(extension, anyPacket, freshState(anyPacket)).words;
+    return xtMatch(extension, anyPacket, freshState(anyPacket), ipsets).words;
   }
   const name = expression.target ?? '';
-  const effect = xtTarget(extensionOf(name, expression.revision ?? 0, expression.info ?? '0x'), ipv6);
+  const effect = xtTarget(extensionOf(name, expression.revision ?? 0, expression.info ?? '0x'), family === 'ip6');
   return effect.kind === 'reject' ? `REJECT with ${effect.with}` : name;
 }
 

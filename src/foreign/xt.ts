@@ -1,7 +1,9 @@
 import { endianness } from 'node:os';
+import type { IpSets } from '../kernel/ipset.ts';
 import { and, type Bits, bytesBits, hexBytes, not, type Tri, within } from './bits.ts';
 import type { Packet } from './packet.ts';
 import { type State, stateOf } from './state.ts';
+import { matchSet } from './xt-set.ts';
 
 /**
  * Extensions of iptables by their own structs, in the host's byte order: include/uapi/linux/netfilter/xt_….h. iptables-nft writes them as the
@@ -29,7 +31,7 @@ export interface XtMatch {
   words: string;
 }
 
-type Reader = (extension: Extension, packet: Packet, state: State) => XtMatch;
+type Reader = (extension: Extension, packet: Packet, state: State, sets?: IpSets) => XtMatch;
 
 const ports = (info: Buffer, at: number, port: number, inverted: boolean): Tri => {
   const [from, to] = [u16(info, at), u16(info, at + 2)];
@@ -244,6 +246,7 @@ const readers = new Map<string, Reader>([
   ['pkttype', ({ info }) => ({ matches: (u32(info, 0) === 0) !== (u32(info, 4) !== 0), words: 'pkttype' })],
   // Packets of pods come by the link that leads back to them.
   ['rpfilter', ({ info }) => ({ matches: (info[0]! & 8) === 0, words: `rpfilter${info[0]! & 8 ? ' invert' : ''}` })],
+  ['set', (extension, packet, _, sets) => matchSet(extension, packet, sets)],
   ['nfacct', always(true)],
   // Asked only of packets of protocols and headers that the packets here are not of.
   ...['icmp', 'icmp6', 'sctp', 'dccp', 'esp', 'ah', 'ipcomp', 'frag', 'rt', 'hbh', 'dst', 'mh', 'srh'].map(
@@ -251,12 +254,15 @@ const readers = new Map<string, Reader>([
   ),
 ]);
 
-/** @returns 'unknown' for a match that cannot be evaluated beforehand, like a rate limit or an ipset */
-export function xtMatch(extension: Extension, packet: Packet, state: State): XtMatch {
+/**
+ * @param sets of ip_set that rules name by number
+ * @returns 'unknown' for a match that cannot be evaluated beforehand, like a rate limit
+ */
+export function xtMatch(extension: Extension, packet: Packet, state: State, sets?: IpSets): XtMatch {
   const read = readers.get(extension.name);
   if (!read) return { matches: 'unknown', words: `-m ${extension.name}` };
   try {
-    return read(extension, packet, state);
+    return read(extension, packet, state, sets);
   } catch (error) {
     // A struct of another size than this revision has.
     if (error instanceof RangeError)

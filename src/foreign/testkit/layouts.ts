@@ -27,6 +27,89 @@ export const dockerIpv6 = docker('ip6tables-nft', 'fd17::/64');
 /** As above by iptables-legacy. */
 export const dockerLegacy = docker('iptables-legacy', '172.17.0.0/16');
 
+const isolation = (tool: string): string[] => [
+  `${tool} -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2`,
+  `${tool} -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP`,
+];
+
+const dockerNat = (tool: string, subnet: string): string[] => [
+  `${tool} -t nat -N DOCKER`,
+  `${tool} -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER`,
+  `${tool} -t nat -A OUTPUT ! -d ${subnet.includes(':') ? '::1/128' : '127.0.0.0/8'} -m addrtype --dst-type LOCAL -j DOCKER`,
+  `${tool} -t nat -A POSTROUTING -s ${subnet} ! -o docker0 -j MASQUERADE`,
+];
+
+/** Docker 28.0.0: the subnets of its bridges in a set of ip_set, which must be there (moby's libnetwork/drivers/bridge/setup_ip_tables_linux.go at v28.0.0). */
+export const dockerWithIpset = (tool: string, subnet: string, set: string): string[] => [
+  ...['DOCKER', 'DOCKER-ISOLATION-STAGE-1', 'DOCKER-ISOLATION-STAGE-2', 'DOCKER-USER'].map((chain) => `${tool} -N ${chain}`),
+  `${tool} -A FORWARD -j DOCKER-USER`,
+  `${tool} -A FORWARD -m set --match-set ${set} dst -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+  `${tool} -A FORWARD -j DOCKER-ISOLATION-STAGE-1`,
+  `${tool} -A FORWARD -m set --match-set ${set} dst -j DOCKER`,
+  `${tool} -A FORWARD -i docker0 -j ACCEPT`,
+  `${tool} -A DOCKER ! -i docker0 -o docker0 -j DROP`,
+  ...isolation(tool),
+  `${tool} -A DOCKER-USER -j RETURN`,
+  `${tool} -P FORWARD DROP`,
+  ...dockerNat(tool, subnet),
+];
+
+/** Docker 28.0.1 to 28.5: chains DOCKER-FORWARD, -CT and -BRIDGE; nothing ends DOCKER-USER (moby's daemon/libnetwork/drivers/bridge/internal/iptabler). */
+const dockerForward = (tool: string, subnet: string): string[] => [
+  ...['DOCKER', 'DOCKER-BRIDGE', 'DOCKER-CT', 'DOCKER-FORWARD', 'DOCKER-ISOLATION-STAGE-1', 'DOCKER-ISOLATION-STAGE-2', 'DOCKER-USER'].map(
+    (chain) => `${tool} -N ${chain}`,
+  ),
+  `${tool} -A FORWARD -j DOCKER-USER`,
+  `${tool} -A FORWARD -j DOCKER-FORWARD`,
+  `${tool} -A DOCKER ! -i docker0 -o docker0 -j DROP`,
+  `${tool} -A DOCKER-BRIDGE -o docker0 -j DOCKER`,
+  `${tool} -A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+  `${tool} -A DOCKER-FORWARD -j DOCKER-CT`,
+  `${tool} -A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1`,
+  `${tool} -A DOCKER-FORWARD -j DOCKER-BRIDGE`,
+  `${tool} -A DOCKER-FORWARD -i docker0 -j ACCEPT`,
+  ...isolation(tool),
+  `${tool} -P FORWARD DROP`,
+  ...dockerNat(tool, subnet),
+];
+export const docker28Ipv4 = dockerForward('iptables-nft', '172.17.0.0/16');
+export const docker28Ipv6 = dockerForward('ip6tables-nft', 'fd17::/64');
+
+/** Docker 29 with `firewall-backend: nftables`, with a container that has a published port (moby's internal/nftabler/testdata): it drops only what is for its bridges. */
+export const dockerNft = [
+  `nft -f - <<'END'
+table ip docker-bridges {
+  map filter-forward-in-jumps { type ifname : verdict; elements = { "docker0" : jump filter-forward-in__docker0 }; }
+  map filter-forward-out-jumps { type ifname : verdict; elements = { "docker0" : jump filter-forward-out__docker0 }; }
+  map nat-postrouting-out-jumps { type ifname : verdict; elements = { "docker0" : jump nat-postrouting-out__docker0 }; }
+  chain filter-FORWARD {
+    type filter hook forward priority filter; policy accept;
+    oifname vmap @filter-forward-in-jumps
+    iifname vmap @filter-forward-out-jumps
+  }
+  chain nat-OUTPUT {
+    type nat hook output priority -100; policy accept;
+    ip daddr != 127.0.0.0/8 fib daddr type local counter jump nat-prerouting-and-output
+  }
+  chain nat-POSTROUTING { type nat hook postrouting priority srcnat; policy accept; iifname vmap @nat-postrouting-out-jumps; }
+  chain nat-PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local counter jump nat-prerouting-and-output; }
+  chain nat-prerouting-and-output { iifname != "docker0" tcp dport 18080 counter dnat to 172.17.0.2:80 comment "DNAT"; }
+  chain raw-PREROUTING {
+    type filter hook prerouting priority raw; policy accept;
+    ip daddr 172.17.0.2 iifname != "docker0" counter drop comment "DROP DIRECT ACCESS"
+  }
+  chain filter-forward-in__docker0 {
+    ct state established,related counter accept
+    iifname "docker0" counter accept comment "ICC"
+    ip daddr 172.17.0.2 tcp dport 80 counter accept
+    counter drop comment "UNPUBLISHED PORT DROP"
+  }
+  chain filter-forward-out__docker0 { ct state established,related counter accept; counter accept comment "OUTGOING"; }
+  chain nat-postrouting-out__docker0 { oifname != "docker0" ip saddr 172.17.0.0/16 counter masquerade comment "MASQUERADE"; }
+}
+END`,
+];
+
 /** `ufw enable` of Debian with its defaults (deny incoming, deny routed), as far as it concerns what passes; ufw-framework(8). */
 export const ufw = (['', '6'] as const).flatMap((version) => {
   const tool = `ip${version}tables-nft`;

@@ -1,5 +1,6 @@
 import { Reader } from '../../wire/reader.ts';
 import { isNotFound, KernelError } from '../errors.ts';
+import type { IpSets } from '../ipset.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
@@ -85,6 +86,8 @@ export interface RulesetTable {
   dormant: boolean;
   chains: Map<string, RulesetChain>;
   sets: Map<string, RulesetSet>;
+  /** Sets of ip_set that rules of iptables name by number; whoever wants them reads them (`readIpSets`). */
+  ipsets?: IpSets;
 }
 
 /** All tables of a namespace at one generation. */
