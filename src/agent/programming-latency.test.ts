@@ -88,6 +88,6 @@ test('SD29: an agent tells how long a change of endpoints took to the kernel', n
     assert.equal(programming?.changes, 1);
     return programming;
   });
-  assert.ok(node.ruleset().some((line) => line.startsWith('element of endpoints4') && line.includes('10.1.1.9')));
+  assert.ok(node.ruleset().some((line) => line.startsWith('element of slots4') && line.includes('10.1.1.9')));
   assert.ok(sinceHeard!.last <= sinceTrigger!.last, JSON.stringify({ sinceHeard, sinceTrigger }));
 });

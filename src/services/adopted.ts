@@ -1,8 +1,8 @@
 import type { NftElement, NodeNetwork } from '../reconcile/model.ts';
 import type { Ids } from './ids.ts';
-import { affinityClass, maxEndpoints, parseNumber, setKey } from './values.ts';
+import { affinityClass, parseNumber, setKey } from './values.ts';
 
-/** Slots of a set of endpoints by slot, and the places of its endpoints; endpoints by address and port. */
+/** Slots of a set of endpoints by slot and, with session affinity, the places of its endpoints; endpoints by address and port. */
 export interface AdoptedSet {
   id: number;
   slots: string[];
@@ -16,14 +16,12 @@ export interface AdoptedSet {
 export class Adopted {
   /** `service-ips4 10.96.0.1 . tcp . 80` to its value */
   readonly #leads = new Map<string, string>();
-  /** By key of the set, in no order. */
-  readonly #slots = new Map<string, { slot: number; endpoint: string }[]>();
+  /** By key of the set, in no order: what the element leads to, an endpoint or with session affinity its number. */
+  readonly #slots = new Map<string, { slot: number; to: string }[]>();
+  /** By number. */
   readonly #endpoints = new Map<string, string>();
   /** Timeouts of session affinity, in seconds, by their index. */
   readonly timeouts = new Map<number, number>();
-  /** For so many endpoints there are chains. */
-  balancers = 0;
-  pickers = 0;
 
   /** @param network what the kernel holds; its ids are reserved */
   constructor(network: NodeNetwork, setIds: Ids) {
@@ -35,21 +33,17 @@ export class Adopted {
     if (/^(service-ips|nodeports|nodeports-outside|external-ports|external-outside)[46]$/.test(set)) {
       this.#leads.set(`${set} ${key}`, data);
       setIds.adopt(parseNumber(data).setId);
-    } else if (set === 'slots') {
+    } else if (/^(slots[46]|affinity-slots)$/.test(set)) {
       const [of = '', slot] = key.split(' . ');
       let slots = this.#slots.get(of);
       if (!slots) this.#slots.set(of, (slots = []));
-      slots.push({ slot: Number(slot), endpoint: data });
+      slots.push({ slot: Number(slot), to: data });
       setIds.adopt(parseNumber(of).setId);
     } else if (/^endpoints[46]$/.test(set)) this.#endpoints.set(key, data);
-    else if (set === 'balancers') this.#noteChain(parseNumber(key).low, data);
-    else if (set === 'pickers') this.pickers = Math.max(this.pickers, parseNumber(key).low);
-  }
-
-  #noteChain(low: number, data: string): void {
-    const seconds = /^goto affinity-(\d+)$/.exec(data)?.[1];
-    if (seconds !== undefined) this.timeouts.set(low - affinityClass(0), Number(seconds));
-    else if (low <= maxEndpoints) this.balancers = Math.max(this.balancers, low);
+    else if (/^balancers[46]$/.test(set)) {
+      const seconds = /^goto affinity-(\d+)$/.exec(data)?.[1];
+      if (seconds !== undefined) this.timeouts.set(parseNumber(key).low - affinityClass(0), Number(seconds));
+    }
   }
 
   /** @param leads keys of elements that would lead to the set, as `SET KEY` */
@@ -58,12 +52,17 @@ export class Adopted {
     if (value === undefined) return undefined;
     const { setId } = parseNumber(value);
     const found: AdoptedSet = { id: setId, slots: [], places: new Map() };
-    for (const { endpoint: number } of (this.#slots.get(setKey(setId)) ?? []).sort((a, b) => a.slot - b.slot)) {
-      const endpoint = this.#endpoints.get(number);
-      const { setId: of, low } = parseNumber(number);
-      if (endpoint === undefined || of !== setId || found.places.has(endpoint)) continue;
+    const seen = new Set<string>();
+    for (const { to } of (this.#slots.get(setKey(setId)) ?? []).sort((a, b) => a.slot - b.slot)) {
+      const endpoint = to.includes(' . ') ? to : this.#endpoints.get(to);
+      if (endpoint === undefined || seen.has(endpoint)) continue;
+      if (endpoint !== to) {
+        const { setId: of, low } = parseNumber(to);
+        if (of !== setId) continue;
+        found.places.set(endpoint, low);
+      }
+      seen.add(endpoint);
       found.slots.push(endpoint);
-      found.places.set(endpoint, low);
     }
     return found;
   }

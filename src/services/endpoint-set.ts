@@ -8,8 +8,8 @@ import { assignSlots } from './slots.ts';
 import { classMask, maxEndpoints, numberOf, slotKey } from './values.ts';
 
 /**
- * One set of endpoints as it stands in the kernel: who is in which slot, and each one's place. Slots have no holes, since one is drawn at random, so an
- * endpoint may move to another; its place, by which clients are remembered, it keeps for as long as it is in the set.
+ * One set of endpoints as it stands in the kernel: who is in which slot and, with session affinity, each one's place. Slots have no holes, since one is drawn at
+ * random, so an endpoint may move to another; its place, by which clients are remembered, it keeps for as long as it is in the set.
  */
 export class EndpointSet {
   readonly id: number;
@@ -35,17 +35,24 @@ export class EndpointSet {
     return this.#slots.length;
   }
 
-  /** The elements of these backends: slots, endpoints, and who may meet itself. */
-  plan(backends: readonly Backend[], family: Family): NftElement[] {
+  /**
+   * The elements of these backends: slots, and who may meet itself.
+   * @param isSticky with session affinity: slots lead to endpoints with numbers of their own
+   */
+  plan(backends: readonly Backend[], family: Family, isSticky: boolean): NftElement[] {
     const chosen = backends.length > maxEndpoints ? backends.slice(0, maxEndpoints) : backends;
     const wanted = new Set(chosen.map(({ key }) => key));
     this.#slots = assignSlots(this.#slots, wanted);
-    for (const key of this.#places.keys()) if (!wanted.has(key)) this.#places.delete(key);
+    for (const key of this.#places.keys()) if (!isSticky || !wanted.has(key)) this.#places.delete(key);
     const taken = new Set(this.#places.values());
     const elements: NftElement[] = [];
     this.#slots.forEach((key, slot) => {
+      if (!isSticky) {
+        elements.push({ kind: 'nft-element', set: named('slots', family), key: slotKey(this.id, slot), data: key });
+        return;
+      }
       const number = numberOf(this.id, this.#place(key, taken));
-      elements.push({ kind: 'nft-element', set: 'slots', key: slotKey(this.id, slot), data: number });
+      elements.push({ kind: 'nft-element', set: 'affinity-slots', key: slotKey(this.id, slot), data: number });
       elements.push({ kind: 'nft-element', set: named('endpoints', family), key: number, data: key });
     });
     const hairpin = new Set(chosen.flatMap(({ isLocal, address }) => (isLocal ? [`${address} . ${address}`] : [])));

@@ -10,7 +10,7 @@ import { planLayout } from './layout.ts';
 import { layoutVersion } from './names.ts';
 import { serviceNode } from './testkit/testbed.ts';
 
-const plan = planLayout(serviceNode, { balancers: 2, pickers: 1, timeouts: [[10_800, 0]] });
+const plan = planLayout(serviceNode, [[10_800, 0]]);
 
 test('SD23: the table says whose and which layout it is, every set what it is for, and what clients are remembered in ends by itself', () => {
   assert.deepEqual(plan.filter(({ kind }) => kind === 'nft-table'), [{ kind: 'nft-table', name: 'podnet', comment: layoutVersion }]);

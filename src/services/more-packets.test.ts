@@ -5,6 +5,7 @@ import type { Endpoint, EndpointSlice } from '../kube/types.ts';
 import { type Family, families } from '../net/ip.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
+import { named } from './names.ts';
 import { refused } from './testkit/outcomes.ts';
 import { podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
@@ -105,10 +106,11 @@ for (const family of families) {
         bed.planner.setService(service('web', [vip[family]], web, affinity));
         bed.planner.setSlice(slice('web', family, ['b']));
         // As a packet sees it that read the number of endpoints before: of three one is left, and one slot names an endpoint that is not there any more.
-        const count = affinity.sessionAffinity ? { set: 'affinity-counts', key: '0:2000' } : { set: `service-ips${family === 'ipv4' ? 4 : 6}`, key: `${vip[family]} . tcp . 80` };
+        const isSticky = affinity.sessionAffinity !== undefined;
+        const count = isSticky ? { set: 'affinity-counts', key: '0:2000' } : { set: named('service-ips', family), key: `${vip[family]} . tcp . 80` };
         bed.reconciler.contribute('a packet', [
           { kind: 'nft-element', ...count, data: '0:2003' },
-          { kind: 'nft-element', set: 'slots', key: '0:2000 . 1', data: '0:2007' },
+          ...(isSticky ? [{ kind: 'nft-element', set: 'affinity-slots', key: '0:2000 . 1', data: '0:2007' } as const] : []),
         ]);
         bed.sync();
         for (const from of ['a', 'b', 'c', 'node', 'a', 'a', 'c', 'c', 'a', 'c', 'node', 'node']) assert.equal((await bed.ask(from, vip[family], 80)).who, 'b', from);
@@ -140,7 +142,7 @@ test('SD1: SCTP is led like the others, in what the kernel is told', needsRoot, 
   bed.planner.setSlice(slice('s', 'ipv4', ['b'], 9, 'SCTP'));
   bed.sync();
   const table = run(bed.node.path, 'nft', 'list', 'table', 'inet', 'podnet');
-  for (const line of [/10\.96\.0\.1 \. sctp \. 9 : /, /sctp \. 30009 : /, /meta l4proto sctp dnat ip to meta priority map @endpoints4/]) assert.match(table, line);
+  for (const line of [/10\.96\.0\.1 \. sctp \. 9 : /, /sctp \. 30009 : /, /meta l4proto sctp dnat ip to meta priority & ffff:e000 \. numgen random mod 3 map @slots4/]) assert.match(table, line);
   assert.match(run(bed.node.path, 'nft', 'list', 'set', 'inet', 'podnet', 'nodeports-local-sctp'), /30009/);
 });
 

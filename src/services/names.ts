@@ -3,7 +3,7 @@ import type { Family, IpAddr } from '../net/ip.ts';
 export const tableName = 'podnet';
 
 /** Another number replaces the whole table in one transaction. */
-export const layoutVersion = 'podnet layout 2';
+export const layoutVersion = 'podnet layout 3';
 
 const number = { ipv4: 4, ipv6: 6 } as const;
 /** `service-ips4` for ipv4. */

@@ -7,6 +7,7 @@ import { Prefix } from '../net/prefix.ts';
 import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcile/model.ts';
 import type { ServiceNode } from './node.ts';
 import { ServicePlanner } from './planner.ts';
+import { affinityClass, classOf } from './values.ts';
 
 const node: ServiceNode = {
   ...{ name: 'n1', addresses: ['192.168.0.1', 'fd00:192::1'].map(IpAddr.parse) },
@@ -49,21 +50,21 @@ class Model {
     const at = (set: string, key: string): string => elements.get(`nft-element ${set} ${key}`) ?? '?';
     const endpoints = new Map<string, string[]>();
     for (const [key, number] of elements) {
-      const slot = /^nft-element slots (\S+) \. /.exec(key);
+      const slot = /^nft-element (?:slots4|affinity-slots) (\S+) \. /.exec(key);
       if (!slot) continue;
       const list = endpoints.get(slot[1]!) ?? [];
-      endpoints.set(slot[1]!, [...list, at('endpoints4', number!)]);
+      endpoints.set(slot[1]!, [...list, number!.includes(' . ') ? number! : at('endpoints4', number!)]);
     }
     const setOf = (value: string): string => `${value.split(':')[0]}:${((Number.parseInt(value.split(':')[1]!, 16) >> 13) << 13).toString(16)}`;
     return [...elements]
       .flatMap(([key, data]): string[] => {
-        if (/^nft-element (slots|endpoints4|affinity-counts) /.test(key)) return [];
+        if (/^nft-element (slots4|affinity-slots|endpoints4|affinity-counts) /.test(key)) return [];
         const isLead = /^nft-element (service-ips|nodeports|nodeports-outside|external-ports|external-outside)4 /.test(key);
         if (!isLead) return [`${key} ${data ?? ''}`];
         const low = Number.parseInt(data!.split(':')[1]!, 16) & 0x1fff;
         const members = (endpoints.get(setOf(data!)) ?? []).sort();
-        if (low <= 7167) assert.equal(low, members.length, key);
-        return [`${key} ${low > 7167 ? `class ${low}` : ''} ${members}`];
+        if (low < affinityClass(0)) assert.equal(low, classOf(members.length), key);
+        return [`${key} ${low >= affinityClass(0) ? `class ${low}` : ''} ${members}`];
       })
       .sort();
   }
@@ -120,7 +121,7 @@ test('the same objects end in the same plan, whatever came before, in whatever o
       }
       crooked.take();
       // Which class a timeout has depends on what came before.
-      const plain = (model: Model): string[] => model.meaning().map((line) => line.replace(/class \d+|nft-element balancers 0:1c\w\w/, '')).sort();
+      const plain = (model: Model): string[] => model.meaning().map((line) => line.replace(/class \d+|nft-element balancers[46] 0:1c\w\w/, '')).sort();
       assert.deepEqual(plain(crooked), plain(straight));
     }),
     { numRuns: 1000 },
@@ -181,12 +182,12 @@ test('a change writes its own few elements, whatever the number of Services and 
   const few = written(10);
   assert.deepEqual(written(1000), few);
   assert.deepEqual(few, {
-    // Its slot, the endpoint that came, the one that went.
-    'a slot replaced': 3,
-    // Slot and endpoint, and the number behind the ClusterIP and the node port.
-    'one endpoint more': 4,
+    // What its slot leads to.
+    'a slot replaced': 1,
+    // Its slot, and the number behind the ClusterIP and the node port.
+    'one endpoint more': 3,
     // One more: who was in the last slot takes the place.
-    'one endpoint less': 5,
+    'one endpoint less': 4,
     // Its ClusterIP, which refuses.
     'a Service more': 1,
     // Three hours are what it has anyway.

@@ -4,14 +4,14 @@ import { Adopted } from './adopted.ts';
 import { type Backend, backendsOf, chooseBackends } from './endpoints.ts';
 import { healthOf, type ServiceHealth } from './health.ts';
 import { Ids } from './ids.ts';
-import { type LayoutShape, planLayout } from './layout.ts';
+import { type LayoutTimeouts, planLayout } from './layout.ts';
 import { layoutVersion, named, tableName } from './names.ts';
 import type { ServiceNode } from './node.ts';
 import { type ServiceObject, ServiceObjects } from './objects.ts';
 import { PortPlan } from './port-plan.ts';
 import { type ServiceFacts, type ServicePortView, serviceKey, viewOf } from './service.ts';
 import { Timeouts } from './timeouts.ts';
-import { affinityClass, chainStep, maxSetId } from './values.ts';
+import { affinityClass, maxSetId } from './values.ts';
 
 /** The owner of the table, its chains and sets. */
 export const layoutOwner = 'services';
@@ -26,8 +26,6 @@ export interface PlannedPort extends ServicePortView {
 interface ServicePlan {
   ports: Map<string, PortPlan>;
   planned: PlannedPort[];
-  /** The most endpoints of one of its sets. */
-  size: number;
   /** Timeout of its session affinity, in use. */
   seconds?: number;
   health?: ServiceHealth;
@@ -59,7 +57,7 @@ export class ServicePlanner {
   /** Until the first plan is made. */
   #adopted: Adopted | undefined;
   #layoutChanged = true;
-  #shape: LayoutShape;
+  #usedTimeouts: LayoutTimeouts = [];
 
   constructor({ node, services, slices, held, answered = new Set() }: PlannerStart) {
     this.#node = node;
@@ -67,8 +65,6 @@ export class ServicePlanner {
     const table = held.get(keyOf({ kind: 'nft-table', name: tableName }));
     if (table?.kind === 'nft-table' && table.comment === layoutVersion) this.#adopted = new Adopted(held, this.#ids);
     this.#timeouts = new Timeouts(this.#adopted);
-    const { balancers = 0, pickers = 0 } = this.#adopted ?? {};
-    this.#shape = { balancers: Math.max(balancers, chainStep), pickers: Math.max(pickers, chainStep), timeouts: [] };
     for (const service of services) this.#objects.setService(service);
     for (const slice of slices) this.#objects.setSlice(slice);
   }
@@ -111,8 +107,10 @@ export class ServicePlanner {
   take(): Map<string, Item[]> {
     const plans = new Map<string, Item[]>();
     for (const owner of this.#objects.takeChanged()) plans.set(owner, this.#plan(owner, this.#objects.get(owner)));
-    this.#grow(plans.keys());
-    if (this.#layoutChanged) plans.set(layoutOwner, planLayout(this.#node, this.#shape));
+    const timeouts = this.#timeouts.used();
+    if (String(timeouts) !== String(this.#usedTimeouts)) this.#layoutChanged = true;
+    this.#usedTimeouts = timeouts;
+    if (this.#layoutChanged) plans.set(layoutOwner, planLayout(this.#node, timeouts));
     this.#layoutChanged = false;
     if (this.#adopted) {
       this.#adopted = undefined;
@@ -142,28 +140,9 @@ export class ServicePlanner {
     for (const owner of this.#objects.owners()) if (this.#objects.get(owner)!.service) yield owner;
   }
 
-  /** Chains are made for what the changed Services need. Those for numbers of endpoints are not taken away again: it would cost as much as making them. */
-  #grow(owners: Iterable<string>): void {
-    let { balancers, pickers } = this.#shape;
-    for (const owner of owners) {
-      const { size = 0, seconds } = this.#plans.get(owner) ?? {};
-      const needed = Math.ceil(size / chainStep) * chainStep;
-      if (seconds === undefined) balancers = Math.max(balancers, needed);
-      else pickers = Math.max(pickers, needed);
-    }
-    const timeouts = this.#timeouts.used();
-    const isSame =
-      balancers === this.#shape.balancers &&
-      pickers === this.#shape.pickers &&
-      String(timeouts) === String(this.#shape.timeouts);
-    if (isSame) return;
-    this.#shape = { balancers, pickers, timeouts };
-    this.#layoutChanged = true;
-  }
-
   #plan(owner: string, object: ServiceObject | undefined): NftElement[] {
     const view = object?.service && viewOf(object.service, this.#node);
-    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: new Map(), planned: [], size: 0 };
+    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: new Map(), planned: [] };
     const before = plan.seconds;
     const wanted = view?.ports.length ? view.affinitySeconds : undefined;
     plan.seconds = wanted === undefined ? undefined : this.#timeouts.use(wanted);
@@ -175,7 +154,6 @@ export class ServicePlanner {
     for (const address of view?.loadBalancerIps ?? [])
       elements.push({ kind: 'nft-element', set: named('load-balancers', address.family), key: `${address}` });
     plan.planned = [];
-    plan.size = 0;
     const known: { port: ServicePortView; backends: readonly Backend[] }[] = [];
     for (const port of view?.ports ?? []) {
       const id = `${port.family} ${port.protocol} ${port.port} ${port.name}`;
@@ -193,7 +171,6 @@ export class ServicePlanner {
         }),
       );
       plan.planned.push({ ...port, serving: port.protocol === 'udp' ? sets.serving : [] });
-      plan.size = Math.max(plan.size, portPlan.size);
     }
     plan.health = object?.service && healthOf(object.service, known);
     for (const [id, portPlan] of gone) {

@@ -6,7 +6,7 @@ import type { Ids } from './ids.ts';
 import { named } from './names.ts';
 import { textOf, withoutCovered } from './prefixes.ts';
 import { externalKeys, nodePortKey, type ServicePortView, type ServiceView, serviceKey } from './service.ts';
-import { numberOf, setKey } from './values.ts';
+import { classOf, numberOf, setKey } from './values.ts';
 
 /** What the plan of a service port depends on beside the port itself. */
 export interface PortContext {
@@ -30,11 +30,6 @@ export class PortPlan {
 
   constructor(ids: Ids) {
     this.#ids = ids;
-  }
-
-  /** The most endpoints that one of its sets has. */
-  get size(): number {
-    return Math.max(this.#cluster?.size ?? 0, this.#local?.size ?? 0);
   }
 
   plan(port: ServicePortView, context: PortContext): NftElement[] {
@@ -93,9 +88,11 @@ export class PortPlan {
     elements: NftElement[],
   ): string | undefined {
     if (!set) return undefined;
-    elements.push(...set.plan(backends, family));
-    if (affinity === undefined || set.size === 0) return numberOf(set.id, set.size);
-    elements.push(element('affinity-counts', setKey(set.id), numberOf(set.id, set.size)));
+    const isSticky = affinity !== undefined;
+    elements.push(...set.plan(backends, family, isSticky));
+    const value = numberOf(set.id, classOf(set.size));
+    if (!isSticky || set.size === 0) return value;
+    elements.push(element('affinity-counts', setKey(set.id), value));
     return numberOf(set.id, affinity);
   }
 }

@@ -19,6 +19,7 @@ function setsOf(family: Family): NftSetSpec[] {
   const servicePort = `${address} . ${portKey}`;
   const interval = { flags: ['interval'] as const };
   const toValue = { data: 'classid' };
+  const toEndpoint = { data: `${address} . inet_service` };
   return [
     set(named('service-ips', family), servicePort, 'service port to set id and class', toValue),
     set(named('nodeports', family), portKey, 'node port to set id and class', toValue),
@@ -51,7 +52,9 @@ function setsOf(family: Family): NftSetSpec[] {
     set(named('affinity', family), `classid . ${address}`, 'set id and client to the endpoint that it had', {
       ...{ data: 'classid', flags: ['timeout', 'dynamic'], size: maxClients },
     }),
-    set(named('endpoints', family), 'classid', 'endpoint to address and port', { data: `${address} . inet_service` }),
+    set(named('balancers', family), 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
+    set(named('slots', family), 'classid . integer', 'set id and slot to address and port', toEndpoint),
+    set(named('endpoints', family), 'classid', 'endpoint of a set with session affinity to address and port', toEndpoint),
     set(named('hairpin', family), `${address} . ${address}`, 'endpoints on this node: a pod that reaches itself'),
     set(named('answered', family), servicePort, 'service ports that this node answers itself'),
     set(named('cluster-ips', family), address, 'all ClusterIPs'),
@@ -64,10 +67,9 @@ function setsOf(family: Family): NftSetSpec[] {
 
 /** Every set and map of the table. */
 export const allSets: readonly NftSetSpec[] = [
-  set('balancers', 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
-  set('pickers', 'classid', 'number of endpoints to the chain that picks one', { data: 'verdict' }),
-  set('affinity-counts', 'classid', 'sets with session affinity: set id to set id and number of endpoints', { data: 'classid' }),
-  set('slots', 'classid . integer', 'set id and slot to endpoint', { data: 'classid' }),
+  set('pickers', 'classid', 'class to the chain that picks an endpoint of a set with session affinity', { data: 'verdict' }),
+  set('affinity-counts', 'classid', 'sets with session affinity: set id to set id and class', { data: 'classid' }),
+  set('affinity-slots', 'classid . integer', 'sets with session affinity: set id and slot to endpoint', { data: 'classid' }),
   ...protocols.map((name) =>
     set(`nodeports-local-${name}`, 'inet_service', 'externalTrafficPolicy Local: the source address is kept'),
   ),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Adopted } from './adopted.ts';
 import { Ids } from './ids.ts';
 import { Timeouts } from './timeouts.ts';
-import { affinityClass, classKey, classMask, maxEndpoints, maxSetId, maxTimeouts, numberOf, parseNumber } from './values.ts';
+import { affinityClass, classChoices, classKey, classMask, classOf, maxEndpoints, maxSetId, maxTimeouts, numberOf, parseNumber } from './values.ts';
 
 test('SA14: a timeout keeps its number while anybody uses it, and one that nobody uses gives it away', () => {
   const timeouts = new Timeouts();
@@ -27,13 +27,12 @@ test('SA14: of more different timeouts than there are numbers the nearest one se
 });
 
 test('SD22: numbers of timeouts are taken from the kernel', () => {
-  const balancers = { kind: 'nft-element', set: 'balancers' } as const;
+  const balancers = { kind: 'nft-element', set: 'balancers4' } as const;
   const held = new Map([
-    ['a', { ...balancers, key: classKey(7), data: 'goto lb-7' }],
+    ['a', { ...balancers, key: classKey(7), data: 'goto lb4-7' }],
     ['b', { ...balancers, key: classKey(affinityClass(5)), data: 'goto affinity-60' }],
   ]);
   const adopted = new Adopted(held, new Ids(maxSetId, 'ids'));
-  assert.equal(adopted.balancers, 7);
   const timeouts = new Timeouts(adopted);
   timeouts.use(30);
   timeouts.use(60);
@@ -41,11 +40,16 @@ test('SD22: numbers of timeouts are taken from the kernel', () => {
 });
 
 test('numbers of sets, classes and endpoints fit, and none has a name in nft', () => {
-  assert.ok(affinityClass(maxTimeouts - 1) < classMask && maxEndpoints < affinityClass(0));
+  assert.ok(affinityClass(maxTimeouts - 1) < classMask && classOf(maxEndpoints) < affinityClass(0));
+  assert.deepEqual([0, 1, 16, 17, 32, 33, maxEndpoints].map(classOf), [0, 1, 16, 17, 17, 18, 25]);
+  for (const choice of classChoices) {
+    assert.equal(classOf(choice.slots), choice.class);
+    assert.equal(classOf(choice.isExact ? choice.slots : choice.slots / 2 + 1), choice.class);
+  }
   for (const [setId, low] of [
     [1, 0],
     [maxSetId, classMask],
-    [maxSetId, maxEndpoints],
+    [maxSetId, affinityClass(0)],
   ] as const) {
     const text = numberOf(setId, low);
     assert.match(text, /^[0-9a-f]+:[0-9a-f]+$/);

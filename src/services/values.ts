@@ -1,15 +1,18 @@
 import { formatClassid, parseClassid } from '../kernel/nftables/datatypes.ts';
+import type { Family } from '../net/ip.ts';
+import { named } from './names.ts';
 
 /**
  * What a service port leads to, as one number of 32 bits: the id of its set of endpoints (19 bits) and its class (13 bits), which says how one of them is
  * chosen. It travels in skb->priority through the nat hook, which nft prints as `major:minor` in hex.
  *
  *     class 0              nobody is to answer: drop
- *     1 to maxEndpoints    so many endpoints, each connection to any of them
- *     above                session affinity, one class for each timeout; the number of endpoints stands in a map of its own
+ *     1 to 16              so many endpoints, each connection to any of them
+ *     17 to 25             up to 32, 64 … 8192 endpoints
+ *     from 7168            session affinity, one class for each timeout; the class of the number of endpoints stands in a map of its own
  *
- * An endpoint of a set has a number of the same form, with its place in the set instead of the class: who knows the endpoint knows the set. So what a
- * client is remembered by never leads to another Service, whatever numbers are given again.
+ * An endpoint of a set with session affinity has a number of the same form, with its place in the set instead of the class: who knows the endpoint knows the
+ * set. So what a client is remembered by never leads to another Service, whatever numbers are given again.
  */
 const classBits = 13;
 export const classMask = (1 << classBits) - 1;
@@ -17,13 +20,41 @@ export const setMask = (~classMask & 0xffffffff) >>> 0;
 /** 0xffffffff has a name in nft and is not used. */
 export const maxSetId = (1 << (32 - classBits)) - 2;
 
+/** Up to so many endpoints there is a class for each number. */
+export const exactCounts = 16;
+/** As many places has a set. */
+export const maxEndpoints = classMask + 1;
+
+/** One way to choose among the slots of a set. */
+export interface ClassChoice {
+  class: number;
+  /** In names of chains: `3`, `to-64`. */
+  name: string;
+  /** How many slots one is drawn from. */
+  slots: number;
+  /** As many endpoints as slots; else more than half as many. */
+  isExact: boolean;
+}
+
+/** All there are. */
+export const classChoices: readonly ClassChoice[] = [
+  ...Array.from({ length: exactCounts }, (_, i) => ({ class: i + 1, name: `${i + 1}`, slots: i + 1, isExact: true })),
+  ...Array.from({ length: Math.log2(maxEndpoints / exactCounts) }, (_, i) => {
+    const slots = exactCounts << (i + 1);
+    return { class: exactCounts + 1 + i, name: `to-${slots}`, slots, isExact: false };
+  }),
+];
+
+/** The class of so many endpoints: 0 for none. */
+export const classOf = (endpoints: number): number =>
+  endpoints <= exactCounts ? endpoints : exactCounts + Math.ceil(Math.log2(endpoints / exactCounts));
+
 const affinityClasses = 1024;
-export const maxEndpoints = classMask - affinityClasses;
 /** Timeouts of session affinity that there can be at once. */
 export const maxTimeouts = affinityClasses - 1;
 
 /** @param index of a timeout */
-export const affinityClass = (index: number): number => maxEndpoints + 1 + index;
+export const affinityClass = (index: number): number => classMask + 1 - affinityClasses + index;
 
 /** @param low class, or place of an endpoint */
 export const numberOf = (setId: number, low: number): string => formatClassid(((setId << classBits) | low) >>> 0);
@@ -41,11 +72,8 @@ export const slotKey = (setId: number, slot: number): string => `${setKey(setId)
 
 /** Key of the maps of chains. */
 export const classKey = (low: number): string => formatClassid(low);
-export const balancerChain = (count: number): string => `lb-${count}`;
-/** Picks like the balancer of as many, and returns. */
-export const pickerChain = (count: number): string => `pick-${count}`;
+export const balancerChain = (family: Family, choice: string): string => `${named('lb', family)}-${choice}`;
+/** Picks like the balancer of the same choice, and returns. */
+export const pickerChain = (choice: string): string => `pick-${choice}`;
 export const affinityChain = (seconds: number): string => `affinity-${seconds}`;
 export const stickyChain = (seconds: number): string => `sticky-${seconds}`;
-
-/** Chains are made beforehand for so many endpoints, and then in steps of as many: a new chain makes the kernel check the whole table. */
-export const chainStep = 16;

@@ -1,7 +1,7 @@
 import type { NftElement } from '../reconcile/model.ts';
 import { named } from './names.ts';
 import type { ServicePortView, ServiceView } from './service.ts';
-import { maxEndpoints, parseNumber, setKey } from './values.ts';
+import { parseNumber, setKey } from './values.ts';
 
 /** Where a client sits, seen from the node: a pod on it, a process of it, or any other machine (pods of other nodes too). */
 export const positions = ['pod', 'node', 'outside'] as const;
@@ -38,7 +38,7 @@ export class PlanTable {
   constructor(elements: Iterable<NftElement>) {
     for (const { set, key, data } of elements) {
       this.#data.set(`${set} ${key}`, data);
-      if (set === 'slots') {
+      if (/^(slots[46]|affinity-slots)$/.test(set)) {
         const of = key.slice(0, key.indexOf(' '));
         this.#slots.set(of, (this.#slots.get(of) ?? 0) + 1);
       } else if (/^sources[46]$/.test(set)) {
@@ -68,8 +68,7 @@ export class PlanTable {
   /** How many endpoints a value leads to; 0 drops. */
   endpoints(value: string): number {
     const { setId, low } = parseNumber(value);
-    if (low <= maxEndpoints) return low;
-    return this.#slots.get(setKey(setId)) ?? 0;
+    return low === 0 ? 0 : (this.#slots.get(setKey(setId)) ?? 0);
   }
 
   sources(key: string): string[] {

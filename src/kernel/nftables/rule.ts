@@ -315,25 +315,23 @@ export const verdictByPriority = (mask: number, map: string): Part => ({
   expressions: [...maskPriority(mask), { name: 'lookup', set: map, sreg: 0, dreg: 'verdict' }],
 });
 
-/** `dnat ip to meta priority map @endpoints4`; the map's data is `address . port`. */
-export const dnatByPriority = (family: Family, map: string): Part => ({
-  text: `dnat ${familyKeyword[family]} to meta priority map @${map}`,
-  expressions: [
-    ...priority.load(0),
-    { name: 'lookup', set: map, sreg: 0, dreg: 0 },
-    { name: 'nat', type: 'dnat', family: familyKeyword[family], address: 0, port: family === 'ipv4' ? 1 : 4 },
-  ],
-});
-
-/** `dnat ip to meta l4proto . th dport map @hostports4`; no match when the map does not know the value, whose data is `address . port`. */
-export const dnatByMap = (family: Family, value: Value, map: string): Part => ({
+/**
+ * `dnat ip to meta priority map @endpoints4`; the map's data is `address . port`. In chains that only packets of the family come to, or where only these have such
+ * values; no match when the map does not know the value.
+ */
+export const dnatByNumber = (family: Family, value: Value, map: string): Part => ({
   text: `dnat ${familyKeyword[family]} to ${value.text} map @${map}`,
-  needs: family,
   expressions: [
     ...value.load(0),
     { name: 'lookup', set: map, sreg: 0, dreg: 0 },
     { name: 'nat', type: 'dnat', family: familyKeyword[family], address: 0, port: family === 'ipv4' ? 1 : 4 },
   ],
+});
+
+/** `dnat ip to meta l4proto . th dport map @hostports4`: the same, asking for the family first. */
+export const dnatByMap = (family: Family, value: Value, map: string): Part => ({
+  ...dnatByNumber(family, value, map),
+  needs: family,
 });
 
 /** Gives the packet's connection this source address and a random free port. */

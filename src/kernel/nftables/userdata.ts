@@ -52,6 +52,7 @@ const byteOrder = (types: readonly Datatype[]): number => (types.length > 1 ? 0 
 
 /** enum expr_ops of nft's include/expression.h, which typeof keeps. */
 const exprConcat = 13;
+const exprPayload = 7;
 const exprMeta = 9;
 const exprNumgen = 23;
 const metaPriority = 2;
@@ -73,21 +74,36 @@ const numgenExpression = encode([
   ],
 ]);
 
-/**
- * A number without a name of its own (`integer`) has no `type` in nft's grammar, only `typeof` an expression: podnet has one such key, of
- * `meta priority . numgen`.
- */
-function typeofKey(key: string): Buffer | undefined {
-  if (key !== 'classid . integer') return undefined;
-  const parts = encode([
-    [0, metaExpression],
-    [1, numgenExpression],
+/** A field of a header: enum proto_desc_id of nft's include/proto.h, and the field's place in its table of templates (src/proto.c). */
+const payloadExpression = (protocol: number, field: number): Buffer =>
+  encode([
+    [0, u32(exprPayload)],
+    [
+      1,
+      encode([
+        [0, u32(protocol)],
+        [1, u32(field)],
+      ]),
+    ],
   ]);
-  return encode([
+const thDport = payloadExpression(11, 2);
+
+const concatExpression = (...parts: readonly Buffer[]): Buffer =>
+  encode([
     [0, u32(exprConcat)],
-    [1, parts],
+    [1, encode(parts.map((part, i) => [i, part] as const))],
   ]);
-}
+
+/**
+ * A number without a name of its own (`integer`) has no `type` in nft's grammar, only `typeof` an expression, and then data needs one too: podnet has such keys
+ * of `meta priority . numgen`.
+ */
+const typeofKey = new Map([['classid . integer', concatExpression(metaExpression, numgenExpression)]]);
+const typeofData = new Map([
+  ['classid', metaExpression],
+  ['ipv4_addr . inet_service', concatExpression(payloadExpression(12, 12), thDport)],
+  ['ipv6_addr . inet_service', concatExpression(payloadExpression(13, 9), thDport)],
+]);
 
 export function encodeSetUserdata(
   set: NftSetSpec,
@@ -96,10 +112,11 @@ export function encodeSetUserdata(
 ): Buffer {
   const entries: Entry[] = [[setKeyByteOrder, u32(byteOrder(keyTypes))]];
   if (set.data !== undefined) entries.push([setDataByteOrder, u32(dataTypes ? byteOrder(dataTypes) : 0)]);
-  const key = typeofKey(set.key);
+  const key = typeofKey.get(set.key);
   if (key) {
     entries.push([setKeyTypeof, key]);
-    if (set.data === 'classid') entries.push([setDataTypeof, metaExpression]);
+    const data = typeofData.get(set.data ?? '');
+    if (data) entries.push([setDataTypeof, data]);
   }
   if (set.data !== undefined) entries.push([setDataInterval, u32(0)]);
   if (set.comment !== undefined) entries.push([setComment, text(set.comment)]);
