@@ -11,6 +11,7 @@ import { type Item, keyOf } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { linkOf, resultOf } from './attachment.ts';
 import { toCniError } from './cni-errors.ts';
+import { Books } from './books.ts';
 import { type Door, guestOwner } from './door.ts';
 import { contradictions, damaged, toldOf } from './expected-result.ts';
 import type { Forgetter } from './forgetter.ts';
@@ -54,6 +55,7 @@ export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(ke
 export class PodAttachments implements Attachments {
   readonly #options: AttachmentsOptions;
   readonly #queue = new KeyQueue();
+  readonly #books = new Books();
   /** When CHECK had the kernel read, by performance.now(). */
   #readAt = Number.NEGATIVE_INFINITY;
   /** What the node holds for each attachment whose link is there, by `keyText`. */
@@ -94,8 +96,12 @@ export class PodAttachments implements Attachments {
       reconciler.contributeNow(guestOwner(key), this.#options.door.guest(link));
       const items = await this.#attach(link, ns, node);
       this.#items.set(keyText(key), items);
-      reconciler.contribute(attachmentOwner(key), items, { applied: true });
-      await this.#live(link, ns);
+      const book = (): void => reconciler.contribute(attachmentOwner(key), items, { applied: true });
+      if (this.#isLive(link, ns)) this.#books.keepSoon(keyText(key), book);
+      else {
+        book();
+        await this.#live(link, ns);
+      }
       this.#openPorts(this.#options.ipam.get(key) ?? lease);
       return link;
     } catch (error) {
@@ -261,11 +267,13 @@ export class PodAttachments implements Attachments {
   }
 
   #inTurn<T>(key: AttachmentKey, work: () => Promise<T>): Promise<T> {
-    return this.#queue.run(keyText(key), () =>
-      work().catch((error: unknown) => {
+    const text = keyText(key);
+    return this.#queue.run(text, () => {
+      this.#books.keepNow(text);
+      return work().catch((error: unknown) => {
         throw toCniError(error);
-      }),
-    );
+      });
+    });
   }
 
   #node(): LinkNode {
@@ -341,13 +349,16 @@ export class PodAttachments implements Attachments {
 
   /** ADD ends when packets go through, so that a pod's first connection does not fail. */
   async #live(link: PodLink, ns: NetNs): Promise<void> {
-    const { hostLink } = link;
-    const { attacher } = this.#options;
     const end = performance.now() + liveMs;
-    for (let waitMs = 1; !(attacher.isLive(hostLink) && attacher.hasAddresses(link, ns)); waitMs = Math.min(50, waitMs * 2)) {
+    for (let waitMs = 1; !this.#isLive(link, ns); waitMs = Math.min(50, waitMs * 2)) {
       if (performance.now() > end)
-        throw new CniError(cniCode.tryAgainLater, `the link ${hostLink} was not in service after ${liveMs / 1000} s`);
+        throw new CniError(cniCode.tryAgainLater, `the link ${link.hostLink} was not in service after ${liveMs / 1000} s`);
       await delay(waitMs);
     }
+  }
+
+  #isLive(link: PodLink, ns: NetNs): boolean {
+    const { attacher } = this.#options;
+    return attacher.isLive(link.hostLink) && attacher.hasAddresses(link, ns);
   }
 }

@@ -49,6 +49,7 @@ export class NodeNetwork {
   readonly #changed = new Set<string>();
   #facts: NodeFacts | undefined;
   #mtu: number | undefined;
+  #linkNode: LinkNode | undefined;
 
   constructor(reconciler: Reconciler, settings: Settings, door: Door) {
     this.#reconciler = reconciler;
@@ -67,11 +68,14 @@ export class NodeNetwork {
     return [...this.#problems.values()].flat();
   }
 
-  /** What attaching pods needs to know; undefined until the node is known. */
+  /** What attaching pods needs to know; undefined until the node is known, and the same object until it changes. */
   get linkNode(): LinkNode | undefined {
     if (!this.#facts || this.#mtu === undefined) return undefined;
     const { addresses, podCidrs } = this.#facts.self;
-    return { families: this.#settings.families, addresses, podCidrs, podMtu: this.#mtu };
+    const known = this.#linkNode;
+    if (known?.addresses === addresses && known.podCidrs === podCidrs && known.podMtu === this.#mtu) return known;
+    this.#linkNode = { families: this.#settings.families, addresses, podCidrs, podMtu: this.#mtu };
+    return this.#linkNode;
   }
 
   /** For each family and each link that leads to other nodes' pods, the first of them. */

@@ -1,18 +1,20 @@
 import { randomInt } from 'node:crypto';
 import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
-import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
+import type { RtTemplate } from '../kernel/rtnetlink/template.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
-import type { Item, Sysctl } from '../reconcile/model.ts';
+import type { Item } from '../reconcile/model.ts';
 import { InterfaceExistsError, NamespaceError } from './errors.ts';
+import { foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
-import { deletionGroup, hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
+import { deletionGroup, hostMac, type PodLink, podGroup } from './pod-link.ts';
 import { checkPod, configurePod, settlePod, type ToldOfPod } from './pod-side.ts';
 import { Reaper } from './reaper.ts';
-import { makeShaper, shaperLinkName } from './shaper.ts';
+import { shaperLinkName } from './shaper.ts';
+import { Templates } from './templates.ts';
 
 /**
  * ifindexes of host ends are chosen here, above those that the kernel gives by itself, so that one batch can make a link and go on with it.
@@ -21,6 +23,12 @@ import { makeShaper, shaperLinkName } from './shaper.ts';
 const firstIndex = 1 << 20;
 /** The pod's end follows `lo`, unless something else is there already. */
 const podIndex = 2;
+
+interface Attempt {
+  errors: ReadonlyMap<number, KernelError>;
+  /** The messages for the pod's end. */
+  inside: RtTemplate<PodLink> | undefined;
+}
 
 /**
  * Attaches pods to the node's namespace: a veth pair, made where it belongs and never moved, with one queue. Two sendmsg for a pod: one
@@ -31,12 +39,14 @@ export class Attacher implements Disposable {
   readonly #ns: NetNs;
   readonly #rt: RtNetlink;
   readonly #reaper: Reaper;
+  readonly #templates: Templates;
   #nextIndex = firstIndex + randomInt(1 << 20) * 64;
 
   /** @param ns the node's namespace; stays the caller's */
   constructor(ns: NetNs, mode: AttachMode) {
     this.#ns = ns;
     this.mode = mode;
+    this.#templates = new Templates(mode);
     this.#rt = RtNetlink.open(ns);
     this.#reaper = new Reaper(ns);
     // What a killed agent had no time for.
@@ -64,10 +74,11 @@ export class Attacher implements Disposable {
   attach(pod: PodLink, ns: NetNs, node: LinkNode): Item[] {
     const items = this.mode.planPod(pod, node);
     try {
-      const index = this.#makeLink(pod, ns, items);
+      const { index, template } = this.#makeLink(pod, ns, items, node);
       for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
       using inside = ns.enter(RtNetlink.openBrief);
-      throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
+      if (template) throwFirst(inside.tryTemplate(template, pod));
+      else throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -185,11 +196,16 @@ export class Attacher implements Disposable {
     this.#rt[Symbol.dispose]();
   }
 
-  /** @returns the ifindex of the pod's end */
-  #makeLink(pod: PodLink, ns: NetNs, items: readonly Item[]): number {
-    const errors = this.#tryLink(pod, ns, items, podIndex);
+  /** @returns the ifindex of the pod's end, and the messages for it when they are there already */
+  #makeLink(
+    pod: PodLink,
+    ns: NetNs,
+    items: readonly Item[],
+    node: LinkNode,
+  ): { index: number; template?: RtTemplate<PodLink> | undefined } {
+    const { errors, inside: template } = this.#tryLink(pod, ns, items, node, podIndex);
     const [first] = errors.values();
-    if (!first) return podIndex;
+    if (!first) return { index: podIndex, template };
     if (pod.bandwidth) this.#deleteNewShaper(pod.hostLink);
     // Since Linux 6.6 a taken ifindex is EBUSY, a taken name EEXIST.
     if (first.errno !== 'EBUSY' && !isExists(first)) throw first;
@@ -200,34 +216,25 @@ export class Attacher implements Disposable {
     this.#rt.deleteLink({ name: pod.hostLink });
     for (const item of items) if (item.kind === 'link' && item.name !== pod.hostLink) this.#rt.deleteLink({ name: item.name });
     this.#nextIndex += randomInt(1 << 16);
-    throwFirst(this.#tryLink(pod, ns, items, undefined));
+    throwFirst(this.#tryLink(pod, ns, items, node, undefined).errors);
     const link = inside.link(pod.ifname);
     if (!link) throw new NamespaceError(`${pod.ifname} vanished while it was set up`);
-    return link.index;
+    return { index: link.index };
   }
 
   /** @returns what failed, the making of the veth first */
-  #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], peerIndex: number | undefined): ReadonlyMap<number, KernelError> {
-    const index = this.#nextIndex++;
-    const shaper = pod.bandwidth ? this.#nextIndex++ : 0;
-    const { mtu, hostLink, ifname } = pod;
-    const masters = (name: string): number | undefined => this.#rt.link(name)?.index;
-    const hostEnd = this.mode.hostEnd(masters);
-    return this.#rt.tryBatch((batch) => {
-      const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs: ns.fd };
-      batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
-      if (pod.bandwidth) makeShaper(batch, items, index, shaper);
-      // Up before the pod's end is: no frame comes before `finish`, and the pod's end, which comes up last, sends at once.
-      batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
-      this.mode.finish(batch, index, pod);
-      for (const item of items) {
-        if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
-        const link = item.link === hostLink || item.link === undefined ? index : hostEnd.master;
-        // Replace: a route or entry of a former holder of the address says nothing about this one.
-        if (item.kind === 'route') batch.replaceRoute({ ...item, link });
-        else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
-      }
-    });
+  #tryLink(pod: PodLink, ns: NetNs, items: readonly Item[], node: LinkNode, peerIndex: number | undefined): Attempt {
+    const numbers: LinkNumbers = {
+      index: this.#nextIndex++,
+      shaper: pod.bandwidth ? this.#nextIndex++ : 0,
+      ...{ netNs: ns.fd, peerIndex },
+    };
+    const hostEnd = this.mode.hostEnd((name) => this.#rt.link(name)?.index);
+    const templates = peerIndex === undefined ? undefined : this.#templates.of(pod, node, numbers, hostEnd);
+    const errors = templates
+      ? this.#rt.tryTemplate(templates.host, { pod, numbers })
+      : this.#rt.tryBatch((batch) => makeHostSide(batch, pod, numbers, this.mode, items, hostEnd));
+    return { errors, inside: templates?.inside };
   }
 
   /** The one that was made for a link that was not: another of its name may be in use. */
@@ -292,30 +299,4 @@ export class Attacher implements Disposable {
 function throwFirst(errors: ReadonlyMap<number, KernelError>): void {
   const [error] = errors.values();
   if (error) throw error;
-}
-
-const ipv4Conf = ['proxy_arp', 'accept_redirects', 'send_redirects', 'rp_filter'] as const;
-const ipv4ConfName = (link: string, name: string): string => `net/ipv4/conf/${link}/${name}`;
-
-/** Whether netlink sets it together with the link. */
-const isIpv4Conf = ({ name }: Sysctl, link: string): boolean => ipv4Conf.some((one) => name === ipv4ConfName(link, one));
-
-/** The other settings, by folder: each look-up of one costs. */
-function foldersOf(items: readonly Item[], link: string): Map<string, Record<string, string>> {
-  const folders = new Map<string, Record<string, string>>();
-  for (const item of items) {
-    if (item.kind !== 'sysctl' || isIpv4Conf(item, link)) continue;
-    const slash = item.name.lastIndexOf('/');
-    const folder = item.name.slice(0, slash);
-    const settings = folders.get(folder) ?? {};
-    settings[item.name.slice(slash + 1)] = item.value;
-    folders.set(folder, settings);
-  }
-  return folders;
-}
-
-function ipv4ConfOf(items: readonly Item[], link: string): Ipv4Conf | undefined {
-  const own = items.filter((item) => item.kind === 'sysctl').filter((item) => isIpv4Conf(item, link));
-  if (own.length === 0) return undefined;
-  return Object.fromEntries(own.map(({ name, value }) => [name.slice(ipv4ConfName(link, '').length), Number(value)]));
 }

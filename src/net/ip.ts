@@ -36,7 +36,7 @@ export class IpAddr {
   /** @param bytes 4 or 16 bytes in network byte order; copied. @throws RangeError on any other length. */
   static fromBytes(bytes: Uint8Array): IpAddr {
     if (bytes.length !== 4 && bytes.length !== 16) throw new RangeError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
-    return new IpAddr(Uint8Array.from(bytes));
+    return new IpAddr(Uint8Array.prototype.slice.call(bytes));
   }
 
   static fromBigInt(family: Family, value: bigint): IpAddr {
@@ -53,7 +53,7 @@ export class IpAddr {
 
   /** A copy, in network byte order. */
   get bytes(): Uint8Array {
-    return Uint8Array.from(this.#bytes);
+    return this.#bytes.slice();
   }
 
   toBigInt(): bigint {

@@ -19,11 +19,11 @@ export class Mac {
   /** @param bytes six bytes; copied. */
   static fromBytes(bytes: Uint8Array): Mac {
     if (bytes.length !== 6) throw new RangeError(`a MAC address has 6 bytes, not ${bytes.length}`);
-    return new Mac(Uint8Array.from(bytes));
+    return new Mac(Uint8Array.prototype.slice.call(bytes));
   }
 
   get bytes(): Uint8Array {
-    return Uint8Array.from(this.#bytes);
+    return this.#bytes.slice();
   }
 
   equals(other: Mac): boolean {

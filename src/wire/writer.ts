@@ -144,6 +144,11 @@ export class Writer {
     return this;
   }
 
+  /** What `u32` wrote. */
+  getU32(at: number): number {
+    return little ? this.#buffer.readUInt32LE(at) : this.#buffer.readUInt32BE(at);
+  }
+
   /** Fills up with zeros to a multiple of four bytes, counted from the beginning of the buffer. */
   align(): this {
     return this.zeros(align4(this.#length) - this.#length);

@@ -1,4 +1,4 @@
-import { Writer } from '../../wire/writer.ts';
+import { align4, Writer } from '../../wire/writer.ts';
 import { nlmFlag } from './constants.ts';
 
 /**
@@ -60,6 +60,17 @@ export class NetlinkBatch extends Writer {
     this.#last = this.#start;
     this.#lastFlags = this.#flags;
     this.#start = -1;
+    return this;
+  }
+
+  /** Becomes a copy of another batch whose messages are all ended, with sequence numbers of its own. */
+  copy(other: NetlinkBatch): this {
+    this.truncate(0).bytes(other.written);
+    this.#count = other.#count;
+    this.#last = other.#last;
+    this.#lastFlags = other.#lastFlags;
+    // nlmsg_len, then type, flags and nlmsg_seq.
+    for (let at = 0, i = 0; i < this.#count; at += align4(this.getU32(at)), i++) this.patchU32(at + 8, (this.#first + i) >>> 0);
     return this;
   }
 

@@ -23,6 +23,7 @@ import { ingressHandle, newQdisc, type Qdisc, qdiscOf, rtmGetQdisc } from './qdi
 import { newFilter, type Redirect, redirectOf, rtmGetFilter } from './redirects.ts';
 import { type ListedRoute, newRoute, type Route, type RouteKey, routeOf, rtmGetRoute } from './routes.ts';
 import { newRule, type Rule, rtmGetRule, ruleOf } from './rules.ts';
+import type { RtTemplate } from './template.ts';
 
 /** Several messages of one batch failed; the others took effect. */
 export class BatchError extends Error {
@@ -98,6 +99,14 @@ export class RtNetlink implements Disposable {
   /** The same, with the errors by the change's place instead of a throw. */
   tryBatch(build: (batch: RtBatch) => void): ReadonlyMap<number, KernelError> {
     return this.#send(build).errors;
+  }
+
+  /** The same, of messages that were encoded beforehand. */
+  tryTemplate<Values>(template: RtTemplate<Values>, values: Values): ReadonlyMap<number, KernelError> {
+    const batch = template.fill(this.#socket.batch(), values);
+    const errors = this.#socket.exchange(batch, (index) => describe(template.operations(values)[index]));
+    for (const [index, error] of errors) if (template.isFulfilled(index, error)) errors.delete(index);
+    return errors;
   }
 
   #send(build: (batch: RtBatch) => void): { errors: Map<number, KernelError>; total: number } {

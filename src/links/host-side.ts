@@ -1,0 +1,74 @@
+import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
+import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
+import type { Item, Sysctl } from '../reconcile/model.ts';
+import type { AttachMode } from './mode.ts';
+import { hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
+import { makeShaper } from './shaper.ts';
+
+/** The numbers that a new link is made with. */
+export interface LinkNumbers {
+  /** ifindex of the host end */
+  index: number;
+  /** ifindex in the pod; the kernel chooses when absent */
+  peerIndex: number | undefined;
+  /** ifindex of the ifb of a limited pod; any for another */
+  shaper: number;
+  /** Descriptor of the pod's network namespace. */
+  netNs: number;
+}
+
+/**
+ * Makes a pod's link, both ends of it where they belong, and all of its host side, in one batch that is written to the node.
+ * @param items of the pod, from the mode
+ * @param hostEnd what the mode wants of it besides
+ */
+export function makeHostSide(
+  batch: RtBatch,
+  pod: PodLink,
+  numbers: LinkNumbers,
+  mode: AttachMode,
+  items: readonly Item[],
+  hostEnd: ReturnType<AttachMode['hostEnd']>,
+): void {
+  const { mtu, hostLink, ifname } = pod;
+  const { index, peerIndex, shaper, netNs } = numbers;
+  const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs };
+  batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
+  if (pod.bandwidth) makeShaper(batch, items, index, shaper);
+  // Up before the pod's end is: no frame comes before `finish`, and the pod's end, which comes up last, sends at once.
+  batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
+  mode.finish(batch, index, pod);
+  for (const item of items) {
+    if (item.kind !== 'route' && item.kind !== 'neighbour') continue;
+    const link = item.link === hostLink || item.link === undefined ? index : hostEnd.master;
+    // Replace: a route or entry of a former holder of the address says nothing about this one.
+    if (item.kind === 'route') batch.replaceRoute({ ...item, link });
+    else batch.replaceNeighbour({ link: link ?? index, address: item.address, mac: item.mac });
+  }
+}
+
+const ipv4Conf = ['proxy_arp', 'accept_redirects', 'send_redirects', 'rp_filter'] as const;
+const ipv4ConfName = (link: string, name: string): string => `net/ipv4/conf/${link}/${name}`;
+
+/** Whether netlink sets it together with the link. */
+const isIpv4Conf = ({ name }: Sysctl, link: string): boolean => ipv4Conf.some((one) => name === ipv4ConfName(link, one));
+
+/** The other settings, by folder: each look-up of one costs. */
+export function foldersOf(items: readonly Item[], link: string): Map<string, Record<string, string>> {
+  const folders = new Map<string, Record<string, string>>();
+  for (const item of items) {
+    if (item.kind !== 'sysctl' || isIpv4Conf(item, link)) continue;
+    const slash = item.name.lastIndexOf('/');
+    const folder = item.name.slice(0, slash);
+    const settings = folders.get(folder) ?? {};
+    settings[item.name.slice(slash + 1)] = item.value;
+    folders.set(folder, settings);
+  }
+  return folders;
+}
+
+function ipv4ConfOf(items: readonly Item[], link: string): Ipv4Conf | undefined {
+  const own = items.filter((item) => item.kind === 'sysctl').filter((item) => isIpv4Conf(item, link));
+  if (own.length === 0) return undefined;
+  return Object.fromEntries(own.map(({ name, value }) => [name.slice(ipv4ConfName(link, '').length), Number(value)]));
+}
