@@ -8,6 +8,10 @@ import type { RunnerConfig } from '../runner/config.ts';
 
 interface Running {
   close(): Promise<void>;
+  /** Fulfilled when it has ended by itself, as it should. */
+  readonly ended?: Promise<void>;
+  /** Ends this process alone; those that it has started go on. On SIGHUP. */
+  leave?(): void;
 }
 
 /** A command that runs until a signal, told by a JSON file: `podnet agent --config FILE`. */
@@ -31,7 +35,7 @@ export const daemons: ReadonlyMap<string, Daemon> = new Map<string, Daemon>([
     'dns',
     {
       description: 'answer the cluster DNS address on this node',
-      start: async (config) => (await import('../dns/index.ts')).startDns(config as DnsConfig),
+      start: async (config) => (await import('../dns/process/keeper.ts')).startKeeper(config as DnsConfig),
     },
   ],
   [
@@ -50,6 +54,8 @@ export async function runDaemon(name: string, { start }: Daemon, configFile: str
   process.title = `podnet ${name}`;
   const running = await start(readConfig(configFile));
   untilSignal(() => running.close());
+  void running.ended?.then(() => process.exit(0));
+  if (running.leave) process.on('SIGHUP', () => running.leave!());
 }
 
 async function control(config: LabConfig): Promise<Running> {

@@ -5,8 +5,8 @@ import { type DnsConfig, parseConfig } from './config.ts';
 const config: DnsConfig = { listen: ['10.96.0.10', 'fd00:10:96::a'], podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16'] };
 
 test('what is not said has defaults', () => {
-  const { port, zone, pods, reusePort, ranges, listen, searchWalk } = parseConfig(config);
-  assert.deepEqual([port, zone, pods, reusePort, searchWalk], [53, 'cluster.local', 'verified', false, true]);
+  const { port, zone, pods, standby, standbyAfterMs, ranges, listen, searchWalk } = parseConfig(config);
+  assert.deepEqual([port, zone, pods, standby, standbyAfterMs, searchWalk], [53, 'cluster.local', 'verified', true, 5000, true]);
   assert.deepEqual(ranges.map(String), ['10.244.0.0/16', '10.96.0.0/16']);
   assert.deepEqual(listen.map(String), config.listen);
 });

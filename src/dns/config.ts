@@ -37,8 +37,15 @@ export interface DnsConfig {
   metricsListen?: string;
   /** Unix socket for /ready, /health, /status, /metrics, /log and /explain. */
   healthSocket?: string;
-  /** Share the port with another process (SO_REUSEPORT), so that one can replace the other. */
-  reusePort?: boolean;
+  /**
+   * Folder (0700) of what processes leave to each other, of which one takes the sockets over from the other: see process/README.md. Without it a new process
+   * finds the ports taken as long as another one lives.
+   */
+  runDir?: string;
+  /** A second process that knows all names waits, to go on within a moment when the first one fails. Default true. */
+  standby?: boolean;
+  /** It is started so long after the first one knows the names, which has the processor for itself until then. Default 5000. */
+  standbyAfterMs?: number;
 }
 
 export interface ParsedConfig {
@@ -54,13 +61,15 @@ export interface ParsedConfig {
   hostResolvConf: string | undefined;
   nodeName: string | undefined;
   healthSocket: string | undefined;
-  reusePort: boolean;
+  runDir: string | undefined;
+  standby: boolean;
+  standbyAfterMs: number;
 }
 
 const fields: Record<keyof DnsConfig, true> = {
   ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
   ...{ searchWalk: true, hostResolvConf: true, nodeName: true, metricsListen: true },
-  ...{ upstream: true, healthSocket: true, reusePort: true },
+  ...{ upstream: true, healthSocket: true, runDir: true, standby: true, standbyAfterMs: true },
 };
 const upstreamFields = ['servers', 'resolvConf', 'netns', 'timeoutMs'];
 
@@ -77,9 +86,11 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
     throw new SyntaxError(
       `dns configuration: unknown field "upstream.${unknownUpstream}"; known are ${upstreamFields.join(', ')}`,
     );
-  const { port = 53, zone = 'cluster.local', pods = 'verified' } = input;
+  const { port = 53, zone = 'cluster.local', pods = 'verified', standbyAfterMs = 5000 } = input;
   if (!Number.isInteger(port) || port < 0 || port > 65535)
     throw new SyntaxError(`dns configuration: port must be 0 to 65535, not ${JSON.stringify(port)}`);
+  if (!Number.isInteger(standbyAfterMs) || standbyAfterMs < 0)
+    throw new SyntaxError(`dns configuration: standbyAfterMs must be a number of milliseconds, not ${JSON.stringify(standbyAfterMs)}`);
   if (pods !== 'verified' && pods !== 'disabled')
     throw new SyntaxError(`dns configuration: pods must be verified or disabled, not ${JSON.stringify(pods)}`);
   const { searchWalk = pods === 'verified' } = input;
@@ -101,7 +112,8 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
   });
   field('upstream.servers', () => input.upstream?.servers?.map(parseUpstream));
   return {
-    ...{ kubeconfig: input.kubeconfig, port, zone, pods, healthSocket: input.healthSocket, reusePort: input.reusePort ?? false },
+    ...{ kubeconfig: input.kubeconfig, port, zone, pods, healthSocket: input.healthSocket },
+    ...{ runDir: input.runDir, standby: input.standby ?? true, standbyAfterMs },
     listen: field('listen', () => input.listen.map(IpAddr.parse)),
     ranges: [
       ...field('podCidrs', () => (input.podCidrs ?? []).map(Prefix.parse)),

@@ -1,10 +1,7 @@
-import { closeSync } from 'node:fs';
-import { KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
-import { bindUdp, listenTcp, localEndpoint } from '../kernel/sockets.ts';
+import { localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
 import { KubeClient } from '../kube/client.ts';
-import type { IpAddr } from '../net/ip.ts';
 import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Upstreams, upstreamText } from './forward/upstreams.ts';
@@ -12,12 +9,15 @@ import { newMetrics } from './metrics.ts';
 import { serveMetrics } from './monitoring/listen.ts';
 import { Monitoring } from './monitoring/monitoring.ts';
 import { Pipeline, stagesOf } from './pipeline.ts';
-import { type DnsStatus, serveHealth } from './serve/health.ts';
-import { serveTcp } from './serve/tcp.ts';
-import { serveUdp } from './serve/udp.ts';
 import { HostFile } from './search/host-file.ts';
 import { SearchLists } from './search/search-lists.ts';
-import { Sources } from './sources.ts';
+import { type DnsStatus, serveHealth } from './serve/health.ts';
+import type { Service } from './serve/service.ts';
+import { SharedListener } from './serve/shared-listener.ts';
+import { type AddressSockets, listenForMetrics, openSockets } from './serve/sockets.ts';
+import { TcpService } from './serve/tcp.ts';
+import { UdpService } from './serve/udp.ts';
+import { type Fact, Sources } from './sources.ts';
 import { ZoneAnswerer } from './zone/answer.ts';
 import { ClusterZone } from './zone/cluster.ts';
 
@@ -27,7 +27,17 @@ export type { DnsStatus } from './serve/health.ts';
 export interface DnsServer extends AsyncDisposable {
   /** Fulfilled when all objects are known and cluster names are answered. */
   readonly ready: Promise<void>;
+  /** Where the objects come from, and where what another process knew is given to; see process/names-file.ts. */
+  readonly sources: Sources;
   status(): DnsStatus;
+  /** Takes questions, from here on or again. */
+  start(): void;
+  /** Takes no question any more; they wait in the sockets. Answers under way are still sent. */
+  stop(): void;
+  /** After `stop`: fulfilled when none is under way any more. */
+  drained(): Promise<void>;
+  /** Takes what another process knew for true, until the API server has told all: cluster names are answered from now on (D16). */
+  remember(facts: Iterable<Fact>): void;
   /** Stops answering and watching. */
   close(): Promise<void>;
 }
@@ -37,6 +47,12 @@ export interface DnsDependencies {
   api?: Api;
   /** Where to listen; by default the namespace of the process. */
   netns?: NetNs;
+  /** Opened by another process: for each address of `listen` its sockets, and those that listen for the health paths and for metrics. Owned from now on. */
+  sockets?: { addresses: readonly AddressSockets[]; health?: number; metrics?: number };
+  /** Not to take questions before `start`. */
+  stopped?: boolean;
+  /** More for the status. */
+  describe?: () => object;
   log?: (line: string) => void;
 }
 
@@ -77,38 +93,64 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   });
   if (forwarder) parts.add(forwarder);
 
-  let synced = false;
+  let isKnown = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
-  const isSynced = (): boolean => synced;
+  const isSynced = (): boolean => isKnown;
   const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port });
   const { log: logTap, onWalk } = monitoring;
   const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now), onWalk } : undefined;
   const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search });
   const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap });
 
+  const services: Service[] = [];
+  const serve = <S extends Service>(service: S): S => {
+    services.push(parts.add(service));
+    return service;
+  };
   const listening: string[] = [];
-  for (const address of listen) {
-    const sockets = openSockets(dependencies.netns, address, port, config.reusePort);
-    listening.push(upstreamText(localEndpoint(sockets.udp)));
-    parts.add(await serveUdp(sockets.udp, pipeline, metrics));
-    parts.add(await serveTcp(sockets.tcp, pipeline, metrics));
+  for (const [i, address] of listen.entries()) {
+    const { udp, tcp } = dependencies.sockets?.addresses[i] ?? openSockets(dependencies.netns, address, port);
+    listening.push(upstreamText(localEndpoint(udp)));
+    serve(new UdpService(udp, pipeline, metrics));
+    serve(new TcpService(tcp, pipeline, metrics));
   }
   parts.add(sources).start();
-  const ready = sources.synced.then(() => {
-    synced = true;
+  let markReady = (): void => {};
+  const ready = new Promise<void>((resolve) => {
+    markReady = () => {
+      isKnown = true;
+      resolve();
+    };
   });
+  void sources.synced.then(markReady);
   // Learns early whether a resolver leads back here.
   if (forwarder) for (const candidate of upstreams!.candidates()) void forwarder.probe.leadsBack(candidate);
 
   const status = (): DnsStatus => ({
-    ...{ ready: synced, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
+    ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
     upstreams: forwarder?.describe() ?? [],
     ...(upstreams?.fault ? { upstreamFault: upstreams.fault } : {}),
+    ...dependencies.describe?.(),
   });
-  if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, monitoring.paths));
-  if (config.metricsListen) parts.add(await serveMetrics(config.metricsListen, () => monitoring.metrics(), dependencies.netns));
+  const { health, metrics: forMetrics } = dependencies.sockets ?? {};
+  if (health !== undefined) serve(new SharedListener(health, (fd) => serveHealth({ fd }, status, monitoring.paths)));
+  else if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, monitoring.paths));
+  const text = (): string => monitoring.metrics();
+  if (forMetrics !== undefined) serve(new SharedListener(forMetrics, (fd) => serveMetrics(fd, text)));
+  else if (config.metricsListen) parts.add(await serveMetrics(listenForMetrics(config.metricsListen, dependencies.netns), text));
   const close = (): Promise<void> => parts.close();
-  return { ready, status, close, [Symbol.asyncDispose]: close };
+  const server: DnsServer = {
+    ...{ ready, sources, status, close, [Symbol.asyncDispose]: close },
+    start: () => services.forEach((service) => service.start()),
+    stop: () => services.forEach((service) => service.stop()),
+    drained: () => Promise.all(services.map((service) => service.drained())).then(() => undefined),
+    remember: (facts) => {
+      sources.remember(facts);
+      markReady();
+    },
+  };
+  if (!dependencies.stopped) server.start();
+  return server;
 }
 
 /** What was opened, closed in reverse. */
@@ -137,24 +179,3 @@ const clientOf = (kubeconfig: string | undefined): KubeClient =>
   kubeconfig === undefined
     ? KubeClient.inCluster({ userAgent: 'podnet-dns' })
     : KubeClient.fromKubeconfig(kubeconfig, { userAgent: 'podnet-dns' });
-
-/** A port that is free for UDP need not be so for TCP: how often another one is tried where any will do. */
-const portAttempts = 50;
-
-/**
- * The address need not be on an interface (free bind): a `local` route brings the packets here.
- * @param port 0 is any that is free for both protocols
- */
-function openSockets(ns: NetNs | undefined, address: IpAddr, port: number, reusePort: boolean): { udp: number; tcp: number } {
-  for (let attempt = 1; ; attempt++) {
-    const udp = bindUdp(ns, address, port, { freebind: true, reusePort, receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20 });
-    try {
-      const tcp = listenTcp(ns, address, localEndpoint(udp).port, { freebind: true, reusePort });
-      return { udp, tcp };
-    } catch (error) {
-      closeSync(udp);
-      const taken = error instanceof KernelError && error.errno === 'EADDRINUSE';
-      if (port !== 0 || !taken || attempt === portAttempts) throw error;
-    }
-  }
-}

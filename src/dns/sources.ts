@@ -4,9 +4,22 @@ import { EndpointSlices, Namespaces, Pods, Services } from '../kube/resources.ts
 import type { ClusterZone } from './zone/cluster.ts';
 import { namespaceFacts, podFacts, serviceFacts, serviceNameLabel, sliceFacts } from './zone/facts.ts';
 
+/** What is known of one object, as plain data (facts.ts). */
+export type Fact = readonly [kind: string, key: string, facts: unknown];
+
+interface Followed {
+  kind: string;
+  informer: Informer<KubeObject, unknown>;
+  set(key: string, facts: unknown): void;
+  /** Keys that another process knew, and the API server has not told of yet. */
+  remembered: Set<string>;
+}
+
 /** Keeps a ClusterZone equal to the cluster. While the API server cannot be reached, the zone stays as it was. */
 export class Sources implements Disposable {
-  readonly #all: { kind: string; informer: Informer<KubeObject, unknown> }[] = [];
+  readonly #all: Followed[] = [];
+  /** Counts what has changed. */
+  changes = 0;
 
   constructor(api: Api, zone: ClusterZone, { pods, onError }: { pods: boolean; onError?: (kind: string, error: Error) => void }) {
     const follow = <O extends KubeObject, T>(
@@ -15,14 +28,23 @@ export class Sources implements Disposable {
       set: (key: string, facts: T | undefined) => void,
       labelSelector?: string,
     ): void => {
+      const remembered = new Set<string>();
       const informer = new Informer<O, T>(api, resource, {
         ...{ project, labelSelector },
         onChange: (changes) => {
+          this.changes += changes.length;
           for (const { type, key, object } of changes) set(key, type === 'deleted' ? undefined : object);
         },
         onError: (error) => onError?.(resource.kind, error),
       });
-      this.#all.push({ kind: resource.kind, informer: informer as unknown as Informer<KubeObject, unknown> });
+      void informer.synced.then(() => {
+        for (const key of remembered) if (informer.get(key) === undefined) set(key, undefined);
+        remembered.clear();
+      });
+      this.#all.push({
+        ...{ kind: resource.kind, informer: informer as unknown as Informer<KubeObject, unknown>, remembered },
+        set: (key, facts) => set(key, facts as T),
+      });
     };
     follow(Namespaces, namespaceFacts, (key, facts) => zone.namespace(key, facts));
     follow(Services, serviceFacts, (key, facts) => zone.service(key, facts));
@@ -41,6 +63,32 @@ export class Sources implements Disposable {
 
   get synced(): Promise<void> {
     return Promise.all(this.#all.map(({ informer }) => informer.synced)).then(() => undefined);
+  }
+
+  /** All that the API server has told. When it is walked over a while, it is that of several moments. */
+  *facts(): Generator<Fact> {
+    for (const { kind, informer } of this.#all) {
+      for (const key of [...informer.keys()]) {
+        const facts = informer.get(key);
+        if (facts !== undefined) yield [kind, key, facts];
+      }
+    }
+  }
+
+  /** Takes what another process knew for true, until the API server has told all of that kind. */
+  remember(facts: Iterable<Fact>): void {
+    const byKind = new Map(this.#all.map((followed) => [followed.kind, followed]));
+    for (const [kind, key, known] of facts) {
+      const followed = byKind.get(kind);
+      if (!followed || followed.informer.isSynced || followed.informer.get(key) !== undefined) continue;
+      followed.remembered.add(key);
+      followed.set(key, known);
+    }
+  }
+
+  /** None of them fails at the moment: what is known is what is. */
+  get isCurrent(): boolean {
+    return this.#all.every(({ informer }) => informer.isSynced && informer.error === undefined);
   }
 
   describe(): { kind: string; synced: boolean; objects: number; error?: string }[] {

@@ -121,6 +121,12 @@ export class DatagramBatch {
     return i * nameBytes;
   }
 
+  /** A copy of its sockaddr, for an answer that is sent later; see `sendDatagram`. */
+  senderCopy(i: number): Buffer {
+    const length = this.#words[i * (header.length >> 2) + (header.nameLength >> 2)]!;
+    return Buffer.from(this.senders.subarray(i * nameBytes, i * nameBytes + length));
+  }
+
   /** Where the next answer is to be written in `reply`; `sendBytes` fit. */
   replyAt(): number {
     return this.#pending * this.sendBytes;
@@ -191,3 +197,11 @@ function headers(count: number, names: Buffer, data: Buffer, dataBytes: number, 
   }
   return buffer;
 }
+
+/**
+ * Sends one datagram at once.
+ * @param to a struct sockaddr_in or sockaddr_in6
+ * @returns false when the kernel did not take it: a full buffer, no route, the error of an earlier one
+ */
+export const sendDatagram = (fd: number, data: Uint8Array, to: Buffer): boolean =>
+  sys.sendto(fd, data, data.length, msgDontwait, to, to.length) >= 0;

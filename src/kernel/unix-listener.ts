@@ -12,7 +12,7 @@ const pollin = 1;
 const msgNosignal = 0x4000;
 
 /** A name that unix(7) takes, with its NUL. */
-function sockaddrUn(path: string): Buffer {
+export function sockaddrUn(path: string): Buffer {
   const bytes = Buffer.from(path);
   const name = Buffer.alloc(2 + bytes.length + 1);
   name.writeUInt16LE(afUnix, 0);

@@ -73,7 +73,8 @@ test(
       const inPods = (): number => processesOf(names).filter((id) => !isPodnet(id)).length;
       for (let tries = 0; inPods() < 4 * 2 && tries < 1000; tries++) await sleep(20);
       const own = processesOf(names).filter(isPodnet);
-      assert.equal(own.length, 1 + 3 * 3, 'control; agent, DNS and runner of three nodes');
+      // The second worker of a DNS comes some seconds later.
+      assert.ok(own.length >= 1 + 3 * 4 && own.length <= 1 + 3 * 5, `${own.length}: control; agent, DNS, its worker and runner of three nodes`);
       // The control process first: it would start the others again.
       own.sort((a, b) => a.startTicks - b.startTicks);
       for (const { pid } of own) process.kill(pid, 'SIGKILL');

@@ -52,7 +52,7 @@ export function nodeProcesses(
       upstream: { ...resolvers, netns: hostNetns },
       ...{ hostResolvConf: '/etc/resolv.conf', nodeName: node.name },
       healthSocket: paths.dnsHealthSocket,
-      reusePort: true,
+      runDir: paths.path('dns'),
     },
     'lab-runner': {
       ...{ nodeName: node.name, kubeconfig, labels: node.labels, clusterDns, clusterDomain },

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import http from 'node:http';
+import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { listenForRoot } from './listen.ts';
 
@@ -17,9 +18,12 @@ export interface StreamAnswer {
 /** @param below what stands behind a path that ends with `/`, decoded; else '' */
 export type Answerer = (below: string) => Answer | StreamAnswer | Promise<Answer | StreamAnswer>;
 
-/** Answers GET by path on a unix socket for root. A path that ends with `/` is for all below it. What its function throws is answered as 500. */
+/**
+ * Answers GET by path on a unix socket for root. A path that ends with `/` is for all below it. What its function throws is answered as 500.
+ * @param socket its path; or a socket that listens already, which is closed at the end and whose file is the caller's
+ */
 export async function serveHttp(
-  socketPath: string,
+  socket: string | { fd: number },
   paths: Readonly<Record<string, Answerer>>,
   options?: { takeOver?: boolean },
 ): Promise<AsyncDisposable> {
@@ -36,12 +40,22 @@ export async function serveHttp(
     const headers = { 'content-type': isText ? 'text/plain' : 'application/json', connection: 'close' };
     response.writeHead(code ?? 200, headers).end(`${isText ? body : JSON.stringify(body, undefined, 2)}\n`);
   });
-  await listenForRoot(server, socketPath, options);
+  if (typeof socket === 'string') await listenForRoot(server, socket, options);
+  else {
+    server.listen(socket);
+    await once(server, 'listening');
+  }
+  // One that never asked anything is none of those that node closes, in some of its versions.
+  const connections = new Set<Socket>();
+  server.on('connection', (connection) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  });
   return {
     async [Symbol.asyncDispose](): Promise<void> {
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      for (const connection of connections) connection.destroy();
       await closed;
     },
   };

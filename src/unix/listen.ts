@@ -68,7 +68,7 @@ function putInPlace(server: net.Server, born: string, path: string): void {
 }
 
 /** Takes a socket's file away, unless another is there by then. */
-function removal(path: string): () => void {
+export function removal(path: string): () => void {
   const { ino } = lstatSync(path);
   return () => {
     if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });

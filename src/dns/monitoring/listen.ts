@@ -1,18 +1,14 @@
 import { once } from 'node:events';
 import http from 'node:http';
-import type { NetNs } from '../../kernel/netns.ts';
-import { listenTcp } from '../../kernel/sockets.ts';
-import type { IpAddr } from '../../net/ip.ts';
 
 /** Connections at once: those who scrape are few. */
 const mostConnections = 16;
 
-/** `/metrics` over TCP for Prometheus; nothing else is told there. */
-export async function serveMetrics(
-  { address, port }: { address: IpAddr; port: number },
-  text: () => string,
-  netns?: NetNs,
-): Promise<AsyncDisposable> {
+/**
+ * `/metrics` over TCP for Prometheus; nothing else is told there.
+ * @param fd listens; owned from now on
+ */
+export async function serveMetrics(fd: number, text: () => string): Promise<AsyncDisposable> {
   const server = http.createServer((request, response) => {
     const known = request.method === 'GET' && (request.url === '/metrics' || request.url === '/');
     if (!known) response.writeHead(404).end('ask for /metrics\n');
@@ -20,7 +16,6 @@ export async function serveMetrics(
   });
   server.maxConnections = mostConnections;
   server.requestTimeout = 10_000;
-  const fd = listenTcp(netns, address, port, { freebind: true, reusePort: true });
   server.listen({ fd });
   await once(server, 'listening');
   return {

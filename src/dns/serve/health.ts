@@ -12,16 +12,16 @@ export interface DnsStatus {
 }
 
 /**
- * `/ready` (200 or 503), `/health` (200 while the process lives) and `/status` (JSON) on a unix socket for root. Of two processes that share the port,
- * the later one answers.
+ * `/ready` (200 or 503), `/health` (200 while the process lives) and `/status` (JSON) on a unix socket for root.
+ * @param socket its path, or a descriptor that listens already (`serveHttp`)
  */
 export const serveHealth = (
-  path: string,
+  socket: string | { fd: number },
   status: () => DnsStatus,
   more: Readonly<Record<string, Answerer>> = {},
 ): Promise<AsyncDisposable> =>
   serveHttp(
-    path,
+    socket,
     {
       ...more,
       '/ready': () => (status().ready ? { body: 'ok' } : { code: 503, body: 'not in sync with the API server yet' }),

@@ -8,8 +8,8 @@ import type { Metrics } from '../metrics.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
 import { service, slice, TestCluster } from '../testkit/cluster.ts';
 import { question, read } from '../testkit/message.ts';
-import { serveTcp, type TcpLimits } from './tcp.ts';
-import { serveUdp } from './udp.ts';
+import { type TcpLimits, TcpService } from './tcp.ts';
+import { UdpService } from './udp.ts';
 
 const loopback = IpAddr.parse('127.0.0.1');
 const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
@@ -31,9 +31,10 @@ async function serve(limits: Partial<TcpLimits> = {}): Promise<Served> {
   const udp = bindUdp(undefined, loopback, 0);
   const { port } = localEndpoint(udp);
   const parts = [
-    await serveUdp(udp, cluster.pipeline, cluster.metrics),
-    await serveTcp(listenTcp(undefined, loopback, port), cluster.pipeline, cluster.metrics, limits),
+    new UdpService(udp, cluster.pipeline, cluster.metrics),
+    new TcpService(listenTcp(undefined, loopback, port), cluster.pipeline, cluster.metrics, limits),
   ];
+  for (const part of parts) part.start();
   const end = async (): Promise<void> => void (await Promise.all(parts.map((part) => part[Symbol.asyncDispose]())));
   return { port, metrics: cluster.metrics, [Symbol.asyncDispose]: end };
 }

@@ -1,9 +1,11 @@
-import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import net from 'node:net';
+import { duplicate } from '../../kernel/pass-fds.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { ClientAddress } from '../wire/client.ts';
 import { tcpBytes } from '../wire/constants.ts';
+import { type Service, UnderWay } from './service.ts';
 
 export interface TcpLimits {
   /** All connections of one listening socket, and those of one client. */
@@ -19,51 +21,86 @@ export interface TcpLimits {
 
 const defaults: TcpLimits = { connections: 1024, connectionsPerClient: 64, waiting: 64, idleMs: 10_000, unsentBytes: 1 << 18 };
 
-/**
- * Answers on a listening TCP socket (RFC 7766): several questions one behind the other, answered as they become ready.
- * @param fd owned from now on
- */
-export async function serveTcp(
-  fd: number,
-  pipeline: Pipeline,
-  metrics: Metrics,
-  limits: Partial<TcpLimits> = {},
-): Promise<AsyncDisposable> {
-  const all = { ...defaults, ...limits };
-  const perClient = new Map<string, number>();
-  const connections = new Set<Connection>();
-  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+/** Answers on a listening TCP socket (RFC 7766): several questions one behind the other, answered as they become ready. */
+export class TcpService implements Service {
+  readonly #fd: number;
+  readonly #pipeline: Pipeline;
+  readonly #metrics: Metrics;
+  readonly #limits: TcpLimits;
+  readonly #perClient = new Map<string, number>();
+  readonly #connections = new Set<Connection>();
+  readonly #underWay = new UnderWay();
+  #server: net.Server | undefined;
+  #closed = false;
+
+  /** @param fd owned from now on */
+  constructor(fd: number, pipeline: Pipeline, metrics: Metrics, limits: Partial<TcpLimits> = {}) {
+    this.#fd = fd;
+    this.#pipeline = pipeline;
+    this.#metrics = metrics;
+    this.#limits = { ...defaults, ...limits };
+  }
+
+  start(): void {
+    if (this.#server || this.#closed) return;
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    // A connection that could not be accepted, e.g. for want of descriptors (EMFILE), must not end the process.
+    server.on('error', () => this.#metrics.tcpRefused++);
+    // libuv closes what it is given.
+    server.listen({ fd: duplicate(this.#fd) });
+    this.#server = server;
+    for (const connection of this.#connections) connection.goOn();
+  }
+
+  /** Connections that are there get the answers that they wait for, and end then. */
+  stop(): void {
+    this.#server?.close();
+    this.#server = undefined;
+    for (const connection of this.#connections) connection.endSoon();
+  }
+
+  drained(): Promise<void> {
+    return this.#underWay.none();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server?.close();
+    this.#server = undefined;
+    for (const connection of this.#connections) connection.end();
+    await this.drained();
+    closeSync(this.#fd);
+  }
+
+  #accept(socket: net.Socket): void {
     const client = socket.remoteAddress ?? '';
-    const of = perClient.get(client) ?? 0;
-    if (connections.size >= all.connections || of >= all.connectionsPerClient) {
-      metrics.tcpRefused++;
+    const of = this.#perClient.get(client) ?? 0;
+    const { connections, connectionsPerClient } = this.#limits;
+    if (this.#connections.size >= connections || of >= connectionsPerClient) {
+      this.#metrics.tcpRefused++;
       socket.resetAndDestroy();
       return;
     }
-    metrics.tcpConnections++;
-    perClient.set(client, of + 1);
-    const connection = new Connection(socket, pipeline, all);
-    connections.add(connection);
+    this.#metrics.tcpConnections++;
+    this.#perClient.set(client, of + 1);
+    this.#underWay.begin();
+    const connection = new Connection(socket, this.#pipeline, this.#limits);
+    this.#connections.add(connection);
     socket.on('close', () => {
-      connections.delete(connection);
-      const left = (perClient.get(client) ?? 1) - 1;
-      if (left > 0) perClient.set(client, left);
-      else perClient.delete(client);
+      this.#connections.delete(connection);
+      const left = (this.#perClient.get(client) ?? 1) - 1;
+      if (left > 0) this.#perClient.set(client, left);
+      else this.#perClient.delete(client);
+      this.#underWay.end();
     });
-  });
-  server.listen({ fd });
-  await once(server, 'listening');
-  // A connection that could not be accepted, e.g. for want of descriptors (EMFILE), must not end the process.
-  server.on('error', () => metrics.tcpRefused++);
-  return {
-    async [Symbol.asyncDispose](): Promise<void> {
-      const closed = once(server, 'close');
-      server.close();
-      for (const connection of connections) connection.end();
-      await closed;
-    },
-  };
+    // Accepted in the turn in which the service was stopped: what it asks is still answered.
+    if (!this.#server) connection.endSoon();
+  }
 }
+
+/** So long a client that has connected is given to ask when the service stops. */
+const firstQuestionMs = 500;
 
 class Connection {
   readonly #socket: net.Socket;
@@ -73,7 +110,11 @@ class Connection {
   readonly #idle: NodeJS.Timeout;
   #received: Buffer = Buffer.alloc(0);
   #waiting = 0;
+  /** The client has no more to ask. */
   #ended = false;
+  #ending = false;
+  #asked = false;
+  #patience: NodeJS.Timeout | undefined;
 
   constructor(socket: net.Socket, pipeline: Pipeline, limits: TcpLimits) {
     this.#socket = socket;
@@ -82,7 +123,10 @@ class Connection {
     this.#client.setText(socket.remoteAddress ?? '');
     // Bytes alone do not count: one that sends a byte now and then would stay for ever.
     this.#idle = setTimeout(() => socket.destroy(), limits.idleMs);
-    socket.on('close', () => clearTimeout(this.#idle));
+    socket.on('close', () => {
+      clearTimeout(this.#idle);
+      clearTimeout(this.#patience);
+    });
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk) => {
       this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
@@ -99,6 +143,23 @@ class Connection {
     this.#socket.destroy();
   }
 
+  /** Ends when everything that was asked is answered. The question of one who has not asked yet is probably on its way. */
+  endSoon(): void {
+    this.#ending = true;
+    if (this.#asked) this.#endWhenDone();
+    else {
+      this.#patience = setTimeout(() => {
+        this.#asked = true;
+        this.#endWhenDone();
+      }, firstQuestionMs);
+    }
+  }
+
+  goOn(): void {
+    this.#ending = false;
+    clearTimeout(this.#patience);
+  }
+
   #answer(): void {
     let from = 0;
     while (this.#mayRead()) {
@@ -107,6 +168,7 @@ class Connection {
       if (left < 2 + length || left < 2) break;
       this.#one(this.#received.subarray(from + 2, from + 2 + length));
       from += 2 + length;
+      this.#asked = true;
       this.#idle.refresh();
     }
     if (from > 0) this.#received = this.#received.subarray(from);
@@ -134,12 +196,13 @@ class Connection {
   }
 
   #send(answer: Buffer): void {
-    if (answer.length === 0 || this.#socket.destroyed) return;
+    if (answer.length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
     this.#socket.write(Buffer.concat([Buffer.of(answer.length >> 8, answer.length & 0xff), answer]));
   }
 
   #endWhenDone(): void {
-    if (this.#ended && this.#waiting === 0 && this.#mayRead() && !this.#socket.writableEnded) this.#socket.end();
+    const over = this.#ended || (this.#ending && this.#asked && this.#received.length === 0);
+    if (over && this.#waiting === 0 && this.#mayRead() && !this.#socket.writableEnded) this.#socket.end();
   }
 }
 
