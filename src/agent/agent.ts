@@ -114,7 +114,8 @@ export class NodeAgent {
     this.#conntrack = Conntrack.open(ns);
     this.#attacher = new Attacher(ns, attachModes[settings.attach]);
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
-    const writers = [new SysctlWriter(ns), new RtWriter(this.#rt), new NftWriter(this.#nft)];
+    // Settings of links come when these are there, and forwarding begins last.
+    const writers = [new RtWriter(this.#rt), new NftWriter(this.#nft), new SysctlWriter(ns)];
     this.#reconciler = new Reconciler(writers, {
       onWork: () => {
         this.#health.queued();

@@ -166,7 +166,7 @@ export class PodAttachments implements Attachments {
     if (gate.unfit !== undefined) throw new CniError(cniCode.notAvailable, gate.unfit, "'podnet status' tells more");
     const fault = ipam.storageFault();
     if (fault !== undefined)
-      throw new CniError(cniCode.notAvailable, `leases cannot be written: ${fault}`, 'pods that run are not affected');
+      throw new CniError(cniCode.notAvailable, `leases cannot be written to ${fault}`, 'pods that run are not affected');
     const full = ipam.whyFull();
     if (full !== undefined)
       throw new CniError(

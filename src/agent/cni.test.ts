@@ -16,6 +16,7 @@ for (const attach of ['routed', 'bridge'] as const)
   test(`CNI4, CNI6, CNI8: ADD, CHECK and DEL by the executable (${attach})`, needsRoot, async () => {
     await using node = await TestNode.make({ attach });
     await node.startReady();
+    assert.doesNotMatch(node.log.join('\n'), /ENOENT/, 'what belongs to a link is written when it is there');
     const { ns, addresses, result } = await node.addPod('one');
     assert.deepEqual(addresses, ['10.1.0.2', 'fd01::2']);
     assert.equal(result.cniVersion, '1.1.0');

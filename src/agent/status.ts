@@ -78,7 +78,7 @@ export const unwritable = (fault: string | undefined): string[] =>
   fault === undefined
     ? []
     : [
-        `no pod can be attached, leases cannot be written: ${fault}; free room on the disk of stateDir, or make it writable. Pods that run are not affected`,
+        `no pod can be attached, leases cannot be written to ${fault}; free room on its disk, or make it writable. Pods that run are not affected`,
       ];
 
 /** What a status socket answers from. */

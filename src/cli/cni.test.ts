@@ -272,6 +272,9 @@ test('CNI14: on a full disk what is there stays whole, nothing half is left, exi
     const { stdout, stderr } = await end('nsenter', [`--net=${node.ns.path}`, ...command], { ...process.env, OLD: old });
     assert.match(stderr, /^podnet: nothing was left half done: ENOSPC: [^\n]+\n {2}Fix: /, `${files}: ${stdout}`);
     assert.match(stdout, /^3\n/m);
+    // What stays although it failed is told.
+    const written = [...stdout.matchAll(/^\S+\/bin\/(\S+) +written$/gm)].map(([, name]) => name);
+    assert.deepEqual(written, ['podnet', 'loopback'].slice(0, files));
     assert.doesNotMatch(stdout, /\.tmp/);
     assert.ok(stdout.endsWith(old), stdout);
   }

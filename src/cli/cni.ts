@@ -56,12 +56,17 @@ async function installPlugin({ binDir, confDir, socket, network, color }: Instal
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(network))
     throw new UsageError(`--network ${JSON.stringify(network)} cannot name a network: use letters, digits, _ . and -`);
   requireRoot('the plugin is put in place by root');
-  const outcomes = changing(() => installExecutable(binDir, socket));
-  const why = await whyNotServed(path.join(binDir, executableName));
-  const list = path.join(confDir, confListName);
-  if (why === undefined) outcomes.push(changing(() => installConfList(confDir, network)));
-  else outcomes.push({ file: list, outcome: 'kept', why: `not written now, but by the agent once pods can be attached: ${why}` });
-  print(outcomes, color);
+  const outcomes: Outcome[] = [];
+  try {
+    changing(() => installExecutable(binDir, socket, outcomes));
+    const why = await whyNotServed(path.join(binDir, executableName));
+    const list = path.join(confDir, confListName);
+    if (why === undefined) outcomes.push(changing(() => installConfList(confDir, network)));
+    else outcomes.push({ file: list, outcome: 'kept', why: `not written now, but by the agent once pods can be attached: ${why}` });
+  } finally {
+    // Also what was done before an error: it stays.
+    if (outcomes.length > 0) print(outcomes, color);
+  }
   const before = takenBefore(confDir);
   for (const { file, network: other } of before)
     console.error(

@@ -27,19 +27,20 @@ export const executableName = 'podnet';
 
 /**
  * Puts the executable and its second name into `binDir`. A `loopback` of somebody else is kept: it does the same.
+ * @param outcomes what became of each file is added here as soon as it did, so that whoever catches an error can tell of it
  * @throws ForeignFileError when `podnet` there is somebody else's
  */
-export function installExecutable(binDir: string, socketPath: string): Outcome[] {
+export function installExecutable(binDir: string, socketPath: string, outcomes: Outcome[] = []): void {
   const file = path.join(binDir, executableName);
   const written = writeExecutable(file, { arch: architectureOf(process.arch), socketPath });
+  outcomes.push({ file, outcome: written ? 'written' : 'unchanged' });
   const loopback = path.join(binDir, loopbackType);
   const named = addName(binDir, loopbackType);
-  return [
-    { file, outcome: written ? 'written' : 'unchanged' },
+  outcomes.push(
     named === 'foreign'
       ? { file: loopback, outcome: 'kept', why: "it is somebody else's, and does the same" }
       : { file: loopback, outcome: named },
-  ];
+  );
 }
 
 /** Puts the configuration in place. To be called when ADD can be served. @throws ForeignFileError when somebody else's has the name */

@@ -2,6 +2,7 @@ import { parseArgs } from './args.ts';
 import { type NetworkConfig, parseConfig } from './config.ts';
 import type { Envelope } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
+import { loopbackType } from './loopback.ts';
 import { withArgs } from './wishes.ts';
 
 export const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
@@ -26,8 +27,8 @@ interface Common {
 }
 export type Request =
   | (Common & { command: 'ADD' | 'CHECK'; key: AttachmentKey; netns: string; pod: PodIdentity })
-  /** `netns` may be missing or gone (CNI6). */
-  | (Common & { command: 'DEL'; key: AttachmentKey; netns: string | undefined })
+  /** `netns` may be missing or gone (CNI6). No `key`: no attachment can have such names. */
+  | (Common & { command: 'DEL'; key: AttachmentKey | undefined; netns: string | undefined })
   | (Common & { command: 'STATUS' | 'GC' });
 
 /** CNI3; CNI_COMMAND is looked at before. */
@@ -65,14 +66,16 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
   const config = parseConfig(command, stdin);
   if (command === 'STATUS' || command === 'GC') return { command, config };
 
-  const key = {
-    network: config.name,
-    containerId: containerId(env.get('CNI_CONTAINERID') ?? ''),
-    ifname: interfaceName(env.get('CNI_IFNAME') ?? '', command !== 'DEL'),
-  };
+  const [id, name] = [env.get('CNI_CONTAINERID') ?? '', env.get('CNI_IFNAME') ?? ''];
+  const key = { network: config.name, containerId: id, ifname: name };
   const netns = env.get('CNI_NETNS') || undefined;
-  // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need.
-  if (command === 'DEL') return { command, config, key, netns };
+  const idFault = containerIdFault(id);
+  const nameFault = interfaceNameFault(name);
+  // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need: what ADD was refused for is not there.
+  if (command === 'DEL') return { command, config, key: idFault ?? nameFault ? undefined : key, netns };
+  if (idFault) throw new CniError(cniCode.invalidEnvironment, `CNI_CONTAINERID is ${JSON.stringify(id)}: ${idFault}`);
+  const made = nameFault ?? unusable(name, config.type === loopbackType);
+  if (made) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(name)}: ${made}`);
   const { pod, wishes } = parseArgs(env.get('CNI_ARGS') ?? '');
   if (!netns?.startsWith('/'))
     throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${JSON.stringify(netns)}: expected an absolute path`);
@@ -80,23 +83,16 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
 }
 
 /** CNI4, as libcni checks it. */
-function containerId(text: string): string {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)) return text;
-  throw new CniError(
-    cniCode.invalidEnvironment,
-    `CNI_CONTAINERID is ${JSON.stringify(text)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
-  );
-}
+const containerIdFault = (text: string): string | undefined =>
+  /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text) ? undefined : "expected a letter or digit, then letters, digits, '_', '.' or '-'";
 
-/** CNI4. @param made the interface is to be made, or was: then it is by this very name */
-function interfaceName(text: string, made: boolean): string {
-  const why = interfaceNameFault(text) ?? (made ? unusable(text) : undefined);
-  if (why) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(text)}: ${why}`);
-  return text;
-}
-
-/** What dev_valid_name() takes and no link can be named: a pattern for the kernel to fill in, folders of /proc/sys/net, bytes that were no UTF-8. */
-function unusable(text: string): string | undefined {
+/**
+ * What dev_valid_name() takes and no link of a pod can be named: a pattern for the kernel to fill in, folders of /proc/sys/net, bytes that were no UTF-8, and the link that
+ * every namespace has.
+ * @param isLoopback the type `loopback` is asked, which is for that link
+ */
+function unusable(text: string, isLoopback: boolean): string | undefined {
+  if (text === 'lo' && !isLoopback) return "every network namespace has 'lo' from its beginning: choose another name, such as eth0";
   if (text.includes('%')) return `'%' stands for a number that the kernel chooses`;
   if (text === 'all' || text === 'default') return "the kernel keeps 'all' and 'default' for settings of all interfaces";
   return text.includes('\ufffd') ? 'it is not UTF-8' : undefined;

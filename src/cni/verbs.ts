@@ -54,7 +54,8 @@ async function perform(request: Request, attachments: Attachments): Promise<unkn
       return formatResult(config.prevResult ? mergeResults(config.prevResult, result) : result, config.cniVersion);
     }
     case 'DEL':
-      return void (await attachments.delete(request.key, request.netns));
+      if (request.key) await attachments.delete(request.key, request.netns);
+      return;
     case 'CHECK':
       if (!config.prevResult) throw new CniError(cniCode.invalidConfig, 'prevResult is missing: CHECK compares with it');
       return void (await attachments.check(request.key, request.netns, config.prevResult));

@@ -23,6 +23,9 @@ export interface Files {
   facts(file: string): FileFacts;
 }
 
+/** What the file system said, without the file it said it of: that is a temporary one, which nobody finds. */
+export const reasonOf = (error: unknown): string => (error as Error).message.replace(/, [a-z]+( '.*')?$/s, '');
+
 export const realFiles: Files = {
   makeDirectory: (directory) => void fs.mkdirSync(directory, { recursive: true, mode: 0o700 }),
   list: (directory) => fs.readdirSync(directory),

@@ -1,7 +1,7 @@
 import type { IpAddr } from '../net/ip.ts';
 import type { Boot } from './boot.ts';
 import { IpamError } from './errors.ts';
-import type { Store } from './files.ts';
+import { reasonOf, type Store } from './files.ts';
 import { addressesOfFile, decodeLease, encodeLease, fileName, keyText, type Lease, type LeaseKey } from './lease.ts';
 
 /** A lease that cannot be read. Its addresses are held back. */
@@ -24,7 +24,7 @@ export class LeaseFiles {
   readonly #boot: Boot;
   readonly #leases = new Map<string, Lease>();
   readonly #damaged = new Map<string, DamagedLease>();
-  /** Why the last lease could not be written. */
+  /** Why the last lease could not be written: the directory, and what the file system said. */
   fault: string | undefined;
 
   constructor(store: Store, boot: Boot) {
@@ -66,9 +66,8 @@ export class LeaseFiles {
       this.#store.put(fileName(lease), encodeLease(lease));
       this.fault = undefined;
     } catch (cause) {
-      const why = (cause as Error).message;
-      this.fault = why;
-      throw new IpamError('storage', `a lease cannot be written to ${this.#store.directory}: ${why}`, { cause });
+      this.fault = this.#inDirectory(cause);
+      throw new IpamError('storage', `a lease cannot be written to ${this.fault}`, { cause });
     }
     if (before) this.#leases.delete(keyText(before.key));
     this.#leases.set(keyText(lease.key), lease);
@@ -134,7 +133,9 @@ export class LeaseFiles {
     try {
       this.#store.remove(name);
     } catch (error) {
-      this.fault = (error as Error).message;
+      this.fault = this.#inDirectory(error);
     }
   }
+
+  readonly #inDirectory = (error: unknown): string => `${this.#store.directory}: ${reasonOf(error)}`;
 }
