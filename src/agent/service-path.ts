@@ -180,9 +180,9 @@ export class ServicePath {
     const planner = this.#planner;
     if (!planner) return;
     const nodePortAddresses = nodePortAddressesOf(this.#node);
-    for (const [owner, items] of planner.take()) {
+    for (const [owner, items] of planner.changes()) {
       this.#reconciler.contribute(owner, items);
-      this.#stale.services.set(owner, planner.portsOf(owner), nodePortAddresses);
+      this.#stale.services.set(owner, planner.udpPortsOf(owner), nodePortAddresses);
       this.#healthPorts.set(owner, planner.healthOf(owner));
     }
     this.#healthPorts.setAddresses(nodePortAddresses);

@@ -1,8 +1,10 @@
 import { excludeLabel } from '../announce/index.ts';
 import { conditionOf } from '../kube/objects.ts';
-import type { Endpoint, EndpointConditions, EndpointSlice, Node, Service } from '../kube/types.ts';
+import type { EndpointSlice, EndpointSlicePort, Node, Service, ServicePort } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { Interned } from './interned.ts';
+import { PackedSlice } from './packed-slice.ts';
 import { triggerAnnotation } from './programming-latency.ts';
 
 /** What the agent keeps of objects: the caches of a node hold the whole cluster, so every field counts. */
@@ -65,23 +67,27 @@ export function serviceView({ metadata, spec, status }: Service): Service {
   const { sessionAffinity, sessionAffinityConfig, externalIPs, loadBalancerSourceRanges, healthCheckNodePort } = spec ?? {};
   const sourceRanges = metadata.annotations?.[sourceRangesAnnotation];
   const ingress = status?.loadBalancer?.ingress?.map(({ ip, ipMode }) => ({ ip, ipMode }));
-  return {
-    metadata: {
-      ...{ namespace: metadata.namespace, name: metadata.name },
-      ...(sourceRanges === undefined ? {} : { annotations: { [sourceRangesAnnotation]: sourceRanges } }),
-    },
-    ...(ingress ? { status: { loadBalancer: { ingress } } } : {}),
-    spec: {
-      ...{ type, clusterIP, clusterIPs, internalTrafficPolicy, externalTrafficPolicy },
-      ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
-      ...(sessionAffinity === 'ClientIP' ? { sessionAffinity, sessionAffinityConfig } : {}),
-      ...(externalIPs?.length ? { externalIPs } : {}),
-      ...(loadBalancerSourceRanges?.length ? { loadBalancerSourceRanges } : {}),
-      ...(healthCheckNodePort ? { healthCheckNodePort } : {}),
-      ports: ports?.map(({ name, protocol, port, nodePort }) => ({ name, protocol, port, nodePort })),
-    },
+  const kept: Service['metadata'] = { namespace: namespaceOf(metadata), name: metadata.name };
+  if (sourceRanges !== undefined) kept.annotations = { [sourceRangesAnnotation]: sourceRanges };
+  const some = ports?.map(({ name, protocol, port, nodePort }) => ({ name, protocol, port, nodePort }));
+  // What nearly every Service has stands in the object itself; whatever else follows.
+  const view: NonNullable<Service['spec']> = {
+    type,
+    clusterIP,
+    clusterIPs: isSaidAlready(clusterIPs, clusterIP) ? undefined : clusterIPs,
+    internalTrafficPolicy,
+    externalTrafficPolicy,
+    ports: some && servicePorts.of(JSON.stringify(some), some),
   };
+  if (loadBalancerClass !== undefined) view.loadBalancerClass = loadBalancerClass;
+  if (sessionAffinity === 'ClientIP') Object.assign(view, { sessionAffinity, sessionAffinityConfig });
+  if (externalIPs?.length) view.externalIPs = externalIPs;
+  if (loadBalancerSourceRanges?.length) view.loadBalancerSourceRanges = loadBalancerSourceRanges;
+  if (healthCheckNodePort) view.healthCheckNodePort = healthCheckNodePort;
+  return ingress ? { metadata: kept, spec: view, status: { loadBalancer: { ingress } } } : { metadata: kept, spec: view };
 }
+
+const isSaidAlready = (all: readonly string[] | undefined, first: string | undefined): boolean => all?.length === 1 && all[0] === first;
 
 /** Slices of headless Services have no data path. */
 export const slicesWanted = '!service.kubernetes.io/headless';
@@ -91,39 +97,23 @@ export const serviceNameLabel = 'kubernetes.io/service-name';
 export function sliceView({ metadata, addressType, ports, endpoints }: EndpointSlice): EndpointSlice {
   const service = metadata.labels?.[serviceNameLabel];
   const trigger = metadata.annotations?.[triggerAnnotation];
-  return {
-    metadata: {
-      namespace: metadata.namespace,
-      name: metadata.name,
-      labels: service === undefined ? undefined : { [serviceNameLabel]: service },
-      ...(trigger === undefined ? {} : { annotations: { [triggerAnnotation]: trigger } }),
-    },
-    addressType,
-    ports: ports?.map(({ name, protocol, port }) => ({ name, protocol, port })),
-    endpoints: (endpoints ?? []).map(endpointView),
+  const kept: EndpointSlice['metadata'] = {
+    namespace: namespaceOf(metadata),
+    name: metadata.name,
+    labels: service === undefined ? undefined : { [serviceNameLabel]: service },
   };
+  if (trigger !== undefined) kept.annotations = { [triggerAnnotation]: trigger };
+  const some = ports?.map(({ name, protocol, port }) => ({ name, protocol, port }));
+  return new PackedSlice(
+    { metadata: kept, addressType, ports: some && slicePorts.of(JSON.stringify(some), some) },
+    endpoints ?? [],
+  );
 }
 
-/** Of all endpoints there are as many names of nodes as nodes, and a few conditions: one of each is kept. */
-const nodeNames = new Map<string, string>();
-const conditionsKept = new Map<string, EndpointConditions>();
+/** Thousands of objects have the same. */
+const namespaces = new Interned<string>();
+const slicePorts = new Interned<EndpointSlicePort[]>();
+const servicePorts = new Interned<ServicePort[]>();
 
-function endpointView({ addresses, nodeName, conditions, hints }: Endpoint): Endpoint {
-  const view: Endpoint = { addresses: addresses.length === 1 ? addresses : addresses.slice(0, 1) };
-  if (nodeName !== undefined) view.nodeName = kept(nodeNames, nodeName, nodeName);
-  if (conditions) {
-    const { ready, serving, terminating } = conditions;
-    view.conditions = kept(conditionsKept, `${ready} ${serving} ${terminating}`, { ready, serving, terminating });
-  }
-  if (hints) view.hints = hints;
-  return view;
-}
-
-function kept<T>(all: Map<string, T>, key: string, value: T): T {
-  const before = all.get(key);
-  if (before !== undefined) return before;
-  // Nodes come and go for ever: what nobody has any more is not kept for ever.
-  if (all.size > 20_000) all.clear();
-  all.set(key, value);
-  return value;
-}
+const namespaceOf = ({ namespace }: { namespace?: string }): string | undefined =>
+  namespace === undefined ? undefined : namespaces.of(namespace, namespace);

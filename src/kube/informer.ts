@@ -274,7 +274,9 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   }
 
   #replace(snapshot: Map<string, Cached<T>>, resourceVersion: string): void {
-    this.#pending.push(...this.#store.replace(snapshot));
+    // Whoever listens later hears of what is there then.
+    const changes = this.#store.replace(snapshot);
+    if (this.#listeners.size > 0) this.#pending = this.#pending.concat(changes);
     this.#resourceVersion = resourceVersion;
     this.#store.newest = resourceVersion;
     this.#lastError = undefined;

@@ -21,7 +21,7 @@ export interface Cached<T> {
 export class ObjectStore<T> {
   /** The newest resourceVersion that the content includes. */
   newest: string | undefined;
-  readonly #entries = new Map<string, Cached<T>>();
+  #entries = new Map<string, Cached<T>>();
   readonly #indexes = new Map<string, { values: (object: T) => readonly string[]; keys: Map<string, Set<string>> }>();
 
   constructor(indexes: Record<string, (object: T) => readonly string[]>) {
@@ -74,9 +74,17 @@ export class ObjectStore<T> {
     return this.#remove(key, old);
   }
 
-  /** Makes the content equal to a whole snapshot, whatever versions were known before (a server may have begun anew). */
-  replace(snapshot: ReadonlyMap<string, Cached<T>>): Change<T>[] {
+  /** Makes the content equal to a whole snapshot, which is kept, whatever versions were known before (a server may have begun anew). */
+  replace(snapshot: Map<string, Cached<T>>): Change<T>[] {
     const changes: Change<T>[] = [];
+    if (this.#entries.size === 0) {
+      this.#entries = snapshot;
+      for (const [key, { object }] of snapshot) {
+        for (const name of this.#indexes.keys()) this.#index(name, key, object);
+        changes.push({ type: 'added', key, object });
+      }
+      return changes;
+    }
     for (const [key, old] of this.#entries) if (!snapshot.has(key)) changes.push(...this.#remove(key, old));
     for (const [key, entry] of snapshot) {
       const old = this.#entries.get(key);

@@ -200,7 +200,7 @@ export class NftWriter implements Writer {
       buildChanges(t, rest.map(adding), setsOf(rest));
       return;
     }
-    buildChanges(t, operations, sets);
+    buildChanges(t.expect(operations.length), operations, sets);
   }
 
   #setsAfter(operations: readonly Operation[], family: TableFamily): Map<string, NftSet> {

@@ -7,21 +7,27 @@ import type { Family } from '../net/ip.ts';
 import { assignSlots } from './slots.ts';
 import { classMask, maxEndpoints, numberOf, slotKey } from './values.ts';
 
+/** In no address and port. */
+const between = '\n';
+
 /**
  * One set of endpoints as it stands in the kernel: who is in which slot and, with session affinity, each one's place. Slots have no holes, since one is drawn at
  * random, so an endpoint may move to another; its place, by which clients are remembered, it keeps for as long as it is in the set.
  */
 export class EndpointSet {
   readonly id: number;
-  #slots: readonly string[];
-  readonly #places: Map<string, number>;
-  #next: number;
+  /** By slot; joined between plans, since there are as many as endpoints in the cluster. */
+  #slots: string;
+  /** With session affinity. */
+  #places: Map<string, number> | undefined;
+  #next = 0;
 
   private constructor(id: number, slots: readonly string[], places: Map<string, number>) {
     this.id = id;
-    this.#slots = slots;
+    this.#slots = slots.join(between);
+    if (places.size === 0) return;
     this.#places = places;
-    this.#next = Math.max(-1, ...places.values()) + 1;
+    this.#next = Math.max(...places.values()) + 1;
   }
 
   /** @param leads elements of the kernel that would lead to the set, as `SET KEY`: from before a restart its id, slots and places are kept */
@@ -31,42 +37,48 @@ export class EndpointSet {
     return new EndpointSet(ids.take(), [], new Map());
   }
 
-  get size(): number {
-    return this.#slots.length;
-  }
-
   /**
-   * The elements of these backends: slots, and who may meet itself.
+   * The elements of these backends: slots, and who may meet itself; and how many endpoints were chosen.
    * @param isSticky with session affinity: slots lead to endpoints with numbers of their own
    */
-  plan(backends: readonly Backend[], family: Family, isSticky: boolean): NftElement[] {
+  plan(backends: readonly Backend[], family: Family, isSticky: boolean): { elements: NftElement[]; size: number } {
     const chosen = backends.length > maxEndpoints ? backends.slice(0, maxEndpoints) : backends;
     const wanted = new Set(chosen.map(({ key }) => key));
-    this.#slots = assignSlots(this.#slots, wanted);
-    for (const key of this.#places.keys()) if (!isSticky || !wanted.has(key)) this.#places.delete(key);
-    const taken = new Set(this.#places.values());
-    const elements: NftElement[] = [];
-    this.#slots.forEach((key, slot) => {
-      if (!isSticky) {
-        elements.push({ kind: 'nft-element', set: named('slots', family), key: slotKey(this.id, slot), data: key });
-        return;
-      }
-      const number = numberOf(this.id, this.#place(key, taken));
-      elements.push({ kind: 'nft-element', set: 'affinity-slots', key: slotKey(this.id, slot), data: number });
-      elements.push({ kind: 'nft-element', set: named('endpoints', family), key: number, data: key });
-    });
+    const slots = assignSlots(this.#slots === '' ? [] : this.#slots.split(between), wanted);
+    this.#slots = slots.join(between);
+    const elements = isSticky ? this.#sticky(slots, wanted, family) : this.#plain(slots, family);
     const hairpin = new Set(chosen.flatMap(({ isLocal, address }) => (isLocal ? [`${address} . ${address}`] : [])));
     for (const key of hairpin) elements.push({ kind: 'nft-element', set: named('hairpin', family), key });
-    return elements;
+    return { elements, size: slots.length };
+  }
+
+  #plain(slots: readonly string[], family: Family): NftElement[] {
+    this.#places = undefined;
+    const set = named('slots', family);
+    return slots.map((data, slot) => ({ kind: 'nft-element', set, key: slotKey(this.id, slot), data }));
+  }
+
+  #sticky(slots: readonly string[], wanted: ReadonlySet<string>, family: Family): NftElement[] {
+    const places = (this.#places ??= new Map());
+    for (const key of places.keys()) if (!wanted.has(key)) places.delete(key);
+    const taken = new Set(places.values());
+    const set = named('endpoints', family);
+    return slots.flatMap((data, slot): NftElement[] => {
+      const number = numberOf(this.id, this.#place(places, data, taken));
+      return [
+        { kind: 'nft-element', set: 'affinity-slots', key: slotKey(this.id, slot), data: number },
+        { kind: 'nft-element', set, key: number, data },
+      ];
+    });
   }
 
   /** A place that was left is given again as late as can be: clients that remember it would all come to the next one there. */
-  #place(key: string, taken: Set<number>): number {
-    let place = this.#places.get(key);
+  #place(places: Map<string, number>, key: string, taken: Set<number>): number {
+    let place = places.get(key);
     if (place !== undefined) return place;
     for (place = this.#next % (classMask + 1); taken.has(place); place = (place + 1) % (classMask + 1));
     taken.add(place);
-    this.#places.set(key, place);
+    places.set(key, place);
     this.#next = place + 1;
     return place;
   }

@@ -8,8 +8,8 @@ const headlessLabel = 'service.kubernetes.io/headless';
 
 /** A Service with its slices, whichever came first. */
 export interface ServiceObject {
-  service?: Service;
-  slices: Map<string, EndpointSlice>;
+  service: Service | undefined;
+  slices: EndpointSlice[];
 }
 
 /** Services and EndpointSlices by owner, fed in any order, and which of them changed. */
@@ -39,17 +39,20 @@ export class ServiceObjects {
     const service = labels?.[headlessLabel] === undefined ? labels?.[serviceNameLabel] : undefined;
     const owner = service === undefined ? undefined : ownerOf(slice.metadata.namespace, service);
     const before = this.#ownerOfSlice.get(key);
-    if (before !== undefined && before !== owner) this.#dropSlice(key, before);
+    if (before !== undefined && before !== owner) this.#dropSlice(key, slice.metadata.name, before);
     if (owner === undefined) return;
     this.#ownerOfSlice.set(key, owner);
-    this.#object(owner).slices.set(key, slice);
+    const { slices } = this.#object(owner);
+    const place = slices.findIndex(({ metadata }) => metadata.name === slice.metadata.name);
+    if (place < 0) slices.push(slice);
+    else slices[place] = slice;
     this.#changed.add(owner);
   }
 
   deleteSlice(namespace: string, name: string): void {
     const key = `${namespace}/${name}`;
     const owner = this.#ownerOfSlice.get(key);
-    if (owner !== undefined) this.#dropSlice(key, owner);
+    if (owner !== undefined) this.#dropSlice(key, name, owner);
   }
 
   get(owner: string): ServiceObject | undefined {
@@ -70,20 +73,21 @@ export class ServiceObjects {
     this.#changed.clear();
     for (const owner of owners) {
       const object = this.#objects.get(owner);
-      if (object && !object.service && object.slices.size === 0) this.#objects.delete(owner);
+      if (object && !object.service && object.slices.length === 0) this.#objects.delete(owner);
     }
     return owners;
   }
 
   #object(owner: string): ServiceObject {
     let object = this.#objects.get(owner);
-    if (!object) this.#objects.set(owner, (object = { slices: new Map() }));
+    if (!object) this.#objects.set(owner, (object = { service: undefined, slices: [] }));
     return object;
   }
 
-  #dropSlice(key: string, owner: string): void {
+  #dropSlice(key: string, name: string | undefined, owner: string): void {
     this.#ownerOfSlice.delete(key);
-    this.#objects.get(owner)?.slices.delete(key);
+    const object = this.#objects.get(owner);
+    if (object) object.slices = object.slices.filter(({ metadata }) => metadata.name !== name);
     this.#changed.add(owner);
   }
 }

@@ -16,19 +16,18 @@ import { affinityClass, maxSetId } from './values.ts';
 /** The owner of the table, its chains and sets. */
 export const layoutOwner = 'services';
 
-/** Connections that a service port accepts and where they may go on living; for the clean-up of conntrack. */
+/** Connections that a service port of UDP accepts and where they may go on living; for the clean-up of conntrack. Those of other protocols end by themselves. */
 export interface PlannedPort extends ServicePortView {
-  /** Of UDP alone: connections of the others end by themselves, and there are hundreds of thousands. */
   serving: readonly Backend[];
 }
 
 /** What a Service holds from plan to plan. */
 interface ServicePlan {
-  ports: Map<string, PortPlan>;
-  planned: PlannedPort[];
+  ports: PortPlan[];
+  udp: readonly PlannedPort[] | undefined;
   /** Timeout of its session affinity, in use. */
-  seconds?: number;
-  health?: ServiceHealth;
+  seconds: number | undefined;
+  health: ServiceHealth | undefined;
 }
 
 /** Everything that must be known before the first plan is made. */
@@ -82,8 +81,10 @@ export class ServicePlanner {
   setAnswered(keys: ReadonlySet<string>): void {
     const before = this.#answered;
     this.#answered = keys;
-    for (const [owner, { planned }] of this.#plans) {
-      if (planned.some((port) => keys.has(serviceKey(port)) !== before.has(serviceKey(port)))) this.#objects.mark(owner);
+    for (const owner of this.#plans.keys()) {
+      const service = this.#objects.get(owner)?.service;
+      const ports = service ? viewOf(service, this.#node).ports : [];
+      if (ports.some((port) => keys.has(serviceKey(port)) !== before.has(serviceKey(port)))) this.#objects.mark(owner);
     }
   }
 
@@ -105,23 +106,27 @@ export class ServicePlanner {
 
   /** What is planned otherwise than at the last call, by owner; no items for a Service that went. */
   take(): Map<string, Item[]> {
-    const plans = new Map<string, Item[]>();
-    for (const owner of this.#objects.takeChanged()) plans.set(owner, this.#plan(owner, this.#objects.get(owner)));
+    return new Map(this.changes());
+  }
+
+  /** The same one by one, so that the items of a whole cluster need not be there at once. To be read to its end. */
+  *changes(): Iterable<[owner: string, items: Item[]]> {
+    for (const owner of this.#objects.takeChanged()) yield [owner, this.#plan(owner, this.#objects.get(owner))];
     const timeouts = this.#timeouts.used();
     if (String(timeouts) !== String(this.#usedTimeouts)) this.#layoutChanged = true;
     this.#usedTimeouts = timeouts;
-    if (this.#layoutChanged) plans.set(layoutOwner, planLayout(this.#node, timeouts));
-    this.#layoutChanged = false;
     if (this.#adopted) {
       this.#adopted = undefined;
       this.#ids.finishAdoption();
     }
-    return plans;
+    if (!this.#layoutChanged) return;
+    this.#layoutChanged = false;
+    yield [layoutOwner, planLayout(this.#node, timeouts)];
   }
 
-  /** The service ports of an owner as last planned; none when it is gone. */
-  portsOf(owner: string): readonly PlannedPort[] {
-    return this.#plans.get(owner)?.planned ?? [];
+  /** The UDP ports of an owner as last planned; none when it is gone. */
+  udpPortsOf(owner: string): readonly PlannedPort[] {
+    return this.#plans.get(owner)?.udp ?? [];
   }
 
   /** What a load balancer is to be told of the owner, if it asks. */
@@ -132,7 +137,7 @@ export class ServicePlanner {
   /** What an owner is planned from, for `explainService`; undefined when there is no such Service. */
   factsOf(owner: string): ServiceFacts | undefined {
     const { service, slices } = this.#objects.get(owner) ?? {};
-    return service && slices && { service, slices: [...slices.values()], node: this.#node };
+    return service && slices && { service, slices: [...slices], node: this.#node };
   }
 
   /** Every Service there is. */
@@ -142,42 +147,40 @@ export class ServicePlanner {
 
   #plan(owner: string, object: ServiceObject | undefined): NftElement[] {
     const view = object?.service && viewOf(object.service, this.#node);
-    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: new Map(), planned: [] };
+    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: [], udp: undefined, seconds: undefined, health: undefined };
     const before = plan.seconds;
     const wanted = view?.ports.length ? view.affinitySeconds : undefined;
     plan.seconds = wanted === undefined ? undefined : this.#timeouts.use(wanted);
     if (before !== undefined) this.#timeouts.release(before);
-    const gone = new Map(plan.ports);
+    const former = plan.ports;
+    plan.ports = [];
+    const udp: PlannedPort[] = [];
     const elements: NftElement[] = [];
     for (const address of view?.clusterIps ?? [])
       elements.push({ kind: 'nft-element', set: named('cluster-ips', address.family), key: `${address}` });
     for (const address of view?.loadBalancerIps ?? [])
       elements.push({ kind: 'nft-element', set: named('load-balancers', address.family), key: `${address}` });
-    plan.planned = [];
     const known: { port: ServicePortView; backends: readonly Backend[] }[] = [];
     for (const port of view?.ports ?? []) {
       const id = `${port.family} ${port.protocol} ${port.port} ${port.name}`;
-      gone.delete(id);
-      let portPlan = plan.ports.get(id);
-      if (!portPlan) plan.ports.set(id, (portPlan = new PortPlan(this.#ids)));
-      const backends = backendsOf(object!.slices.values(), port.name, port.protocol, port.family, this.#node);
+      const isIt = ({ name }: PortPlan): boolean => name === id;
+      let portPlan = plan.ports.find(isIt);
+      if (!portPlan) plan.ports.push((portPlan = former.find(isIt) ?? new PortPlan(id, this.#ids)));
+      const backends = backendsOf(object!.slices, port.name, port.protocol, port.family, this.#node);
       known.push({ port, backends });
       const sets = chooseBackends(backends, this.#node);
-      elements.push(
-        ...portPlan.plan(port, {
-          ...{ view: view!, sets, adopted: this.#adopted },
-          answeredHere: this.#answered.has(serviceKey(port)),
-          affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
-        }),
-      );
-      plan.planned.push({ ...port, serving: port.protocol === 'udp' ? sets.serving : [] });
+      const planned = portPlan.plan(port, {
+        ...{ view: view!, sets, adopted: this.#adopted },
+        answeredHere: this.#answered.has(serviceKey(port)),
+        affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
+      });
+      for (const element of planned) elements.push(element);
+      if (port.protocol === 'udp') udp.push({ ...port, serving: sets.serving });
     }
+    plan.udp = udp.length > 0 ? udp : undefined;
     plan.health = object?.service && healthOf(object.service, known);
-    for (const [id, portPlan] of gone) {
-      portPlan.release();
-      plan.ports.delete(id);
-    }
-    if (plan.ports.size > 0) this.#plans.set(owner, plan);
+    for (const portPlan of former) if (!plan.ports.includes(portPlan)) portPlan.release();
+    if (plan.ports.length > 0) this.#plans.set(owner, plan);
     else this.#plans.delete(owner);
     return elements;
   }

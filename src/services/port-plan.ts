@@ -24,11 +24,14 @@ const element = (set: string, key: string, data?: string): NftElement =>
 
 /** Keeps the sets of endpoints of one service port in one family, and writes its elements. */
 export class PortPlan {
+  /** Which port it is: `ipv4 tcp 80 web`. */
+  readonly name: string;
   readonly #ids: Ids;
   #cluster: EndpointSet | undefined;
   #local: EndpointSet | undefined;
 
-  constructor(ids: Ids) {
+  constructor(name: string, ids: Ids) {
+    this.name = name;
     this.#ids = ids;
   }
 
@@ -49,9 +52,9 @@ export class PortPlan {
     // A port that is answered here has no lead to its set, by which a restarted agent would know it again: it has none.
     const usesCluster = (!view.internalLocal && !answeredHere) || isExternal;
     const usesLocal = (view.internalLocal && !answeredHere) || (view.externalLocal && isExternal);
-    const leads = leadsOf(view, port);
-    this.#cluster = this.#keep(this.#cluster, usesCluster, leads.cluster, context);
-    this.#local = this.#keep(this.#local, usesLocal, leads.local, context);
+    const leads = context.adopted && leadsOf(view, port);
+    this.#cluster = this.#keep(this.#cluster, usesCluster, leads?.cluster, context);
+    this.#local = this.#keep(this.#local, usesLocal, leads?.local, context);
     const clusterValue = this.#write(this.#cluster, cluster, port, context, elements);
     const localValue = this.#write(this.#local, local, port, context, elements);
     if (!answeredHere)
@@ -89,9 +92,10 @@ export class PortPlan {
   ): string | undefined {
     if (!set) return undefined;
     const isSticky = affinity !== undefined;
-    elements.push(...set.plan(backends, family, isSticky));
-    const value = numberOf(set.id, classOf(set.size));
-    if (!isSticky || set.size === 0) return value;
+    const { elements: own, size } = set.plan(backends, family, isSticky);
+    for (const one of own) elements.push(one);
+    const value = numberOf(set.id, classOf(size));
+    if (!isSticky || size === 0) return value;
     elements.push(element('affinity-counts', setKey(set.id), value));
     return numberOf(set.id, affinity);
   }

@@ -34,6 +34,19 @@ export class Writer {
     return this;
   }
 
+  /** Has room for so many bytes more at once, which else would come by doubling. */
+  reserve(count: number): this {
+    if (this.#length + count > this.#buffer.length) this.#grow(this.#length + count);
+    return this;
+  }
+
+  /** Forgets everything, and gives back memory beyond so many bytes. */
+  release(capacity: number): this {
+    if (this.#buffer.length > capacity) this.#buffer = Buffer.from(new ArrayBuffer(capacity));
+    this.#length = 0;
+    return this;
+  }
+
   /** Cuts what was written after `length` off again. */
   truncate(length: number): this {
     if (length > this.#length) throw new RangeError(`cannot truncate ${this.#length} bytes to ${length}`);
@@ -45,12 +58,12 @@ export class Writer {
   #take(count: number): number {
     const at = this.#length;
     this.#length = at + count;
-    if (this.#length > this.#buffer.length) this.#grow();
+    if (this.#length > this.#buffer.length) this.#grow(Math.max(this.#buffer.length * 2, this.#length));
     return at;
   }
 
-  #grow(): void {
-    const larger = Buffer.from(new ArrayBuffer(Math.max(this.#buffer.length * 2, this.#length)));
+  #grow(capacity: number): void {
+    const larger = Buffer.from(new ArrayBuffer(capacity));
     this.#buffer.copy(larger);
     this.#buffer = larger;
   }

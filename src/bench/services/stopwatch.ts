@@ -23,7 +23,7 @@ export class Stopwatch {
   #reconciler: Reconciler | undefined;
 
   constructor() {
-    this.#wrap(ServicePlanner.prototype, 'take', (us) => void (this.#spent.planUs += us));
+    this.#wrapChanges();
     this.#wrap(Reconciler.prototype, 'contribute', (us) => void (this.#spent.planUs += us));
     this.#wrap(Reconciler.prototype, 'sync', (us, result, reconciler) => {
       this.#reconciler = reconciler;
@@ -70,6 +70,22 @@ export class Stopwatch {
   /** The next sync is a full check. */
   readEverything(): void {
     this.#reconciler?.markAll();
+  }
+
+  /** Owners are planned one by one, while somebody takes them. */
+  #wrapChanges(): void {
+    const changes = ServicePlanner.prototype.changes;
+    const plan = (us: number): void => void (this.#spent.planUs += us);
+    ServicePlanner.prototype.changes = function* (this: ServicePlanner): ReturnType<ServicePlanner['changes']> {
+      const iterator = changes.call(this)[Symbol.iterator]();
+      for (;;) {
+        const begin = performance.now();
+        const next = iterator.next();
+        plan((performance.now() - begin) * 1000);
+        if (next.done) return;
+        yield next.value;
+      }
+    };
   }
 
   #wrap<T extends object>(of: T, name: keyof T, note: (us: number, result: unknown, of: T) => void): void {

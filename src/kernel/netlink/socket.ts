@@ -55,6 +55,9 @@ interface Memory {
   batch: NetlinkBatch;
 }
 
+/** A batch that had grown beyond it gives the memory back with the next. */
+const keptBytes = 1 << 20;
+
 const newMemory = (): Memory => ({
   // Dumps come in pieces of at most 32 KiB; single messages are at most 64 KiB but for attributes of more than one kind.
   received: nativeBuffer(1 << 17),
@@ -125,6 +128,7 @@ export class NetlinkSocket implements Disposable {
 
   /** The socket's own batch, emptied. Send it before another is begun. */
   batch(): NetlinkBatch {
+    if (this.#batch.buffer.length > keptBytes) this.#batch.release(1 << 16);
     return this.#batch.reset(this.#sequence);
   }
 

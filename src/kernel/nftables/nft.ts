@@ -111,6 +111,8 @@ export class Nft implements Disposable {
     if (errors.size > 0)
       throw new NftTransactionError(Array.from(errors, ([sequence, error]) => transaction.failure(sequence, error)));
     this.#transactions++;
+    // A large one leaves no memory behind.
+    this.#socket.batch();
     return size;
   }
 

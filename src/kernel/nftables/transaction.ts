@@ -98,6 +98,13 @@ export class NftTransaction {
     return { objects: this.#objects, elements: this.#elements };
   }
 
+  /** Room for the messages of so many elements. */
+  expect(elements: number): this {
+    // Key and data of the largest set, with the headers of their attributes: 60 to 90 bytes.
+    if (elements > 1000) this.#batch.reserve(elements * 64);
+    return this;
+  }
+
   /** What follows is done to the table of this family, which has the same name. */
   in(family: RuleFamily): this {
     this.#family = family;
