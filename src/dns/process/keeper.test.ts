@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, readdirSync } from 'node:fs';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FakeApi } from '../../kube/fake.ts';
+import { Namespaces, Services } from '../../kube/resources.ts';
+import { bindUdp, localEndpoint } from '../../kernel/sockets.ts';
+import { IpAddr } from '../../net/ip.ts';
+import { askUdp, framed, TcpClient } from '../testkit/client.ts';
+import { namespace, service } from '../testkit/cluster.ts';
+import { Load, type LoadCount } from '../testkit/load.ts';
+import { question } from '../testkit/message.ts';
+import { DnsProcesses } from '../testkit/processes.ts';
+
+const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
+const webName = 'web.default.svc.cluster.local';
+/** What a worker takes from a socket before it answers: a batch, and the one that it was woken by. */
+const inHands = 65;
+
+function freePort(): number {
+  const fd = bindUdp(undefined, IpAddr.parse('127.0.0.1'), 0);
+  try {
+    return localEndpoint(fd).port;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function processes(): Promise<DnsProcesses> {
+  const api = new FakeApi();
+  await api.create(Namespaces, namespace('default'));
+  await api.create(Services, web);
+  const all = new DnsProcesses(api, '127.0.0.1', freePort());
+  await all.serveApi();
+  return all;
+}
+
+const told = (what: string, { sent, lost, slowestMs }: LoadCount): string => `${what}: ${lost} of ${sent} lost, slowest answer after ${slowestMs} ms`;
+
+test('D16: workers killed, stopped and replaced, parents killed and replaced, under 4,000 questions a second: none is refused, and lost are those in the hands of a killed worker', async (t: TestContext) => {
+  await using dns = await processes();
+  let parent = dns.start();
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  let { process: now } = await dns.complete();
+  await using load = await Load.start(dns.address, dns.port, webName, 4000);
+  const judge = async (what: string, most: number): Promise<void> => {
+    await sleep(200);
+    const count = await load.take();
+    t.diagnostic(told(what, count));
+    assert.ok(count.sent > 200, told(what, count));
+    assert.deepEqual({ refused: count.refused, wrong: count.wrong }, { refused: 0, wrong: 0 }, what);
+    assert.ok(count.lost <= most, told(what, count));
+  };
+  await judge('nothing happens', 0);
+
+  process.kill(now.pid, 'SIGKILL');
+  await judge('the worker that answers is killed', inHands);
+  ({ process: now } = await dns.complete());
+
+  process.kill(now.pid, 'SIGSTOP');
+  const stopped = now.pid;
+  ({ process: now } = await dns.until(({ process: { pid } }) => pid !== stopped));
+  process.kill(stopped, 'SIGCONT');
+  await judge('the worker that answers hangs and comes back', 0);
+  assert.ok(dns.pids.includes(stopped), 'it was not killed');
+
+  process.kill(now.pid, 'SIGTERM');
+  await judge('the worker that answers is told to end', 0);
+  await dns.complete();
+
+  const successor = dns.start();
+  assert.deepEqual(await once(parent, 'exit'), [0, null], 'the former parent ends by itself');
+  await judge('another parent takes over', 0);
+  parent = successor;
+  ({ process: now } = await dns.complete(parent.pid));
+
+  parent.kill('SIGKILL');
+  await dns.until(({ process: { parent: of } }) => of === undefined);
+  await judge('the parent is killed', 0);
+  parent = dns.start();
+  ({ process: now } = await dns.complete(parent.pid));
+  await judge('a new parent takes over from the workers', 0);
+
+  parent.kill('SIGHUP');
+  assert.deepEqual(await once(parent, 'exit'), [0, null]);
+  process.kill(now.pid, 'SIGKILL');
+  await judge('the parent leaves, and the worker that answers is killed', inHands);
+  parent = dns.start();
+  await dns.complete(parent.pid);
+  await judge('a new parent takes over from the worker that is left', 0);
+
+  parent.kill('SIGTERM');
+  await once(parent, 'exit');
+  assert.deepEqual(dns.pids, [], 'all have ended with the parent');
+  assert.deepEqual(readdirSync(dns.runDir), ['names']);
+});
+
+test('a worker that hangs without end is killed, and another one is the standby', async () => {
+  await using dns = await processes();
+  dns.start();
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  const { process: before } = await dns.complete();
+  process.kill(before.pid, 'SIGSTOP');
+  const { process: after } = await dns.until(({ process: { pid, standby } }) => pid === before.standby && standby !== before.pid && standby !== undefined);
+  assert.ok(!dns.pids.includes(before.pid));
+  assert.match(dns.said, new RegExp(`worker ${before.pid} is killed: it gave no sign of life for 3 s`));
+  assert.ok(dns.pids.includes(after.standby!));
+});
+
+test('D16: workers that start while the API server is away answer what those before them knew, never SERVFAIL', async () => {
+  await using dns = await processes();
+  dns.start();
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  let { process: now } = await dns.complete();
+  await dns.endApi();
+  const ask = async (): Promise<string[]> => (await askUdp(dns.port, question(webName))).answers;
+  // The second kill is of one that has started without the API server.
+  for (let round = 0; round < 2; round++) {
+    process.kill(now.pid, 'SIGKILL');
+    assert.deepEqual(await ask(), [`${webName}. 5 A 10.96.1.1`]);
+    ({ process: now } = await dns.complete());
+    assert.deepEqual(await ask(), [`${webName}. 5 A 10.96.1.1`]);
+  }
+  assert.match(now.names, /^what another process knew, \d+ s before this one began$/);
+  assert.equal((await askUdp(dns.port, question('no.default.svc.cluster.local'))).rcode, 'NXDOMAIN');
+  // What all of them left is enough, too.
+  for (const pid of dns.pids) process.kill(pid, 'SIGKILL');
+  dns.start();
+  await dns.until(({ ready }) => ready);
+  assert.deepEqual(await ask(), [`${webName}. 5 A 10.96.1.1`]);
+});
+
+test('TCP: connections that have asked get their answers when another parent takes over, and new ones are accepted at any time', async () => {
+  await using dns = await processes();
+  const parent = dns.start({ standby: false });
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  using client = new TcpClient(dns.port);
+  client.socket.write(framed(question(webName)));
+  assert.equal((await client.next()).rcode, 'NOERROR');
+  dns.start({ standby: false });
+  const exited = once(parent, 'exit');
+  let asked = 0;
+  for (let over = false; !over; asked++) {
+    over = parent.exitCode !== null;
+    using one = new TcpClient(dns.port);
+    one.socket.write(framed(question(webName)));
+    assert.equal((await one.next()).rcode, 'NOERROR');
+  }
+  assert.deepEqual(await exited, [0, null]);
+  assert.ok(asked > 5);
+  await client.closed;
+});
+
+test('a wrong configuration ends the parent with what is wrong, and no socket is left', async () => {
+  await using dns = await processes();
+  const refused = dns.start({ port: -1 });
+  assert.equal((await once(refused, 'exit'))[0], 1);
+  assert.match(dns.said, /port must be 0 to 65535, not -1/);
+  const failed = dns.start({ kubeconfig: '/nonexistent' });
+  assert.equal((await once(failed, 'exit'))[0], 1);
+  assert.match(dns.said, /nonexistent/);
+  assert.deepEqual(readdirSync(dns.runDir), []);
+});

@@ -1,0 +1,109 @@
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { question } from './message.ts';
+
+const socketCount = 16;
+/** An answer later than this is none: resolvers have asked again by then. */
+const lateMs = 4000;
+
+export interface LoadCount {
+  sent: number;
+  answered: number;
+  /** Not answered within four seconds. */
+  lost: number;
+  /** Port unreachable: the sign of a socket that was closed. */
+  refused: number;
+  /** Answered with something else than NOERROR. */
+  wrong: number;
+  /** The longest time to an answer. */
+  slowestMs: number;
+}
+
+/** Questions for one name at a fixed rate, each with an id of its own, from sockets that hear of closed ports. */
+export class Load implements AsyncDisposable {
+  readonly #sockets: dgram.Socket[];
+  readonly #template: Buffer;
+  readonly #rate: number;
+  /** By number of the question: when it was sent; 0 when it was answered. */
+  #waiting = new Map<number, number>();
+  #count = 0;
+  #answered = 0;
+  #refused = 0;
+  #wrong = 0;
+  #slowestMs = 0;
+  #sending: Promise<void> | undefined;
+  #ending = false;
+
+  private constructor(sockets: dgram.Socket[], name: string, rate: number) {
+    this.#sockets = sockets;
+    this.#template = question(name, {});
+    this.#rate = rate;
+    for (const [i, socket] of sockets.entries()) {
+      socket.on('message', (answer) => this.#hear(i, answer));
+      socket.on('error', () => {
+        this.#refused++;
+      });
+    }
+  }
+
+  static async start(address: string, port: number, name: string, rate: number): Promise<Load> {
+    const sockets = Array.from({ length: socketCount }, () => dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4'));
+    for (const socket of sockets) {
+      socket.connect(port, address);
+      await once(socket, 'connect');
+    }
+    const load = new Load(sockets, name, rate);
+    load.#sending = load.#send();
+    return load;
+  }
+
+  /** What came of the questions since the last call. Waits for the answers to all of them, while more are asked. */
+  async take(): Promise<LoadCount> {
+    const upTo = this.#count;
+    const until = performance.now() + lateMs;
+    const due = (): number[] => [...this.#waiting.keys()].filter((number) => number < upTo);
+    while (due().length > 0 && performance.now() < until) await sleep(10);
+    const lost = due();
+    for (const number of lost) this.#waiting.delete(number);
+    const { answered, refused, wrong, slowestMs } = this.#totals();
+    this.#answered = this.#refused = this.#wrong = this.#slowestMs = 0;
+    return { sent: answered + lost.length, answered, lost: lost.length, refused, wrong, slowestMs: Math.round(slowestMs) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending = true;
+    await this.#sending;
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  #totals(): { answered: number; refused: number; wrong: number; slowestMs: number } {
+    return { answered: this.#answered, refused: this.#refused, wrong: this.#wrong, slowestMs: this.#slowestMs };
+  }
+
+  async #send(): Promise<void> {
+    const begin = performance.now();
+    while (!this.#ending) {
+      for (const due = ((performance.now() - begin) / 1000) * this.#rate; this.#count < due; this.#count++) this.#ask(this.#count);
+      await sleep(2);
+    }
+  }
+
+  /** The socket and the id together are the question's number, less what is above. */
+  #ask(number: number): void {
+    const message = Buffer.from(this.#template);
+    message.writeUInt16BE(Math.floor(number / socketCount) & 0xffff, 0);
+    this.#waiting.set(number, performance.now());
+    this.#sockets[number % socketCount]!.send(message, () => {});
+  }
+
+  #hear(socket: number, answer: Buffer): void {
+    const number = answer.readUInt16BE(0) * socketCount + socket;
+    const asked = this.#waiting.get(number);
+    if (asked === undefined) return;
+    this.#waiting.delete(number);
+    this.#answered++;
+    this.#slowestMs = Math.max(this.#slowestMs, performance.now() - asked);
+    if ((answer[3]! & 0xf) !== 0) this.#wrong++;
+  }
+}
