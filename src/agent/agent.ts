@@ -298,6 +298,7 @@ export class NodeAgent {
       }
     }
     this.#network.planPeers();
+    this.#judge();
     this.#foreigners.check();
   }
 
@@ -414,6 +415,7 @@ export class NodeAgent {
       families: this.#settings.families,
       pools: this.#ipam.use(),
       faults: this.#sources.isSynced ? (this.#sources.nodes.get(this.#settings.nodeName)?.faults ?? []) : [],
+      clash: this.#network.clash,
       syncs: this.#counts.syncs,
       status: (owner) => this.#reconciler.status(owner),
       wasOpen: this.#gate.wasOpen,

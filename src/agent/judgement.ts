@@ -14,6 +14,8 @@ export interface Condition {
   pools: readonly PoolUse[];
   /** Texts of the Node that are no address or prefix. */
   faults: readonly string[];
+  /** Another node had this one's pod CIDR before. */
+  clash: string | undefined;
   /** How often the kernel was written to. */
   syncs: number;
   status: (owner: string) => OwnerStatus | undefined;
@@ -28,6 +30,7 @@ export function whyNot(condition: Condition): string | undefined {
   if (unknown !== undefined) return unknown;
   const noCidr = whyNoCidr(condition);
   if (noCidr !== undefined) return noCidr;
+  if (condition.clash !== undefined) return condition.clash;
   if (syncs === 0) return "nothing of the node's network is in the kernel yet";
   for (const owner of essentialOwners) {
     // An owner without a status wants nothing, like the routed mode of an IPv6 node.

@@ -61,7 +61,7 @@ export function readFacts(
       problems.push(`node ${view.name} has no ${family} pod CIDR: its pods get no ${family} address`);
   }
   return {
-    self: { name: view.name, addresses: chosen, podCidrs },
+    self: { name: view.name, addresses: chosen, podCidrs, created: view.created },
     local: {
       uplink: uplink.name,
       onLink: onUplink.map(({ address, prefixLength }) => Prefix.of(address, prefixLength)),
@@ -85,7 +85,7 @@ export const sameFacts = (a: NodeFacts | undefined, b: NodeFacts): boolean => a 
 
 const text = ({ self, local, zone, nodePortAddresses, problems }: NodeFacts): string =>
   [
-    ...[self.name, zone, self.addresses.join(), self.podCidrs.join(), nodePortAddresses.join()],
+    ...[self.name, self.created, zone, self.addresses.join(), self.podCidrs.join(), nodePortAddresses.join()],
     ...[local.uplink, local.onLink.join(), local.uplinkMtu, local.acceptRa, problems.join()],
   ].join('|');
 

@@ -95,3 +95,27 @@ test('the first node behind a tunnel lowers the MTU of pods, and with it every r
   assert.ok(!reconciler.network().has('route 254 10.1.4.0/24'));
   assert.ok(reconciler.network().has('route 254 fd01:0:0:3::/64'));
 });
+
+test('F27: of two other nodes with the same pod CIDR the route leads to the older, and to the other when that is gone', () => {
+  const { network: nodes, reconciler } = network();
+  nodes.setSelf(facts);
+  const twin = { ...peer(3), podCidrs: peer(2).podCidrs, created: '2026-01-02T00:00:00Z' };
+  nodes.setPeer(twin);
+  nodes.setPeer({ ...peer(2), created: '2026-01-01T00:00:00Z' });
+  nodes.planPeers();
+  const gateway = (): string => {
+    const item = reconciler.network().get('route 254 10.1.2.0/24');
+    return item?.kind === 'route' ? String(item.gateway) : 'none';
+  };
+  assert.equal(gateway(), '192.0.2.2');
+  assert.match(
+    nodes.problems.join(),
+    /^the pod CIDR 10\.1\.2\.0\/24 of node node-3 overlaps 10\.1\.2\.0\/24 of node node-2, which had it before; give node node-3 another/,
+  );
+  assert.equal(nodes.clash, undefined, 'it is not for this node to stop');
+  nodes.deletePeer('node-2');
+  nodes.planPeers();
+  assert.equal(gateway(), '192.0.2.3');
+  assert.deepEqual(nodes.problems, []);
+  assert.deepEqual(reconciler.status('node node-3')?.state, 'pending');
+});

@@ -7,11 +7,13 @@ import {
   planSelf,
   podMtu,
   problemsOfSelf,
+  remedy,
   type RouteNode,
   type RoutesConfig,
   vxlanLink,
   wayTo,
 } from '../routes/plan.ts';
+import { type Overlap, overlapsOf, overlapWords } from '../routes/overlaps.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { type Door, doorOwner } from './door.ts';
 import { hostPortsItems, hostPortsOwner } from './hostports.ts';
@@ -26,6 +28,9 @@ export const peerOwner = (name: string): string => `node ${name}`;
 
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
 export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, hostPortsOwner];
+
+const text = (overlaps: readonly Overlap[]): string => overlaps.map(({ cidr, other, holder }) => `${cidr} ${other} ${holder}`).join();
+const remedyFor = (node: string): string => remedy.replace('the node', `node ${node}`);
 
 /** One way that leads to pods of other nodes. */
 export interface WayToPods {
@@ -49,6 +54,8 @@ export class NodeNetwork {
   readonly #changed = new Set<string>();
   #facts: NodeFacts | undefined;
   #mtu: number | undefined;
+  /** Pod CIDRs that another node had before, by the node that has them as well. */
+  #overlaps: ReadonlyMap<string, readonly Overlap[]> = new Map();
   #linkNode: LinkNode | undefined;
 
   constructor(reconciler: Reconciler, settings: Settings, door: Door) {
@@ -66,6 +73,13 @@ export class NodeNetwork {
 
   get problems(): string[] {
     return [...this.#problems.values()].flat();
+  }
+
+  /** Why this node may give no addresses: another had them before (F27). Its pods go on until they are deleted. */
+  get clash(): string | undefined {
+    const name = this.#facts?.self.name ?? '';
+    const own = this.#overlaps.get(name);
+    return own && `${own.map((overlap) => overlapWords(name, overlap)).join('; ')}: new pods would have addresses of its pods; ${remedy}`;
   }
 
   /** What attaching pods needs to know; undefined until the node is known, and the same object until it changes. */
@@ -138,6 +152,7 @@ export class NodeNetwork {
       name: view.name,
       addresses: families.flatMap((family) => view.addresses.find((address) => address.family === family) ?? []),
       podCidrs: view.podCidrs,
+      created: view.created,
       faults: view.faults,
     };
     this.#peers.set(peer.name, peer);
@@ -156,17 +171,33 @@ export class NodeNetwork {
     if (this.#facts && this.#changed.size > 0) this.#planShared();
   }
 
+  /** @param lost pod CIDRs of it that other nodes had before */
+  #planPeer(peer: RouteNode & { faults: readonly string[] }, lost: readonly Overlap[]): void {
+    const { self, local } = this.#facts!;
+    // Of the very same pod CIDR there can be one route only; where one is wider both ways lead as far as they can.
+    const isTwin = (cidr: Prefix): boolean =>
+      lost.some(({ cidr: one, other, holder }) => one === cidr && other.equals(cidr) && holder !== self.name);
+    const podCidrs = peer.podCidrs.filter((cidr) => !isTwin(cidr));
+    const { items, problems } = planPeer({ ...peer, podCidrs }, self, local, this.#routes, this.#mtu);
+    const others = lost.filter(({ cidr }) => !self.podCidrs.some((own) => own.overlaps(cidr)));
+    this.#reconciler.contribute(peerOwner(peer.name), items);
+    const told = others.map((overlap) => `${overlapWords(peer.name, overlap)}; ${remedyFor(peer.name)}`);
+    this.#problems.set(peer.name, [...peer.faults, ...problems, ...told]);
+  }
+
   /** What depends on all nodes together. Peers that are as they were are planned anew only when the MTU of pods is another now. */
   #planShared(): void {
     const { self, local } = this.#facts!;
     const peers = [...this.#peers.values()];
     const before = this.#mtu;
     this.#mtu = podMtu(self, peers, local, this.#routes);
+    const overlaps = overlapsOf([self, ...peers]);
+    const formerly = this.#overlaps;
+    this.#overlaps = overlaps;
     for (const peer of peers) {
-      if (this.#mtu === before && !this.#changed.has(peer.name)) continue;
-      const { items, problems } = planPeer(peer, self, local, this.#routes, this.#mtu);
-      this.#reconciler.contribute(peerOwner(peer.name), items);
-      this.#problems.set(peer.name, [...peer.faults, ...problems]);
+      const lost = overlaps.get(peer.name) ?? [];
+      const isOther = this.#mtu !== before || this.#changed.has(peer.name) || text(lost) !== text(formerly.get(peer.name) ?? []);
+      if (isOther) this.#planPeer(peer, lost);
     }
     this.#changed.clear();
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));

@@ -15,6 +15,8 @@ export interface NodeView {
   /** InternalIPs as the Node has them. */
   addresses: readonly IpAddr[];
   podCidrs: readonly Prefix[];
+  /** metadata.creationTimestamp */
+  created?: string | undefined;
   /** Ready, and not taken out of load balancing. */
   balances: boolean;
   /** It is being deleted, or the cluster's autoscaler is about to: load balancers should send it nothing new (SD27). */
@@ -44,6 +46,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
     zone: metadata.labels?.[zoneLabel],
     addresses: each(internal, 'InternalIP', IpAddr.parse),
     podCidrs: each(podCidrs, 'podCIDR', Prefix.parse),
+    created: metadata.creationTimestamp,
     balances:
       conditionOf(status?.conditions, 'Ready')?.status === 'True' &&
       metadata.deletionTimestamp === undefined &&
@@ -55,7 +58,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
 
 /** Whether two versions of a Node mean the same network: the others come each few seconds (heartbeats). */
 export const sameNode = (a: NodeView, b: NodeView): boolean =>
-  a.zone === b.zone && a.addresses.join() === b.addresses.join() && a.podCidrs.join() === b.podCidrs.join();
+  a.zone === b.zone && a.created === b.created && a.addresses.join() === b.addresses.join() && a.podCidrs.join() === b.podCidrs.join();
 
 /** Services of another proxy, and headless ones' copies, are nobody's business here; the server leaves them out (SA20). */
 export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless';

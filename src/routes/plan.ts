@@ -17,6 +17,8 @@ export interface RouteNode {
   /** InternalIPs, primary family first. */
   addresses: readonly IpAddr[];
   podCidrs: readonly Prefix[];
+  /** When its Node was made (RFC 3339): of nodes whose pod CIDRs overlap the older keeps its own. */
+  created?: string | undefined;
 }
 
 /** What only this node knows. */
@@ -143,7 +145,7 @@ export function problemsOfSelf(self: RouteNode, local: LocalFacts, config: Route
   });
 }
 
-const remedy = 'give the node another pod CIDR (node.spec.podCIDRs cannot be changed: delete the Node and register it anew)';
+export const remedy = 'give the node another pod CIDR (node.spec.podCIDRs cannot be changed: delete the Node and register it anew)';
 
 /** Of a pod CIDR of a peer: what makes it no place that this node may have a route to (F27). */
 function conflict(peer: RouteNode, destination: Prefix, self: RouteNode): string | undefined {
