@@ -2,7 +2,7 @@ import { NetNs } from '../kernel/netns.ts';
 import { KubeClient } from '../kube/client.ts';
 import { NodeAgent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
-import { goFirst } from './priority.ts';
+import { compileSoon, goFirst } from './priority.ts';
 import { parseSettings } from './settings.ts';
 import type { AgentStatus } from './status.ts';
 
@@ -20,6 +20,7 @@ export interface Agent {
 export async function startAgent(config: AgentConfig): Promise<Agent> {
   const settings = parseSettings(config);
   goFirst();
+  compileSoon();
   const userAgent = 'podnet-agent';
   const api = settings.kubeconfig
     ? KubeClient.fromKubeconfig(settings.kubeconfig, { userAgent })

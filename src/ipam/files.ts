@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import path from 'node:path';
 
 export interface FileFacts {
   /** ms since 1970 */
@@ -68,7 +67,7 @@ export class Store {
   }
 
   path(name: string): string {
-    return path.join(this.directory, name);
+    return `${this.directory}/${name}`;
   }
 
   names(): string[] {

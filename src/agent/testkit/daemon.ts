@@ -3,7 +3,7 @@ import { FakeApi } from '../../kube/fake.ts';
 import { Nodes } from '../../kube/resources.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
-import { goFirst } from '../priority.ts';
+import { compileSoon, goFirst } from '../priority.ts';
 import { parseSettings } from '../settings.ts';
 
 /** argv[2], as JSON. */
@@ -19,6 +19,7 @@ export type DaemonQuestion = { id: number; ask: 'status' | 'usage' | 'memory' };
 
 // An agent in a process of its own, in the network namespace that it was started in. Its API is a model in the same process.
 goFirst();
+compileSoon();
 const options = JSON.parse(process.argv[2]!) as DaemonOptions;
 const { config, podCidrs } = options;
 const api = new FakeApi();

@@ -135,6 +135,8 @@ export const newLink = message(16, ifinfomsg, linkAttrs); // RTM_NEWLINK
 /** The same with less of what it says, for those who read many. */
 export const newLinkState = message(16, ifinfomsg, attrs(stateAttrs, { unknown: 'dropped' }));
 export const newLinkEvent = message(16, ifinfomsg, attrs(eventAttrs, { unknown: 'dropped' }));
+/** What one link is asked for by: few entries are written in no time. */
+export const linkQuestion = message(18, ifinfomsg, attrs({ name: [3, cstring], extMask: [29, u32] })); // RTM_GETLINK
 export type LinkState = Infer<typeof newLinkState.body>;
 /** RTEXT_FILTER_SKIP_STATS (include/uapi/linux/rtnetlink.h), for `extMask` */
 export const skipStatistics = 1 << 3;

@@ -6,7 +6,7 @@ import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
 import { type Address, type AddressKey, addressOf, newAddress, rtmGetAddress } from './addresses.ts';
 import { type Operation, RtBatch } from './batch.ts';
-import { type LinkState, newLink, newLinkState, rtmGetLink, skipStatistics } from './link-tables.ts';
+import { type LinkState, linkQuestion, newLink, newLinkState, rtmGetLink, skipStatistics } from './link-tables.ts';
 import { type Link, type LinkChange, type LinkSpec, linkOf } from './links.ts';
 import { addressFamily, familyNumber } from './names.ts';
 import {
@@ -147,7 +147,7 @@ export class RtNetlink implements Disposable {
       this.#socket.request(
         rtmGetLink,
         0,
-        (m) => newLink.body.encode(m, { ...key, extMask }),
+        (m) => linkQuestion.body.encode(m, { ...key, extMask }),
         `read link ${which}`,
         (type, reader) => {
           if (type === newLink.type) found = decode(reader);
