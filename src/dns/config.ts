@@ -1,5 +1,6 @@
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { checkSource, type CustomSourceOptions } from './custom/source.ts';
 import { parseUpstream, type Upstream, type UpstreamOptions } from './forward/upstreams.ts';
 import { labelsOf, parseName } from './wire/names.ts';
 
@@ -18,6 +19,12 @@ export interface DnsConfig {
   serviceCidrs: string[];
   /** `<a-b-c-d>.<namespace>.pod.<zone>`: for pods that exist (default), or for none. */
   pods?: 'verified' | 'disabled';
+  /** Seconds that answers about the cluster hold, 0 to 3600. Default 5 (D15). */
+  ttl?: number;
+  /** Endpoints of headless Services that have no hostname are named as their pods, not by their addresses (D6). */
+  endpointPodNames?: boolean;
+  /** Hosts and rewrite rules by hand, from a file or a ConfigMap; see custom/. */
+  custom?: CustomSourceOptions;
   /** Without it, other names than the cluster's are refused. */
   upstream?: UpstreamOptions & {
     /** Network namespace that the questions to resolvers are asked from, e.g. `/proc/1/ns/net`. */
@@ -55,6 +62,9 @@ export interface ParsedConfig {
   zone: string;
   ranges: Prefix[];
   pods: 'verified' | 'disabled';
+  ttl: number | undefined;
+  endpointPodNames: boolean;
+  custom: CustomSourceOptions | undefined;
   upstream: DnsConfig['upstream'];
   metricsListen: Upstream | undefined;
   searchWalk: boolean;
@@ -68,6 +78,7 @@ export interface ParsedConfig {
 
 const fields: Record<keyof DnsConfig, true> = {
   ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
+  ...{ ttl: true, endpointPodNames: true, custom: true },
   ...{ searchWalk: true, hostResolvConf: true, nodeName: true, metricsListen: true },
   ...{ upstream: true, healthSocket: true, runDir: true, standby: true, standbyAfterMs: true },
 };
@@ -93,6 +104,11 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
     throw new SyntaxError(`dns configuration: standbyAfterMs must be a number of milliseconds, not ${JSON.stringify(standbyAfterMs)}`);
   if (pods !== 'verified' && pods !== 'disabled')
     throw new SyntaxError(`dns configuration: pods must be verified or disabled, not ${JSON.stringify(pods)}`);
+  const { ttl, endpointPodNames = false } = input;
+  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 0 && ttl <= 3600))
+    throw new SyntaxError(`dns configuration: ttl must be 0 to 3600, not ${JSON.stringify(ttl)}`);
+  if (typeof endpointPodNames !== 'boolean')
+    throw new SyntaxError(`dns configuration: endpointPodNames must be true or false, not ${JSON.stringify(endpointPodNames)}`);
   const { searchWalk = pods === 'verified' } = input;
   if (typeof searchWalk !== 'boolean')
     throw new SyntaxError(`dns configuration: searchWalk must be true or false, not ${JSON.stringify(searchWalk)}`);
@@ -121,6 +137,7 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
     ],
     upstream: input.upstream,
     ...{ searchWalk, hostResolvConf: input.hostResolvConf ?? input.upstream?.resolvConf, nodeName: input.nodeName },
+    ...{ ttl, endpointPodNames, custom: field('custom', () => (input.custom === undefined ? undefined : checkSource(input.custom))) },
     metricsListen: field('metricsListen', () => (input.metricsListen === undefined ? undefined : parseUpstream(input.metricsListen))),
   };
 }

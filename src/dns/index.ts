@@ -3,6 +3,8 @@ import { localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
+import { Custom } from './custom/custom.ts';
+import { CustomSource } from './custom/source.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Upstreams, upstreamText } from './forward/upstreams.ts';
 import { newMetrics } from './metrics.ts';
@@ -76,10 +78,11 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const { log = (line) => console.error(`dns: ${line}`) } = dependencies;
   const metrics = newMetrics();
 
-  const cluster = new ClusterZone({ zone: config.zone, ranges: config.ranges, servers: listen });
+  const cluster = new ClusterZone({ zone: config.zone, ranges: config.ranges, servers: listen, ttl: config.ttl });
   const api = dependencies.api ?? parts.add(clientOf(config.kubeconfig));
   const sources = new Sources(api, cluster, {
     pods: config.pods === 'verified',
+    endpointPodNames: config.endpointPodNames,
     onError: (kind, error) => log(`${kind}: ${error.message}; going on with what is known`),
   });
 
@@ -96,10 +99,12 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   let isKnown = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
   const isSynced = (): boolean => isKnown;
-  const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port });
+  const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port, custom: () => custom });
   const { log: logTap, onWalk } = monitoring;
   const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now), onWalk } : undefined;
-  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search });
+  const custom = config.custom && new Custom(config.custom.file ?? `ConfigMap ${config.custom.configMap}`, log);
+  const customSource = custom && parts.add(new CustomSource(custom, config.custom!, api));
+  const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search, custom });
   const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap });
 
   const services: Service[] = [];
@@ -114,6 +119,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     serve(new UdpService(udp, pipeline, metrics));
     serve(new TcpService(tcp, pipeline, metrics));
   }
+  customSource?.start();
   parts.add(sources).start();
   let markReady = (): void => {};
   const ready = new Promise<void>((resolve) => {
@@ -122,13 +128,15 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
       resolve();
     };
   });
-  void sources.synced.then(markReady);
+  const customRead = customSource?.read;
+  void Promise.all([sources.synced, customRead]).then(markReady);
   // Learns early whether a resolver leads back here.
   if (forwarder) for (const candidate of upstreams!.candidates()) void forwarder.probe.leadsBack(candidate);
 
   const status = (): DnsStatus => ({
     ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
     upstreams: forwarder?.describe() ?? [],
+    ...(custom ? { custom: custom.status() } : {}),
     ...(upstreams?.fault ? { upstreamFault: upstreams.fault } : {}),
     ...dependencies.describe?.(),
   });
@@ -146,7 +154,9 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     drained: () => Promise.all(services.map((service) => service.drained())).then(() => undefined),
     remember: (facts) => {
       sources.remember(facts);
-      markReady();
+      // Entries by hand come before the cluster's names.
+      if (customRead) void customRead.then(markReady);
+      else markReady();
     },
   };
   if (!dependencies.stopped) server.start();

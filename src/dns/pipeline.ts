@@ -1,6 +1,8 @@
+import type { Custom } from './custom/custom.ts';
 import type { Forwarder } from './forward/forwarder.ts';
 import type { Metrics } from './metrics.ts';
 import type { LogTap } from './monitoring/log-tap.ts';
+import { hostsStage, RewriteStage } from './stages/custom.ts';
 import { ForwardStage, notHere } from './stages/forward.ts';
 import { loopDetection } from './stages/loop.ts';
 import { refuse } from './stages/refuse.ts';
@@ -19,17 +21,21 @@ export interface PipelineParts {
   answerer: ZoneAnswerer;
   isSynced: () => boolean;
   forwarder?: Forwarder;
+  /** Entries set by hand. */
+  custom?: Custom;
   /** Walks search paths of pods. */
   search?: Pick<SearchStageOptions, 'cluster' | 'lists' | 'onWalk'>;
 }
 
-/** The order of the stages. Custom entries, rewrites and rate limits find their place here. */
-export function stagesOf({ zones, answerer, isSynced, forwarder, search }: PipelineParts): Stage[] {
-  /** What any name goes through, whoever wants to know of it. */
-  const names: Stage[] = [
+/** The order of the stages. Rate limits find their place here. */
+export function stagesOf({ zones, answerer, isSynced, forwarder, search, custom }: PipelineParts): Stage[] {
+  const known: Stage[] = [
+    ...(custom ? [hostsStage(custom)] : []),
     new ZoneStage({ zones, answerer, isSynced, forwarder }),
     forwarder ? new ForwardStage({ forwarder, answerer, isSynced }) : notHere,
   ];
+  /** What any name goes through, whoever wants to know of it. */
+  const names: Stage[] = [...(custom ? [new RewriteStage(custom, known)] : []), ...known];
   return [
     refuse,
     ...(forwarder ? [loopDetection(forwarder.probe)] : []),

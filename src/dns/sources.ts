@@ -15,13 +15,20 @@ interface Followed {
   remembered: Set<string>;
 }
 
+export interface SourcesOptions {
+  pods: boolean;
+  /** Endpoints without a hostname are named as their pods. */
+  endpointPodNames?: boolean;
+  onError?: (kind: string, error: Error) => void;
+}
+
 /** Keeps a ClusterZone equal to the cluster. While the API server cannot be reached, the zone stays as it was. */
 export class Sources implements Disposable {
   readonly #all: Followed[] = [];
   /** Counts what has changed. */
   changes = 0;
 
-  constructor(api: Api, zone: ClusterZone, { pods, onError }: { pods: boolean; onError?: (kind: string, error: Error) => void }) {
+  constructor(api: Api, zone: ClusterZone, { pods, endpointPodNames = false, onError }: SourcesOptions) {
     const follow = <O extends KubeObject, T>(
       resource: Resource<O>,
       project: (object: O) => T,
@@ -48,7 +55,7 @@ export class Sources implements Disposable {
     };
     follow(Namespaces, namespaceFacts, (key, facts) => zone.namespace(key, facts));
     follow(Services, serviceFacts, (key, facts) => zone.service(key, facts));
-    follow(EndpointSlices, sliceFacts, (key, facts) => zone.slice(key, facts), serviceNameLabel);
+    follow(EndpointSlices, (slice) => sliceFacts(slice, endpointPodNames), (key, facts) => zone.slice(key, facts), serviceNameLabel);
     if (pods) follow(Pods, podFacts, (key, facts) => zone.pod(key, facts));
   }
 

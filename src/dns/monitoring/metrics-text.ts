@@ -1,3 +1,4 @@
+import type { Custom } from '../custom/custom.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClusterZone } from '../zone/cluster.ts';
@@ -15,6 +16,7 @@ export interface MetricsParts {
   walks: { found: number; nothing: number };
   version: string;
   port: number;
+  custom?: () => Custom | undefined;
 }
 
 /** Which of CoreDNS' plugins does what a stage does, so that its dashboards tell the same. */
@@ -32,6 +34,7 @@ export function metricsText(parts: MetricsParts): string {
   requests(out, parts, server);
   cache(out, parts, server);
   upstreams(out, parts);
+  entries(out, parts.custom?.());
   own(out, parts);
   aboutProcess(out, parts);
   return out.toString();
@@ -103,6 +106,19 @@ function upstreams(out: Exposition, { forwarder, metrics }: MetricsParts): void 
     ])
     .counter('podnet_dns_forward_strays_total', 'Datagrams that came as answers and were none.', byReason(counters.strays))
     .counter('podnet_dns_forward_tcp_total', 'Questions asked again over TCP.', byReason(counters.overTcp));
+}
+
+function entries(out: Exposition, custom: Custom | undefined): void {
+  if (!custom) return;
+  const { hosts, rewrites, error } = custom.status();
+  out
+    .gauge('coredns_hosts_entries', 'Names and addresses with an entry by hand.', [[{}, hosts]])
+    .gauge('podnet_dns_rewrite_rules', 'Rules for names by hand.', [[{}, rewrites]])
+    .counter('podnet_dns_custom_reloads_total', 'Times that entries by hand were put in force, and were refused.', [
+      [{ result: 'ok' }, custom.reloads],
+      [{ result: 'failed' }, custom.failures],
+    ])
+    .gauge('podnet_dns_custom_failing', '1 while what there is now is not in force.', [[{}, error === undefined ? 0 : 1]]);
 }
 
 function own(out: Exposition, { metrics, cluster, isSynced, log, walks }: MetricsParts): void {

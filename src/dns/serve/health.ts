@@ -1,3 +1,4 @@
+import type { CustomStatus } from '../custom/custom.ts';
 import { type Answerer, serveHttp } from '../../unix/http.ts';
 
 export interface DnsStatus {
@@ -9,6 +10,8 @@ export interface DnsStatus {
   upstreamFault?: string;
   listen: string[];
   metrics: object;
+  /** Entries set by hand. */
+  custom?: CustomStatus;
 }
 
 /**

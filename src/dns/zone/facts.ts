@@ -64,8 +64,11 @@ export function serviceFacts({ metadata, spec = {} }: Service): ServiceFacts {
 
 export const serviceNameLabel = 'kubernetes.io/service-name';
 
-/** Not ready is not there (D10, D22): also terminating endpoints, unless the Service publishes them, which makes them ready. */
-export function sliceFacts({ metadata, addressType, ports, endpoints }: EndpointSlice): SliceFacts {
+/**
+ * Not ready is not there (D10, D22): also terminating endpoints, unless the Service publishes them, which makes them ready.
+ * @param podNames in place of a hostname that is not set
+ */
+export function sliceFacts({ metadata, addressType, ports, endpoints }: EndpointSlice, podNames = false): SliceFacts {
   return {
     namespace: metadata.namespace ?? '',
     service: metadata.labels?.[serviceNameLabel] ?? '',
@@ -74,7 +77,7 @@ export function sliceFacts({ metadata, addressType, ports, endpoints }: Endpoint
     endpoints: (endpoints ?? [])
       // A missing condition counts as ready.
       .filter(({ conditions }) => conditions?.ready !== false)
-      .map(({ addresses, hostname }) => ({ addresses, hostname })),
+      .map(({ addresses, hostname, targetRef }) => ({ addresses, hostname: hostname || (podNames ? targetRef?.name : undefined) })),
   };
 }
 

@@ -1,0 +1,75 @@
+import type { CustomEntries } from '../custom/entries.ts';
+import type { Directive } from './parse.ts';
+
+/** A line that means something else here, or nothing. */
+export interface Note {
+  line: number;
+  /** The line's words. */
+  text: string;
+  why: string;
+  /** It concerns hosts or rewrite. */
+  custom: boolean;
+}
+
+/** What `upstream` of the configuration becomes; see forward/. */
+export interface TranslatedUpstream {
+  servers?: string[];
+  resolvConf?: string;
+  policy?: 'ordered' | 'random' | 'roundRobin';
+  domains?: Record<string, { servers: string[]; policy?: 'ordered' | 'random' | 'roundRobin' }>;
+  tlsCa?: string;
+  maxFails?: number;
+  mostUnderWay?: number;
+  cache?: { minTtl?: number; maxTtl?: number; maxNegativeTtl?: number; staleSeconds?: number };
+}
+
+/** The fields of DnsConfig that a Corefile decides about; those of the node (listen, podCidrs, …) are not in it. */
+export interface TranslatedConfig {
+  kubeconfig?: string;
+  port?: number;
+  zone?: string;
+  pods?: 'verified' | 'disabled';
+  ttl?: number;
+  endpointPodNames?: boolean;
+  searchWalk?: boolean;
+  metricsListen?: string;
+  upstream?: TranslatedUpstream;
+}
+
+/** What has been translated so far. */
+export class Translation {
+  readonly config: TranslatedConfig = {};
+  readonly custom: CustomEntries = {};
+  readonly notes: Note[] = [];
+
+  note({ line, words }: Pick<Directive, 'line' | 'words'>, why: string, custom = false): void {
+    this.notes.push({ line, text: words.join(' '), why, custom });
+  }
+
+  get upstream(): TranslatedUpstream {
+    return (this.config.upstream ??= {});
+  }
+}
+
+/** How one plugin is translated. */
+export type Translator = (directive: Directive, to: Translation, block: Block) => void;
+
+/** The server block that a directive stands in. */
+export interface Block {
+  /** The domain that it is for, without the last dot; undefined: the root's, which is for all names. */
+  domain: string | undefined;
+}
+
+/** `5s`, `1m30s`, `250ms`: Go's durations. @returns seconds */
+export function secondsOf(text: string): number | undefined {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return undefined;
+  const units: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * units[unit!]!, 0);
+}
+
+/** A whole number between both; undefined for anything else. */
+export function numberOf(text: string | undefined, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
+  const value = /^\d+$/.test(text ?? '') ? Number(text) : -1;
+  return value >= least && value <= most ? value : undefined;
+}
