@@ -107,24 +107,31 @@ export class IpAddr {
   }
 }
 
-/** Four numbers of 0 to 255 without leading zeros, as nearly all are; undefined for whatever else, of which `parseIpv4` tells what is wrong. */
 function quickIpv4(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(4);
+  return writeIpv4(text, bytes, 0) ? bytes : undefined;
+}
+
+/**
+ * Writes an address of four numbers of 0 to 255 without leading zeros, as nearly all are, without making anything of it.
+ * @returns false for whatever else, of which `IpAddr.parse` tells what is wrong; some bytes may be written then
+ */
+export function writeIpv4(text: string, into: Uint8Array, at: number): boolean {
   let [octet, digits, value] = [0, 0, 0];
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code >= 48 && code <= 57) {
-      if (digits === 3 || (digits > 0 && value === 0)) return undefined;
+      if (digits === 3 || (digits > 0 && value === 0)) return false;
       value = value * 10 + code - 48;
       digits++;
     } else if (code === 46 && digits > 0 && value < 256 && octet < 3) {
-      bytes[octet++] = value;
+      into[at + octet++] = value;
       value = digits = 0;
-    } else return undefined;
+    } else return false;
   }
-  if (octet !== 3 || digits === 0 || value > 255) return undefined;
-  bytes[3] = value;
-  return bytes;
+  if (octet !== 3 || digits === 0 || value > 255) return false;
+  into[at + 3] = value;
+  return true;
 }
 
 function parseIpv4(part: string, whole: string, at: number): Uint8Array {

@@ -246,7 +246,9 @@ export class Places {
   #element(place: Place, data: string | undefined): NftElement {
     const { family, set } = this.#setOf(place);
     const key = this.#rows.key(place);
-    return { kind: 'nft-element', ...(family ? { family } : {}), set, key, ...(data === undefined ? {} : { data }) };
+    const element: NftElement = data === undefined ? { kind: 'nft-element', set, key } : { kind: 'nft-element', set, key, data };
+    if (family) element.family = family;
+    return element;
   }
 
   #heldData(place: Place): string | undefined {

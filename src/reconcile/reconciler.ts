@@ -46,6 +46,8 @@ export class Reconciler {
   readonly #failing = new Map<Place, Error>();
   readonly #status = new Map<string, OwnerStatus>();
   readonly #unsettled = new Set<string>();
+  /** The latest of its kind: owners of one sync, all of a cluster at the start, have it in common. */
+  #done: OwnerStatus = { state: 'done', since: 0 };
   #readNeeded = true;
   /** What is remembered of the kernel may be wrong, whoever wrote to it: everything is to be read. */
   #inDoubt = true;
@@ -278,7 +280,7 @@ export class Reconciler {
     else if (pending || this.#readNeeded) {
       this.#unsettled.add(owner);
       this.#setStatus(owner, { state: 'pending', since });
-    } else this.#setStatus(owner, { state: 'done', since });
+    } else this.#setStatus(owner, (this.#done = this.#done.since === since ? this.#done : { state: 'done', since }));
   }
 
   #setStatus(owner: string, status: OwnerStatus): void {

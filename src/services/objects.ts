@@ -4,17 +4,20 @@ import type { EndpointSlice, Service } from '../kube/types.ts';
 export const ownerOf = (namespace: string | undefined, name: string): string => `service ${namespace ?? 'default'}/${name}`;
 
 const serviceNameLabel = 'kubernetes.io/service-name';
+const none: readonly EndpointSlice[] = [];
+
 const headlessLabel = 'service.kubernetes.io/headless';
 
-/** A Service with its slices, whichever came first. */
-export interface ServiceObject {
+/** A Service with its slices, whichever came first, and what was planned of them. */
+export interface ServiceObject<Plan> {
   service: Service | undefined;
-  slices: EndpointSlice[];
+  slices: readonly EndpointSlice[];
+  plan: Plan | undefined;
 }
 
 /** Services and EndpointSlices by owner, fed in any order, and which of them changed. */
-export class ServiceObjects {
-  readonly #objects = new Map<string, ServiceObject>();
+export class ServiceObjects<Plan> {
+  readonly #objects = new Map<string, ServiceObject<Plan>>();
   /** Which Service each slice belongs to. */
   readonly #ownerOfSlice = new Map<string, string>();
   readonly #changed = new Set<string>();
@@ -42,10 +45,10 @@ export class ServiceObjects {
     if (before !== undefined && before !== owner) this.#dropSlice(key, slice.metadata.name, before);
     if (owner === undefined) return;
     this.#ownerOfSlice.set(key, owner);
-    const { slices } = this.#object(owner);
-    const place = slices.findIndex(({ metadata }) => metadata.name === slice.metadata.name);
-    if (place < 0) slices.push(slice);
-    else slices[place] = slice;
+    const object = this.#object(owner);
+    const place = object.slices.findIndex(({ metadata }) => metadata.name === slice.metadata.name);
+    // As long as it is, and not a bit longer, as an array that grows would be.
+    object.slices = place < 0 ? [...object.slices, slice] : object.slices.with(place, slice);
     this.#changed.add(owner);
   }
 
@@ -55,7 +58,7 @@ export class ServiceObjects {
     if (owner !== undefined) this.#dropSlice(key, name, owner);
   }
 
-  get(owner: string): ServiceObject | undefined {
+  get(owner: string): ServiceObject<Plan> | undefined {
     return this.#objects.get(owner);
   }
 
@@ -67,20 +70,22 @@ export class ServiceObjects {
     this.#changed.add(owner);
   }
 
-  /** Owners that changed since the last call. Those that nothing is left of are forgotten. */
+  /** Owners that changed since the last call. */
   takeChanged(): string[] {
     const owners = [...this.#changed];
     this.#changed.clear();
-    for (const owner of owners) {
-      const object = this.#objects.get(owner);
-      if (object && !object.service && object.slices.length === 0) this.#objects.delete(owner);
-    }
     return owners;
   }
 
-  #object(owner: string): ServiceObject {
+  /** One that nothing is left of is forgotten. */
+  tidy(owner: string): void {
+    const object = this.#objects.get(owner);
+    if (object && !object.service && object.slices.length === 0) this.#objects.delete(owner);
+  }
+
+  #object(owner: string): ServiceObject<Plan> {
     let object = this.#objects.get(owner);
-    if (!object) this.#objects.set(owner, (object = { service: undefined, slices: [] }));
+    if (!object) this.#objects.set(owner, (object = { service: undefined, slices: none, plan: undefined }));
     return object;
   }
 

@@ -48,8 +48,7 @@ export interface PlannerStart {
  */
 export class ServicePlanner {
   #node: ServiceNode;
-  readonly #objects = new ServiceObjects();
-  readonly #plans = new Map<string, ServicePlan>();
+  readonly #objects = new ServiceObjects<ServicePlan>();
   readonly #ids = new Ids(maxSetId, 'ids of endpoint sets');
   readonly #timeouts: Timeouts;
   #answered: ReadonlySet<string>;
@@ -81,8 +80,9 @@ export class ServicePlanner {
   setAnswered(keys: ReadonlySet<string>): void {
     const before = this.#answered;
     this.#answered = keys;
-    for (const owner of this.#plans.keys()) {
-      const service = this.#objects.get(owner)?.service;
+    for (const owner of this.#objects.owners()) {
+      const { service, plan } = this.#objects.get(owner)!;
+      if (!plan) continue;
       const ports = service ? viewOf(service, this.#node).ports : [];
       if (ports.some((port) => keys.has(serviceKey(port)) !== before.has(serviceKey(port)))) this.#objects.mark(owner);
     }
@@ -126,12 +126,12 @@ export class ServicePlanner {
 
   /** The UDP ports of an owner as last planned; none when it is gone. */
   udpPortsOf(owner: string): readonly PlannedPort[] {
-    return this.#plans.get(owner)?.udp ?? [];
+    return this.#objects.get(owner)?.plan?.udp ?? [];
   }
 
   /** What a load balancer is to be told of the owner, if it asks. */
   healthOf(owner: string): ServiceHealth | undefined {
-    return this.#plans.get(owner)?.health;
+    return this.#objects.get(owner)?.plan?.health;
   }
 
   /** What an owner is planned from, for `explainService`; undefined when there is no such Service. */
@@ -145,15 +145,15 @@ export class ServicePlanner {
     for (const owner of this.#objects.owners()) if (this.#objects.get(owner)!.service) yield owner;
   }
 
-  #plan(owner: string, object: ServiceObject | undefined): NftElement[] {
+  #plan(owner: string, object: ServiceObject<ServicePlan> | undefined): NftElement[] {
     const view = object?.service && viewOf(object.service, this.#node);
-    const plan: ServicePlan = this.#plans.get(owner) ?? { ports: [], udp: undefined, seconds: undefined, health: undefined };
+    const plan: ServicePlan = object?.plan ?? { ports: [], udp: undefined, seconds: undefined, health: undefined };
     const before = plan.seconds;
     const wanted = view?.ports.length ? view.affinitySeconds : undefined;
     plan.seconds = wanted === undefined ? undefined : this.#timeouts.use(wanted);
     if (before !== undefined) this.#timeouts.release(before);
     const former = plan.ports;
-    plan.ports = [];
+    const now: PortPlan[] = [];
     const udp: PlannedPort[] = [];
     const elements: NftElement[] = [];
     for (const address of view?.clusterIps ?? [])
@@ -162,10 +162,9 @@ export class ServicePlanner {
       elements.push({ kind: 'nft-element', set: named('load-balancers', address.family), key: `${address}` });
     const known: { port: ServicePortView; backends: readonly Backend[] }[] = [];
     for (const port of view?.ports ?? []) {
-      const id = `${port.family} ${port.protocol} ${port.port} ${port.name}`;
-      const isIt = ({ name }: PortPlan): boolean => name === id;
-      let portPlan = plan.ports.find(isIt);
-      if (!portPlan) plan.ports.push((portPlan = former.find(isIt) ?? new PortPlan(id, this.#ids)));
+      const isIt = (plan: PortPlan): boolean => plan.isOf(port);
+      let portPlan = now.find(isIt);
+      if (!portPlan) now.push((portPlan = former.find(isIt) ?? new PortPlan(port, this.#ids)));
       const backends = backendsOf(object!.slices, port.name, port.protocol, port.family, this.#node);
       known.push({ port, backends });
       const sets = chooseBackends(backends, this.#node);
@@ -179,9 +178,10 @@ export class ServicePlanner {
     }
     plan.udp = udp.length > 0 ? udp : undefined;
     plan.health = object?.service && healthOf(object.service, known);
-    for (const portPlan of former) if (!plan.ports.includes(portPlan)) portPlan.release();
-    if (plan.ports.length > 0) this.#plans.set(owner, plan);
-    else this.#plans.delete(owner);
+    plan.ports = now.slice();
+    for (const portPlan of former) if (!now.includes(portPlan)) portPlan.release();
+    if (object) object.plan = plan.ports.length > 0 ? plan : undefined;
+    this.#objects.tidy(owner);
     return elements;
   }
 }

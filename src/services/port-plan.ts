@@ -2,8 +2,9 @@ import type { NftElement } from '../reconcile/model.ts';
 import type { Adopted } from './adopted.ts';
 import type { Backend, BackendSets } from './endpoints.ts';
 import { EndpointSet } from './endpoint-set.ts';
+import type { Family } from '../net/ip.ts';
 import type { Ids } from './ids.ts';
-import { named } from './names.ts';
+import { named, type Protocol } from './names.ts';
 import { textOf, withoutCovered } from './prefixes.ts';
 import { externalKeys, nodePortKey, type ServicePortView, type ServiceView, serviceKey } from './service.ts';
 import { classOf, numberOf, setKey } from './values.ts';
@@ -24,15 +25,25 @@ const element = (set: string, key: string, data?: string): NftElement =>
 
 /** Keeps the sets of endpoints of one service port in one family, and writes its elements. */
 export class PortPlan {
-  /** Which port it is: `ipv4 tcp 80 web`. */
-  readonly name: string;
   readonly #ids: Ids;
+  readonly #family: Family;
+  readonly #protocol: Protocol;
+  readonly #port: number;
+  readonly #name: string;
   #cluster: EndpointSet | undefined;
   #local: EndpointSet | undefined;
 
-  constructor(name: string, ids: Ids) {
-    this.name = name;
+  constructor({ family, protocol, port, name }: ServicePortView, ids: Ids) {
     this.#ids = ids;
+    this.#family = family;
+    this.#protocol = protocol;
+    this.#port = port;
+    this.#name = name;
+  }
+
+  /** Whether it is this port's, as a Service knows its ports: whatever else of it may be another. */
+  isOf({ family, protocol, port, name }: ServicePortView): boolean {
+    return this.#port === port && this.#protocol === protocol && this.#family === family && this.#name === name;
   }
 
   plan(port: ServicePortView, context: PortContext): NftElement[] {

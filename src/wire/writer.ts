@@ -125,6 +125,13 @@ export class Writer {
     return this;
   }
 
+  /** Zeros to be written over. @returns where they begin in `buffer` */
+  blank(count: number): number {
+    const at = this.#take(count);
+    this.#buffer.fill(0, at, at + count);
+    return at;
+  }
+
   zeros(count: number): this {
     const at = this.#take(count);
     this.#buffer.fill(0, at, at + count);

@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import { IpAddr } from '../../net/ip.ts';
+import { IpAddr, writeIpv4 } from '../../net/ip.ts';
 import { Mac } from '../../net/mac.ts';
 import { Prefix } from '../../net/prefix.ts';
 
@@ -21,14 +21,28 @@ const writeU32 = (value: number, into: Buffer, at: number): void =>
 const readU32 = (from: Buffer, at: number): number => (little ? from.readUInt32LE(at) : from.readUInt32BE(at));
 
 function unsigned(text: string, maximum: number, what: string): number {
+  const quick = decimal(text);
+  if (quick <= maximum) return quick;
   const value = Number(text);
   if (!/^(\d+|0x[0-9a-f]+)$/i.test(text) || value > maximum)
     throw new SyntaxError(`"${text}" is not ${what}: expected 0 to ${maximum}`);
   return value;
 }
 
+/** The number that a text of one to nine digits is; infinite of any other. */
+function decimal(text: string): number {
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return Number.POSITIVE_INFINITY;
+    value = value * 10 + digit;
+  }
+  return text.length > 0 && text.length < 10 ? value : Number.POSITIVE_INFINITY;
+}
+
 function writeAddress(size: 4 | 16): Datatype['write'] {
   return (text, into, at) => {
+    if (size === 4 && writeIpv4(text, into, at)) return;
     const address = IpAddr.parse(text);
     const bytes = address.bytes;
     if (bytes.length !== size) throw new SyntaxError(`"${text}" is not an ${size === 4 ? 'IPv4' : 'IPv6'} address`);
@@ -62,9 +76,18 @@ export function formatClassid(value: number): string {
 export function parseClassid(text: string): number {
   if (text === 'none') return 0;
   if (text === 'root') return 0xffffffff;
-  const match = /^([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(text);
-  if (!match) throw new SyntaxError(`"${text}" is not a class id: expected MAJOR:MINOR in hex, e.g. 1:2f`);
-  return ((Number.parseInt(match[1]!, 16) << 16) | Number.parseInt(match[2]!, 16)) >>> 0;
+  let [major, minor, digits] = [-1, 0, 0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const digit = code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 102 ? code - 87 : -1;
+    if (digit >= 0 && digits < 4) {
+      minor = (minor << 4) | digit;
+      digits++;
+    } else if (code === 58 && major < 0 && digits > 0) [major, minor, digits] = [minor, 0, 0];
+    else digits = 5;
+  }
+  if (major >= 0 && digits > 0 && digits < 5) return ((major << 16) | minor) >>> 0;
+  throw new SyntaxError(`"${text}" is not a class id: expected MAJOR:MINOR in hex, e.g. 1:2f`);
 }
 
 const list: Datatype[] = [
@@ -161,15 +184,27 @@ export const typeSize = (types: readonly Datatype[]): number =>
 /** Bytes of a value such as `10.96.0.1 . tcp . 80`. @throws SyntaxError when it is not of the type */
 export function encodeValue(types: readonly Datatype[], text: string): Buffer {
   const buffer = Buffer.alloc(typeSize(types));
-  const parts = types.length === 1 ? [text] : text.split(' . ');
-  if (parts.length !== types.length)
-    throw new SyntaxError(`"${text}" has ${parts.length} parts, expected ${types.map((type) => type.name).join(' . ')}`);
-  let at = 0;
-  types.forEach((type, i) => {
-    type.write(parts[i]!, buffer, at);
-    at += align4(type.size);
-  });
+  writeValue(types, text, buffer, 0);
   return buffer;
+}
+
+/**
+ * The same into bytes that are there.
+ * @param into all zeros where the value comes to stand
+ */
+export function writeValue(types: readonly Datatype[], text: string, into: Buffer, at: number): void {
+  let from = 0;
+  for (let i = 0, to = at; i < types.length; i++) {
+    const type = types[i]!;
+    const end = i === types.length - 1 ? text.length : text.indexOf(' . ', from);
+    if (end < 0 || (i === types.length - 1 && types.length > 1 && text.includes(' . ', from)))
+      throw new SyntaxError(
+        `"${text}" has ${text.split(' . ').length} parts, expected ${types.map(({ name }) => name).join(' . ')}`,
+      );
+    type.write(from === 0 && end === text.length ? text : text.slice(from, end), into, to);
+    from = end + 3;
+    to += align4(type.size);
+  }
 }
 
 export function decodeValue(types: readonly Datatype[], bytes: Buffer): string {

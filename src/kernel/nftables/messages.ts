@@ -1,11 +1,14 @@
 import { Reader } from '../../wire/reader.ts';
 import type { Writer } from '../../wire/writer.ts';
 import { readData, writeData } from './data.ts';
-import { decodeValue, encodeValue, intervalOf, parseType, typeId, typeSize, verdictType } from './datatypes.ts';
+import { type Datatype, decodeValue, intervalOf, parseType, typeId, typeSize, verdictType, writeValue } from './datatypes.ts';
 import { type Expression, readExpression, writeExpression } from './expressions.ts';
 import { isRanged, rangeOf, rangeText } from './ranges.ts';
 import type { Chain, Element, Hook, NftSetSpec, RuleFamily, SetFlag, Table, TableFamily } from './types.ts';
 import { decodeSetComment, decodeTableComment, encodeRuleComment, encodeSetUserdata, encodeTableComment } from './userdata.ts';
+
+/** NLA_F_NESTED */
+const nested = 0x8000;
 
 /** enum nf_tables_msg_types; on the wire below NFNL_SUBSYS_NFTABLES << 8. */
 export const nftMessage = {
@@ -272,32 +275,49 @@ function typeNames(id: number): string {
 export function writeElement(writer: Writer, set: NftSetSpec, element: Element): void {
   const keyTypes = parseType(set.key);
   if (!set.flags.includes('interval')) {
-    writeEntry(writer, set, encodeValue(keyTypes, element.key), element);
+    writeEntry(writer, set, element, keyTypes);
     return;
   }
   if (isRanged(set)) {
     const { first, last } = rangeOf(keyTypes, element.key);
-    writeEntry(writer, set, first, element, last);
+    writeEntry(writer, set, element, first, last);
     return;
   }
   const { start, end } = intervalOf(keyTypes, element.key);
-  writeEntry(writer, set, start, element);
+  writeEntry(writer, set, element, start);
   if (end)
     writer.nested(1, (w) => w.nested(1, (key) => key.attribute(1, (v) => v.bytes(end))).attribute(3, (v) => v.be32(intervalEnd)));
 }
 
-/** @param last of a range of concatenations */
-function writeEntry(writer: Writer, set: NftSetSpec, key: Buffer, { data, timeoutMs }: Element, last?: Buffer): void {
-  writer.nested(1, (w) => {
-    w.nested(1, (inner) => inner.attribute(1, (v) => v.bytes(key)));
-    if (data !== undefined)
-      w.nested(2, (inner) => {
-        if (set.data === 'verdict') writeData(inner, data);
-        else inner.attribute(1, (v) => v.bytes(encodeValue(parseType(set.data!), data)));
-      });
-    if (timeoutMs !== undefined) w.attribute(4, (v) => v.be64(BigInt(timeoutMs)));
-    if (last) w.nested(10, (inner) => inner.attribute(1, (v) => v.bytes(last)));
-  });
+/**
+ * There are hundreds of thousands of these in a load: nothing is made for one but its bytes.
+ * @param key its bytes, or the types that its text is of
+ * @param last of a range of concatenations
+ */
+function writeEntry(writer: Writer, set: NftSetSpec, element: Element, key: Buffer | readonly Datatype[], last?: Buffer): void {
+  const { data, timeoutMs } = element;
+  const entry = writer.beginAttribute(1 | nested);
+  const keyList = writer.beginAttribute(1 | nested);
+  if (Buffer.isBuffer(key)) writer.attribute(1, (v) => v.bytes(key));
+  else writeText(writer, key, element.key);
+  writer.endAttribute(keyList);
+  if (data !== undefined) {
+    const dataList = writer.beginAttribute(2 | nested);
+    if (set.data === 'verdict') writeData(writer, data);
+    else writeText(writer, parseType(set.data!), data);
+    writer.endAttribute(dataList);
+  }
+  if (timeoutMs !== undefined) writer.attribute(4, (v) => v.be64(BigInt(timeoutMs)));
+  if (last) writer.nested(10, (inner) => inner.attribute(1, (v) => v.bytes(last)));
+  writer.endAttribute(entry);
+}
+
+/** NFTA_DATA_VALUE */
+function writeText(writer: Writer, types: readonly Datatype[], text: string): void {
+  const value = writer.beginAttribute(1);
+  const at = writer.blank(typeSize(types));
+  writeValue(types, text, writer.buffer, at);
+  writer.endAttribute(value);
 }
 
 /** What stands in one NFTA_LIST_ELEM. */
