@@ -177,7 +177,10 @@ export function cString(text: string): Buffer {
 
 /** Numbers for `sys.syscall` (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h). */
 export const systemCalls: Readonly<
-  Record<'pivot_root' | 'pidfd_open' | 'pidfd_send_signal' | 'gettid' | 'mount_setattr' | 'open_tree' | 'move_mount', number>
+  Record<
+    'pivot_root' | 'pidfd_open' | 'pidfd_send_signal' | 'gettid' | 'mount_setattr' | 'open_tree' | 'move_mount' | 'sched_setattr',
+    number
+  >
 > =
   process.arch === 'arm64'
     ? {
@@ -188,6 +191,7 @@ export const systemCalls: Readonly<
         mount_setattr: 442,
         open_tree: 428,
         move_mount: 429,
+        sched_setattr: 274,
       }
     : {
         pivot_root: 155,
@@ -197,4 +201,5 @@ export const systemCalls: Readonly<
         mount_setattr: 442,
         open_tree: 428,
         move_mount: 429,
+        sched_setattr: 314,
       };
