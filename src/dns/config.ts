@@ -1,7 +1,8 @@
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { checkSource, type CustomSourceOptions } from './custom/source.ts';
-import { parseUpstream, type Upstream, type UpstreamOptions } from './forward/upstreams.ts';
+import { parseUpstreamOptions, type UpstreamOptions } from './forward/options.ts';
+import { parseUpstream, type Upstream } from './forward/target.ts';
 import { labelsOf, parseName } from './wire/names.ts';
 
 /** `podnet dns --config FILE`: JSON of this shape. */
@@ -29,7 +30,6 @@ export interface DnsConfig {
   upstream?: UpstreamOptions & {
     /** Network namespace that the questions to resolvers are asked from, e.g. `/proc/1/ns/net`. */
     netns?: string;
-    timeoutMs?: number;
   };
   /**
    * Walks a pod's search path in its place: one question for each family where ndots:5 makes four and more. Default true; needs `pods: verified`.
@@ -82,7 +82,6 @@ const fields: Record<keyof DnsConfig, true> = {
   ...{ searchWalk: true, hostResolvConf: true, nodeName: true, metricsListen: true },
   ...{ upstream: true, healthSocket: true, runDir: true, standby: true, standbyAfterMs: true },
 };
-const upstreamFields = ['servers', 'resolvConf', 'netns', 'timeoutMs'];
 
 /**
  * Reads and judges a configuration.
@@ -92,11 +91,6 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
   const unknown = Object.keys(input).find((key) => !(key in fields));
   if (unknown)
     throw new SyntaxError(`dns configuration: unknown field "${unknown}"; known are ${Object.keys(fields).join(', ')}`);
-  const unknownUpstream = Object.keys(input.upstream ?? {}).find((key) => !upstreamFields.includes(key));
-  if (unknownUpstream)
-    throw new SyntaxError(
-      `dns configuration: unknown field "upstream.${unknownUpstream}"; known are ${upstreamFields.join(', ')}`,
-    );
   const { port = 53, zone = 'cluster.local', pods = 'verified', standbyAfterMs = 5000 } = input;
   if (!Number.isInteger(port) || port < 0 || port > 65535)
     throw new SyntaxError(`dns configuration: port must be 0 to 65535, not ${JSON.stringify(port)}`);
@@ -123,10 +117,15 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
       throw new SyntaxError(`dns configuration: ${name}: ${(cause as Error).message}`, { cause });
     }
   };
+  try {
+    const { netns: _, ...upstream } = input.upstream ?? {};
+    parseUpstreamOptions(upstream);
+  } catch (cause) {
+    throw new SyntaxError(`dns configuration: ${(cause as Error).message}`, { cause });
+  }
   field('zone', () => {
     if (labelsOf(parseName(zone)).length === 0) throw new SyntaxError('the root cannot be the cluster domain');
   });
-  field('upstream.servers', () => input.upstream?.servers?.map(parseUpstream));
   return {
     ...{ kubeconfig: input.kubeconfig, port, zone, pods, healthSocket: input.healthSocket },
     ...{ runDir: input.runDir, standby: input.standby ?? true, standbyAfterMs },

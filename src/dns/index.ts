@@ -6,7 +6,7 @@ import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
 import { Custom } from './custom/custom.ts';
 import { CustomSource } from './custom/source.ts';
 import { Forwarder } from './forward/forwarder.ts';
-import { Upstreams, upstreamText } from './forward/upstreams.ts';
+import { upstreamText } from './forward/target.ts';
 import { newMetrics } from './metrics.ts';
 import { serveMetrics } from './monitoring/listen.ts';
 import { Monitoring } from './monitoring/monitoring.ts';
@@ -88,10 +88,10 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
 
   const now = (): number => performance.now();
   const own = listen.map((address) => upstreamText({ address, port }));
-  const upstreams = upstream && new Upstreams(upstream, own, now);
   const netns = upstream?.netns === undefined ? undefined : parts.add(NetNs.open(upstream.netns));
-  const forwarder = upstreams && new Forwarder({
-    ...{ upstreams, netns, metrics, now, timeoutMs: upstream?.timeoutMs },
+  const { netns: _, ...upstreamOptions } = upstream ?? {};
+  const forwarder = upstream && new Forwarder({
+    ...{ upstream: upstreamOptions, own, netns, metrics, now },
     isOwn: (name) => cluster.zones.apexOf(name) !== undefined,
   });
   if (forwarder) parts.add(forwarder);
@@ -131,13 +131,14 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const customRead = customSource?.read;
   void Promise.all([sources.synced, customRead]).then(markReady);
   // Learns early whether a resolver leads back here.
-  if (forwarder) for (const candidate of upstreams!.candidates()) void forwarder.probe.leadsBack(candidate);
+  forwarder?.start();
 
   const status = (): DnsStatus => ({
     ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
     upstreams: forwarder?.describe() ?? [],
     ...(custom ? { custom: custom.status() } : {}),
-    ...(upstreams?.fault ? { upstreamFault: upstreams.fault } : {}),
+    ...(forwarder ? { cache: forwarder.describeCache(), forward: forwarder.counters } : {}),
+    ...(forwarder?.fault ? { upstreamFault: forwarder.fault } : {}),
     ...dependencies.describe?.(),
   });
   const { health, metrics: forMetrics } = dependencies.sockets ?? {};

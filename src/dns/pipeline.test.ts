@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Forwarder } from './forward/forwarder.ts';
-import { Upstreams } from './forward/upstreams.ts';
 import { newMetrics } from './metrics.ts';
 import { Pipeline, stagesOf } from './pipeline.ts';
 import type { Stage } from './stages/stage.ts';
@@ -27,7 +26,7 @@ function asker(pipeline: Pipeline): (name: string, options?: QuestionOptions) =>
 function forwarding(cluster: TestCluster, servers: string[]) {
   const metrics = newMetrics();
   const now = (): number => performance.now();
-  const forwarder = new Forwarder({ upstreams: new Upstreams({ servers }, [], now), metrics, now });
+  const forwarder = new Forwarder({ upstream: { servers }, metrics, now });
   const { zones, ttl } = cluster.zone;
   const parts = { zones, answerer: new ZoneAnswerer(zones, ttl), isSynced: () => cluster.synced, forwarder };
   return { metrics, ask: asker(new Pipeline(stagesOf(parts), metrics, { recursionAvailable: true })) };

@@ -1,4 +1,4 @@
-import { parseUpstream } from '../dns/forward/upstreams.ts';
+import { parseUpstream } from '../dns/forward/target.ts';
 import { type Family, families } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { IpRange } from '../net/range.ts';

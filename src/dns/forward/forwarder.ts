@@ -1,35 +1,31 @@
 import type { NetNs } from '../../kernel/netns.ts';
-import { count, type Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics.ts';
 import type { ClientAddress } from '../wire/client.ts';
 import { rcode } from '../wire/constants.ts';
 import type { Message, Question } from '../wire/message.ts';
 import type { WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
-import { type Answer, failure, messageOf, reduceAnswer } from './answer.ts';
-import { AnswerCache, type CacheOptions, type Entry, keyOf } from './cache.ts';
+import { type Answer, messageOf } from './answer.ts';
+import { Asking } from './asking.ts';
+import { AnswerCache, type Entry, keyOf } from './cache.ts';
 import { type ForwardCounters, newForwardCounters } from './counters.ts';
-import { ExchangeError, exchange } from './exchange.ts';
+import { type Domains, domainsOf } from './domains.ts';
 import { LoopProbe } from './loop.ts';
+import { type ParsedUpstream, parseUpstreamOptions, type UpstreamOptions } from './options.ts';
 import { WaitingSources } from './sources.ts';
-import { type Upstream, type Upstreams, upstreamText } from './upstreams.ts';
+import { type Description, describeResolver } from './describe.ts';
 import { writeAnswer } from './write.ts';
 
 export interface ForwarderOptions {
-  upstreams: Upstreams;
+  upstream: UpstreamOptions;
+  /** `address:port` that this server listens on: asking them would be asking itself. */
+  own?: readonly string[];
+  /** Where sockets towards resolvers are born. */
   netns?: NetNs;
   metrics: Metrics;
   /** Monotonic milliseconds. */
   now: () => number;
-  cache?: Partial<CacheOptions>;
-  /** For one try. */
-  timeoutMs?: number;
-  /** For all tries together; libc gives up after 5 s. */
-  deadlineMs?: number;
-  /** Most questions under way at once; each holds a socket. */
-  mostInFlight?: number;
-  /** Most questions of one source that wait. */
-  mostPerSource?: number;
   /** Names for which no resolver may speak: where aliases lead to one, its zone goes on (T30). */
   isOwn?: (name: WireName) => boolean;
 }
@@ -39,9 +35,6 @@ const clientTimeoutMs = 1800;
 const staleRetryMs = 30_000;
 /** What stale records are told to hold, in seconds (RFC 8767 4). */
 const staleTtl = 30;
-/** Failures are remembered (RFC 9520): shortly when nobody answered, longer when somebody said so. Seconds. */
-const silenceTtl = 1;
-const failureTtl = 5;
 /** Asked for so often within its time, an answer is fetched anew in the last tenth of it. */
 const hotHits = 3;
 
@@ -64,10 +57,13 @@ export interface Hit {
  *     question ─► cache ─► under way already? ─► resolver 1 ─fail─► resolver 2 ─fail─► … ─► stale answer, or SERVFAIL
  */
 export class Forwarder implements Disposable {
-  readonly #options: Required<Omit<ForwarderOptions, 'netns' | 'cache' | 'isOwn'>> & Pick<ForwarderOptions, 'netns' | 'isOwn'>;
+  readonly #options: ParsedUpstream;
+  readonly #metrics: Metrics;
   readonly #now: () => number;
   readonly cache: AnswerCache;
   readonly counters: ForwardCounters = newForwardCounters();
+  readonly #domains: Domains;
+  readonly #asking: Asking;
   readonly #underWay = new Map<string, Promise<Answer | undefined>>();
   readonly #waiting = new WaitingSources();
   /** Ends what is being asked of resolvers. */
@@ -75,12 +71,23 @@ export class Forwarder implements Disposable {
   #closed = false;
   readonly probe: LoopProbe;
 
+  /** @throws SyntaxError */
   constructor(options: ForwarderOptions) {
-    const { timeoutMs = 1500, deadlineMs = 4500, mostInFlight = 1024, mostPerSource = 128 } = options;
-    this.#options = { ...options, timeoutMs, deadlineMs, mostInFlight, mostPerSource };
-    this.#now = options.now;
-    this.cache = new AnswerCache(options.cache);
-    this.probe = new LoopProbe(options.upstreams, options.netns, options.now, this.#exchanges);
+    const { upstream, own = [], netns, metrics, now } = options;
+    const parsed = parseUpstreamOptions(upstream);
+    this.#options = parsed;
+    this.#metrics = metrics;
+    this.#now = now;
+    this.cache = new AnswerCache(parsed.cache);
+    this.probe = new LoopProbe(now);
+    const surroundings = { netns, counters: this.counters, underWay: this.#exchanges };
+    this.#domains = domainsOf(parsed, { now, own: new Set(own), surroundings });
+    this.#asking = new Asking({ ...options, upstream: parsed, domains: this.#domains, probe: this.probe, counters: this.counters });
+  }
+
+  /** Learns early whether a resolver leads back here. */
+  start(): void {
+    for (const group of this.#domains.all) for (const resolver of group.all) void this.probe.leadsBack(group, resolver);
   }
 
   /** Writes what is in the cache, where it can be given at once. Allocates nothing. */
@@ -95,17 +102,17 @@ export class Forwarder implements Disposable {
 
   /** Whether a question of this source may wait for a resolver; then `ask` it and `release` the source when it is answered. */
   admit(client: ClientAddress): boolean {
-    const { mostInFlight, mostPerSource } = this.#options;
+    const { mostUnderWay, mostPerSource } = this.#options;
     const waiting = this.#waiting.waiting(client);
     // The last quarter is for those who have few.
-    const total = this.#waiting.total >= mostInFlight - (waiting < 4 ? 0 : mostInFlight >> 2);
+    const total = this.#waiting.total >= mostUnderWay - (waiting < 4 ? 0 : mostUnderWay >> 2);
     if (total) this.counters.rejectedTotal++;
     else if (waiting >= mostPerSource) this.counters.rejectedSource++;
     else {
       this.#waiting.begin(client);
       return true;
     }
-    this.#options.metrics.overload++;
+    this.#metrics.overload++;
     return false;
   }
 
@@ -128,7 +135,7 @@ export class Forwarder implements Disposable {
   /** Asks resolvers, unless somebody does already. @returns undefined when too much is under way, or all has ended */
   async ask(question: Question): Promise<Served | undefined> {
     this.counters.misses++;
-    this.#options.metrics.cacheMisses++;
+    this.#metrics.cacheMisses++;
     const stale = this.cache.get(question);
     const asked = this.#join(question);
     if (!stale || this.#now() >= stale.staleUntilMs) return served(await asked);
@@ -143,7 +150,7 @@ export class Forwarder implements Disposable {
     const now = this.#now();
     const { counters } = this;
     if (now >= entry.freshUntilMs) {
-      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#options.upstreams.allDown)) return undefined;
+      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.answer.name).allDown)) return undefined;
       if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
       counters.servedStale++;
     } else if (++entry.hits >= hotHits && !entry.refreshing && entry.freshUntilMs - now < (entry.freshUntilMs - entry.storedMs) / 10) {
@@ -152,7 +159,7 @@ export class Forwarder implements Disposable {
     }
     if (entry.answer.negative) counters.hitsDenial++;
     else counters.hitsSuccess++;
-    this.#options.metrics.cacheHits++;
+    this.#metrics.cacheHits++;
     return now >= entry.freshUntilMs ? -staleTtl : Math.floor((now - entry.storedMs) / 1000);
   }
 
@@ -171,12 +178,12 @@ export class Forwarder implements Disposable {
       this.counters.joined++;
       return running;
     }
-    if (this.#underWay.size >= this.#options.mostInFlight) {
-      this.#options.metrics.overload++;
+    if (this.#underWay.size >= this.#options.mostUnderWay) {
+      this.#metrics.overload++;
       this.counters.rejectedTotal++;
       return Promise.resolve(undefined);
     }
-    const asked = this.#ask(question)
+    const asked = this.#asking.ask(question)
       .then((answer) => this.#keep(question, answer))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
@@ -193,50 +200,31 @@ export class Forwarder implements Disposable {
     return answer;
   }
 
-  async #ask(question: Question): Promise<Answer> {
-    const { upstreams, netns, metrics, timeoutMs, deadlineMs, isOwn } = this.#options;
-    const deadline = this.#now() + deadlineMs;
-    let said = false;
-    // Two rounds: a datagram may get lost on the way to a resolver that is well.
-    for (let round = 0; round < 2; round++) {
-      for (const upstream of upstreams.candidates()) {
-        const left = deadline - this.#now();
-        if (left <= 0 || this.#closed) break;
-        try {
-          if ((await this.probe.leadsBack(upstream)) || this.#closed) continue;
-          metrics.forwarded++;
-          const message = await exchange(upstream, question, {
-            ...{ netns, timeoutMs: Math.min(timeoutMs, left), underWay: this.#exchanges },
-          });
-          const answer = reduceAnswer(message, question, { isOwn });
-          upstreams.worked(upstream);
-          if (typeof answer !== 'string') return answer;
-          // It lives, but cannot or will not say: perhaps another one can.
-          said = true;
-          count(metrics.upstreamFailures, answer);
-        } catch (error) {
-          if (!(error instanceof ExchangeError)) throw error;
-          count(metrics.upstreamFailures, error.reason);
-          upstreams.failed(upstream);
-        }
-      }
-    }
-    return failure(question, said ? failureTtl : silenceTtl);
-  }
-
   /** Who waits for an answer gets none; no socket is left. */
   [Symbol.dispose](): void {
     this.#closed = true;
+    this.#asking.close();
+    for (const group of this.#domains.all) group.close();
     for (const cancel of [...this.#exchanges]) cancel();
   }
 
+  /** Why there may be no resolver, for people. */
+  get fault(): string | undefined {
+    return this.#domains.default.fault;
+  }
+
   /** For people: each resolver with its state. */
-  describe(): { server: string; looping: boolean }[] {
-    const { upstreams } = this.#options;
-    return upstreams.all.map((upstream: Upstream) => ({
-      server: upstreamText(upstream),
-      looping: upstreams.isLooping(upstream),
-    }));
+  describe(): Description[] {
+    const domains = this.#options.domains.map(({ name, apexes }) => ({ domain: name, group: this.#domains.of(apexes[0]!) }));
+    return [{ domain: undefined, group: this.#domains.default }, ...domains].flatMap(({ domain, group }) =>
+      group.all.map((resolver) => describeResolver(resolver, group.isLooping(resolver), domain)),
+    );
+  }
+
+  /** For people: what the cache holds. */
+  describeCache(): { entries: number; denials: number; bytes: number; mostBytes: number; underWay: number; waiting: number } {
+    const { size: entries, denials, bytes, options } = this.cache;
+    return { ...{ entries, denials, bytes, mostBytes: options.bytes }, underWay: this.#underWay.size, waiting: this.#waiting.total };
   }
 }
 

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import type { NetNs } from '../../kernel/netns.ts';
 import { rrType } from '../wire/constants.ts';
 import { nameOf, type WireName } from '../wire/names.ts';
-import { exchange } from './exchange.ts';
-import { type Upstream, type Upstreams, upstreamText } from './upstreams.ts';
+import type { Group } from './group.ts';
+import type { Resolver } from './resolver.ts';
 
 const quietMs = 30_000;
 const probeMs = 400;
+/** A probe may come back later than anybody waits for it: two servers that forward to each other wait for each other first. */
+const rememberMs = 5000;
 
 /**
  * Finds resolvers that lead back to this server, e.g. a host whose resolv.conf names the cluster's DNS (R9). Before a resolver is used for the first
@@ -16,21 +17,13 @@ const probeMs = 400;
  * Telling the resolvers apart, each gets a name of its own.
  */
 export class LoopProbe {
-  readonly #upstreams: Upstreams;
-  readonly #netns: NetNs | undefined;
   readonly #now: () => number;
   /** Name asked for → the resolver that was asked. */
-  readonly #sent = new Map<WireName, Upstream>();
-  readonly #checked = new Map<string, { atMs: number; result: Promise<boolean> }>();
+  readonly #sent = new Map<WireName, { group: Group; resolver: Resolver; untilMs: number }>();
+  readonly #checked = new WeakMap<Resolver, { atMs: number; result: Promise<void>; done: boolean }>();
 
-  readonly #underWay: Set<() => void>;
-
-  /** @param underWay see ExchangeOptions */
-  constructor(upstreams: Upstreams, netns: NetNs | undefined, now: () => number, underWay: Set<() => void>) {
-    this.#upstreams = upstreams;
-    this.#netns = netns;
+  constructor(now: () => number) {
     this.#now = now;
-    this.#underWay = underWay;
   }
 
   /** Whether anything is being looked for: the name need not be read out of each question otherwise. */
@@ -40,36 +33,39 @@ export class LoopProbe {
 
   /** A question came in. @returns true when it is one of our own, come back */
   sees(name: WireName): boolean {
-    const upstream = this.#sent.get(name);
-    if (!upstream) return false;
-    this.#upstreams.loops(upstream, quietMs);
+    const sent = this.#sent.get(name);
+    if (!sent || sent.untilMs < this.#now()) return false;
+    sent.group.loops(sent.resolver, quietMs);
     return true;
   }
 
   /** The first call for a resolver waits for the probe; later ones are answered from it, while it is made anew in the background. */
-  async leadsBack(upstream: Upstream): Promise<boolean> {
-    const key = upstreamText(upstream);
-    const last = this.#checked.get(key);
+  async leadsBack(group: Group, resolver: Resolver): Promise<boolean> {
+    const last = this.#checked.get(resolver);
     if (last && this.#now() < last.atMs + quietMs) {
-      await last.result;
-      return this.#upstreams.isLooping(upstream);
+      if (!last.done) await last.result;
+      return group.isLooping(resolver);
     }
-    const result = this.#probe(upstream);
-    this.#checked.set(key, { atMs: this.#now(), result });
-    if (!last) await result;
-    return this.#upstreams.isLooping(upstream);
+    const check = { atMs: this.#now(), result: Promise.resolve(), done: false };
+    check.result = this.#probe(group, resolver).then(() => {
+      check.done = true;
+    });
+    this.#checked.set(resolver, check);
+    if (!last) await check.result;
+    return group.isLooping(resolver);
   }
 
-  async #probe(upstream: Upstream): Promise<boolean> {
+  async #probe(group: Group, resolver: Resolver): Promise<void> {
+    const now = this.#now();
+    for (const [name, { untilMs }] of this.#sent) if (untilMs < now) this.#sent.delete(name);
     const name = nameOf([randomBytes(8).toString('hex'), randomBytes(8).toString('hex')]);
-    this.#sent.set(name, upstream);
+    this.#sent.set(name, { group, resolver, untilMs: now + rememberMs });
     try {
-      await exchange(upstream, { name, type: rrType.HINFO }, { netns: this.#netns, timeoutMs: probeMs, underWay: this.#underWay });
+      await resolver.exchange({ name, type: rrType.HINFO }, probeMs);
+      // It was answered, and did not come here before that.
+      this.#sent.delete(name);
     } catch {
       // What it answers is of no concern, nor whether it does.
-    } finally {
-      this.#sent.delete(name);
     }
-    return this.#upstreams.isLooping(upstream);
   }
 }

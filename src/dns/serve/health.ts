@@ -1,4 +1,6 @@
 import type { CustomStatus } from '../custom/custom.ts';
+import type { ForwardCounters } from '../forward/counters.ts';
+import type { Description } from '../forward/describe.ts';
 import { type Answerer, serveHttp } from '../../unix/http.ts';
 
 export interface DnsStatus {
@@ -6,7 +8,10 @@ export interface DnsStatus {
   /** Each kind of object that is watched: in sync, and why not. */
   sources: { kind: string; synced: boolean; objects: number; error?: string }[];
   names: number;
-  upstreams: { server: string; looping: boolean }[];
+  upstreams: Description[];
+  /** What the cache of forwarded answers holds, and what happened. */
+  cache?: { entries: number; denials: number; bytes: number; mostBytes: number; underWay: number; waiting: number };
+  forward?: ForwardCounters;
   upstreamFault?: string;
   listen: string[];
   metrics: object;

@@ -7,20 +7,32 @@ import { typeName } from '../wire/constants.ts';
 
 /** What a resolver was asked, and over what. */
 export interface Asked {
+  /** In lower case. */
   name: string;
   type: string;
   transport: 'udp' | 'tcp';
 }
 
-/** Gives the answer's bytes; undefined: never answers. */
-export type Behaviour = (request: Buffer, asked: Asked) => Buffer | undefined;
+/** Gives the answer's bytes, or several datagrams; undefined: never answers. May take its time. */
+export type Behaviour = (request: Buffer, asked: Asked) => Buffer | Buffer[] | undefined | Promise<Buffer | Buffer[] | undefined>;
 
-/** A resolver on 127.0.0.1, over UDP and TCP on one port, that does what the test says. Probes for loops (HINFO) are not counted. */
+/**
+ * A resolver on 127.0.0.1, over UDP and TCP on one port, that does what the test says. Probes for loops (HINFO) and of health (the root's NS) are not counted
+ * and go to `behaviour` all the same.
+ */
 export class TestUpstream implements AsyncDisposable {
   readonly #udp: dgram.Socket;
   readonly #tcp: net.Server;
   readonly #connections = new Set<net.Socket>();
   readonly asked: Asked[] = [];
+  /** As they came. */
+  readonly requests: Buffer[] = [];
+  /** TCP connections that were made. */
+  connections = 0;
+  closesAfterAnswer = false;
+  /** Where the last datagram came from. */
+  lastPort = 0;
+  #open = true;
   behaviour: Behaviour;
 
   private constructor(udp: dgram.Socket, tcp: net.Server, behaviour: Behaviour) {
@@ -28,19 +40,32 @@ export class TestUpstream implements AsyncDisposable {
     this.#tcp = tcp;
     this.behaviour = behaviour;
     udp.on('message', (request, { port, address }) => {
-      const answer = this.#answer(request, 'udp');
-      if (answer) udp.send(answer, port, address, () => {});
+      this.lastPort = port;
+      void this.#answer(request, 'udp').then((answers) => {
+        if (this.#open) for (const answer of answers) udp.send(answer, port, address, () => {});
+      });
     });
     tcp.on('connection', (socket) => {
+      this.connections++;
       this.#connections.add(socket);
       socket.on('error', () => {});
       socket.on('close', () => this.#connections.delete(socket));
-      socket.once('data', (request) => {
-        const answer = this.#answer(request.subarray(2), 'tcp');
-        // In two pieces, as a network may bring it.
-        if (!answer) return;
-        socket.write(Buffer.of(answer.length >> 8, answer.length & 255, answer[0]!));
-        setImmediate(() => socket.end(answer.subarray(1)));
+      let received: Buffer = Buffer.alloc(0);
+      socket.on('data', (chunk) => {
+        received = Buffer.concat([received, chunk]);
+        while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+          const length = received.readUInt16BE(0);
+          const request = Buffer.from(received.subarray(2, 2 + length));
+          received = received.subarray(2 + length);
+          void this.#answer(request, 'tcp').then((answers) => {
+            // In two pieces, as a network may bring it.
+            for (const answer of answers) {
+              socket.write(Buffer.of(answer.length >> 8, answer.length & 255, answer[0]!));
+              socket.write(answer.subarray(1));
+            }
+            if (this.closesAfterAnswer) socket.end();
+          });
+        }
       });
     });
   }
@@ -60,18 +85,33 @@ export class TestUpstream implements AsyncDisposable {
     return `127.0.0.1:${this.#udp.address().port}`;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** What it was asked since the last call, as `name type transport`. */
+  take(): string[] {
+    this.requests.length = 0;
+    return this.asked.splice(0).map(({ name, type, transport }) => `${name} ${type} ${transport}`);
+  }
+
+  closeConnections(): void {
     for (const socket of this.#connections) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#open = false;
+    this.closeConnections();
     const closed = [once(this.#udp, 'close'), once(this.#tcp, 'close')];
     this.#udp.close();
     this.#tcp.close();
     await Promise.all(closed);
   }
 
-  #answer(request: Buffer, transport: 'udp' | 'tcp'): Buffer | undefined {
+  async #answer(request: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer[]> {
     const { name, type } = parseMessage(request);
     const asked = { name: formatName(name), type: typeName(type), transport };
-    if (asked.type !== 'HINFO') this.asked.push(asked);
-    return this.behaviour(request, asked);
+    if (asked.type !== 'HINFO' && !(asked.name === '.' && asked.type === 'NS')) {
+      this.asked.push(asked);
+      this.requests.push(request);
+    }
+    const answer = await this.behaviour(request, asked);
+    return answer === undefined ? [] : Array.isArray(answer) ? answer : [answer];
   }
 }
