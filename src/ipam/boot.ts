@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
-import { check, KernelError } from '../kernel/errors.ts';
-import { Fd } from '../kernel/fd.ts';
-import { sys } from '../kernel/sys.ts';
+import { KernelError } from '../kernel/errors.ts';
+import type { Fd } from '../kernel/fd.ts';
+import { lockFile } from '../kernel/lock.ts';
 import { IpamError } from './errors.ts';
 
 /** A time from the machine's start to its end. */
@@ -17,14 +17,11 @@ export function thisBoot(): Boot {
   return { id, startedMs: Date.now() - os.uptime() * 1000 };
 }
 
-/** flock(2) LOCK_EX | LOCK_NB; the kernel lets go of it when the process dies. @throws IpamError 'locked' */
+/** Gone with the process, however it dies. @throws IpamError 'locked' */
 export function lock(directory: string): Fd {
-  const fd = Fd.open(directory);
   try {
-    check(`lock ${directory}`, sys.flock(fd.number, 2 | 4));
-    return fd;
+    return lockFile(directory);
   } catch (cause) {
-    fd.close();
     const taken = cause instanceof KernelError && cause.errno === 'EAGAIN';
     throw new IpamError(
       'locked',

@@ -59,6 +59,11 @@ test('only the kernel room calls native code', () => {
     files.filter((file) => !file.startsWith('kernel/') && importsOf(file).includes('koffi')),
     [],
   );
+  assert.deepEqual(
+    files.filter((file) => !file.startsWith('kernel/') && !isTest(file) && importsOf(file).some((target) => target.endsWith('/kernel/sys.ts'))),
+    [],
+    'system calls by their numbers have names and types there',
+  );
 });
 
 test('every folder says in a README what it is for; what lies in a folder `data` is said beside it', () => {

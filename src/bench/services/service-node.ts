@@ -1,11 +1,10 @@
-import { check } from '../../kernel/errors.ts';
+import { Fd } from '../../kernel/fd.ts';
 import { Nft } from '../../kernel/nftables/index.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
+import { ShortConnections } from '../../kernel/short-connections.ts';
 import { sockaddr } from '../../kernel/sockaddr.ts';
 import { listenTcp } from '../../kernel/sockets.ts';
-import { setOption } from '../../kernel/socket-options.ts';
-import { sys } from '../../kernel/sys.ts';
 import { writeSysctl } from '../../kernel/sysctl.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
@@ -13,8 +12,6 @@ import { NftWriter, Reconciler } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
 import { clusterCidr, clusterIpOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, slicesOf, targetPort } from './objects.ts';
 
-// include/linux/socket.h, include/uapi/asm-generic/socket.h
-const [afInet, sockStreamCloexec, solSocket, soLinger] = [2, 1 | 0o2000000, 1, 13] as const;
 const firstIp = IpAddr.parse(clusterIpOf(0));
 
 /** What some connections took. */
@@ -31,7 +28,7 @@ export class ServiceNode implements Disposable {
   readonly #all: NetNs[] = [];
   readonly #client: NetNs;
   readonly #nft: Nft;
-  readonly #listener: number;
+  readonly #listener: Fd;
   #source = 0;
 
   constructor(directory: string, size: Size) {
@@ -56,7 +53,7 @@ export class ServiceNode implements Disposable {
     local(client, nodeCidr);
     local(server, '10.129.0.0/16');
     for (const prefix of ['10.130.0.0/15', '10.132.0.0/14', '10.136.0.0/13']) local(server, prefix);
-    this.#listener = listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 });
+    this.#listener = Fd.own(listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 }), 'the server behind the Services');
     this.#nft = Nft.open(node);
     const planner = new ServicePlanner({
       node: {
@@ -78,26 +75,15 @@ export class ServiceNode implements Disposable {
 
   #connect(count: number): Connections {
     const connectUs = new Float64Array(count);
-    const source = sockaddr(IpAddr.parse(nodeCidr.replace('.0/24', `.${2 + (this.#source++ % 250)}`)), 0);
+    const source = IpAddr.parse(nodeCidr.replace('.0/24', `.${2 + (this.#source++ % 250)}`));
+    const connections = new ShortConnections(this.#listener.number, source);
     const target = sockaddr(firstIp, servicePort);
     const first = target.readUInt32BE(4);
-    // SO_LINGER of no time: a reset at the end, and nobody waits in TIME_WAIT.
-    const linger = Buffer.alloc(8);
-    linger.writeInt32LE(1);
     const begin = performance.now();
     const cpu = process.cpuUsage();
     for (let i = 0; i < count; i++) {
-      const fd = check('socket', sys.socket(afInet, sockStreamCloexec, 0));
-      sys.setsockopt(fd, solSocket, soLinger, linger, 8);
-      setOption(fd, 'bindAddressNoPort', 1);
-      check('bind', sys.bind(fd, source, source.length));
       target.writeUInt32BE(first + Math.floor(Math.random() * this.size.services), 4);
-      const start = performance.now();
-      check('connect to a Service', sys.connect(fd, target, target.length));
-      connectUs[i] = (performance.now() - start) * 1000;
-      const peer = check('accept', sys.accept4(this.#listener, null, null, 0));
-      sys.close(fd);
-      sys.close(peer);
+      connectUs[i] = connections.connect(target) * 1000;
     }
     const { user, system } = process.cpuUsage(cpu);
     return { ms: performance.now() - begin, cpuUs: user + system, connectUs };
@@ -105,14 +91,13 @@ export class ServiceNode implements Disposable {
 
   [Symbol.dispose](): void {
     this.#nft[Symbol.dispose]();
-    sys.close(this.#listener);
+    this.#listener.close();
     for (const ns of this.#all) {
       ns[Symbol.dispose]();
       NetNs.remove(ns.name);
     }
   }
 }
-
 
 function join(a: NetNs, name: string, aAddress: string, b: NetNs, bAddress: string): void {
   using here = RtNetlink.open(a);
