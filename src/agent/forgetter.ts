@@ -1,5 +1,6 @@
 import type { Ipam, ToForget } from '../ipam/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import { SpareThread } from '../kernel/spare-thread.ts';
 import { KernelThread } from '../kernel/thread.ts';
 import type { IpAddr } from '../net/ip.ts';
 
@@ -10,8 +11,6 @@ const share = 0.05;
 const retryMs = 1000;
 /** How long an ADD that needs one of the addresses waits for a pass at most. */
 const waitMs = 5000;
-/** The thread is let go after this long without work: it holds 12 MB. */
-const idleMs = 60_000;
 
 export interface ForgetterOptions {
   onError: (error: Error) => void;
@@ -26,23 +25,20 @@ export interface ForgetterOptions {
  */
 export class Forgetter implements Disposable {
   readonly #ipam: Ipam;
-  readonly #ns: NetNs;
   readonly #options: ForgetterOptions;
-  #thread: KernelThread | undefined;
+  readonly #thread: SpareThread;
   #timer: NodeJS.Timeout | undefined;
-  #idle: NodeJS.Timeout | undefined;
   #pass: { what: ToForget; begin: number } | undefined;
   #again = false;
   #waitMs = firstMs;
   #disposed = false;
-  /** Of threads that were let go. */
-  #ended: Promise<void> = Promise.resolve();
 
   /** @param ns the node's; stays the caller's */
   constructor(ipam: Ipam, ns: NetNs, options: ForgetterOptions) {
     this.#ipam = ipam;
-    this.#ns = ns;
     this.#options = options;
+    const script = new URL('./forgetter-worker.js', import.meta.url);
+    this.#thread = new SpareThread(() => KernelThread.start(script, ns, (error) => this.#end(error)));
   }
 
   /** Addresses have been given back. */
@@ -54,22 +50,20 @@ export class Forgetter implements Disposable {
 
   /** Fulfilled when nothing of it runs any more; after dispose. */
   get ended(): Promise<void> {
-    return this.#ended;
+    return this.#thread.ended;
   }
 
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearTimeout(this.#timer);
-    this.#rest();
+    this.#thread.rest();
   }
 
   #begin(): void {
     this.#timer = undefined;
-    const what = this.#ipam.toForget(() => this.#thread?.waitIdle(waitMs));
+    const what = this.#ipam.toForget(() => this.#thread.waitIdle(waitMs));
     if (what.addresses.length === 0) return what.done();
-    clearTimeout(this.#idle);
     this.#pass = { what, begin: performance.now() };
-    this.#thread ??= KernelThread.start(new URL('./forgetter-worker.js', import.meta.url), this.#ns, (error) => this.#end(error));
     this.#thread.post(what.addresses.map(String));
   }
 
@@ -77,11 +71,11 @@ export class Forgetter implements Disposable {
     const pass = this.#pass;
     this.#pass = undefined;
     if (!pass || this.#disposed) return;
-    this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
+    this.#thread.answered();
     error ??= this.#alsoForget(pass.what);
     if (error) {
       // The thread may not have survived it.
-      this.#rest();
+      this.#thread.rest();
       this.#options.onError(error);
       pass.what.failed(error.message);
       this.#waitMs = retryMs;
@@ -100,11 +94,5 @@ export class Forgetter implements Disposable {
     } catch (error) {
       return error as Error;
     }
-  }
-
-  #rest(): void {
-    clearTimeout(this.#idle);
-    if (this.#thread) this.#ended = this.#thread.end();
-    this.#thread = undefined;
   }
 }

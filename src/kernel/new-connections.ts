@@ -1,5 +1,5 @@
 import { Reader } from '../wire/reader.ts';
-import { type ConntrackEntry, readConntrackNew } from './conntrack.ts';
+import { type ConntrackEntry, readConntrackNew } from './conntrack-messages.ts';
 import { errnoName, KernelError } from './errors.ts';
 import { netfilterGroups } from './monitor.ts';
 import { netlinkNetfilter, nlmsgHeaderLength } from './netlink/constants.ts';

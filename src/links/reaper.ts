@@ -1,13 +1,9 @@
 import type { NetNs } from '../kernel/netns.ts';
+import { SpareThread } from '../kernel/spare-thread.ts';
 import { KernelThread } from '../kernel/thread.ts';
 
 /** So many ms are waited for more links: the first of a group costs 20 ms, each further one 0.4 ms. */
 const gatherMs = 30;
-/**
- * The thread is let go after this long without work: it holds 12 MB, and to start it takes 40 ms of a processor. No DEL waits for that, but for those with
- * `cni.waitForDeletion`.
- */
-const idleMs = 60_000;
 /** A deletion that failed is tried again after so long, then after twice as long each time, up to `slowestMs`. */
 const retryMs = 1000;
 const slowestMs = 60_000;
@@ -24,30 +20,25 @@ const startThread: NonNullable<ReaperOptions['open']> = (ns, onAnswer) =>
 
 /**
  * Deletes the links of the deletion group in a thread of its own, since the kernel lets the deleter wait for RCU. Most are gone by then, with the namespace
- * of their pod. What fails is tried again until it does not: no later DEL is needed for it.
+ * of their pod. No DEL waits for that thread to start, but for those with `cni.waitForDeletion`. What fails is tried again until it does not: no later DEL is needed for it.
  */
 export class Reaper implements Disposable {
-  readonly #ns: NetNs;
-  readonly #open: NonNullable<ReaperOptions['open']>;
   readonly #retryMs: number;
   #failures = 0;
-  #thread: KernelThread | undefined;
+  readonly #thread: SpareThread;
   #timer: NodeJS.Timeout | undefined;
   /** When `#timer` ends, by performance.now(). */
   #due = 0;
-  #idle: NodeJS.Timeout | undefined;
   /** A request is under way; another is wanted after it. */
   #busy = false;
   #again = false;
   #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
   #failure: Error | undefined;
   #disposed = false;
-  /** Of threads that were let go. */
-  #ended: Promise<void> = Promise.resolve();
 
   constructor(ns: NetNs, options: ReaperOptions = {}) {
-    this.#ns = ns;
-    this.#open = options.open ?? startThread;
+    const { open = startThread } = options;
+    this.#thread = new SpareThread(() => open(ns, (failure) => this.#done(failure)));
     this.#retryMs = options.retryMs ?? retryMs;
   }
 
@@ -74,13 +65,13 @@ export class Reaper implements Disposable {
 
   /** Fulfilled when nothing of it runs any more; after dispose. */
   get ended(): Promise<void> {
-    return this.#ended;
+    return this.#thread.ended;
   }
 
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearTimeout(this.#timer);
-    this.#rest();
+    this.#thread.rest();
     this.#settle();
   }
 
@@ -90,8 +81,6 @@ export class Reaper implements Disposable {
     if (this.#busy || !this.#again || this.#disposed) return;
     this.#busy = true;
     this.#again = false;
-    clearTimeout(this.#idle);
-    this.#thread ??= this.#open(this.#ns, (failure) => this.#done(failure));
     this.#thread.post('delete');
   }
 
@@ -109,19 +98,12 @@ export class Reaper implements Disposable {
     this.#failure = failure;
     this.#failures = failure ? this.#failures + 1 : 0;
     // It may not have survived.
-    if (failure) this.#rest();
+    if (failure) this.#thread.rest();
     if (this.#again && !failure) return this.#start();
     this.#settle();
-    this.#idle = setTimeout(() => this.#rest(), idleMs).unref();
-    if (!failure) return;
+    if (!failure) return this.#thread.answered();
     this.#again = true;
     this.#startIn(Math.min(slowestMs, this.#retryMs * 2 ** (this.#failures - 1)));
-  }
-
-  #rest(): void {
-    clearTimeout(this.#idle);
-    if (this.#thread) this.#ended = this.#thread.end();
-    this.#thread = undefined;
   }
 
   #settle(): void {

@@ -1,0 +1,150 @@
+import type { Family, IpAddr } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { protocolNumber } from './datatypes.ts';
+import { type Expression, fibDestination, fibSource } from './expressions.ts';
+import { hex, hostU32, type Part, type Value } from './part.ts';
+import { arpSenderAddress, daddr, dport, iifname, l4proto, saddr } from './values.ts';
+
+/** A question of somebody who has no address yet: duplicate address detection (RFC 5227). */
+export const isArpProbe: Part = {
+  text: 'arp saddr ip 0.0.0.0',
+  expressions: [...arpSenderAddress.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: '0x00000000' }],
+};
+
+/** Matches when the value is in the set. */
+export const isIn = (value: Value, set: string): Part => ({
+  text: `${value.text} @${set}`,
+  needs: value.needs,
+  ethernet: value.ethernet,
+  expressions: [...value.load(0), { name: 'lookup', set, sreg: 0 }],
+});
+
+/** Matches when the value is not in the set. */
+export const isNotIn = (value: Value, set: string): Part => ({
+  text: `${value.text} != @${set}`,
+  needs: value.needs,
+  expressions: [...value.load(0), { name: 'lookup', set, sreg: 0, flags: 1 }],
+});
+
+/** `meta l4proto tcp` */
+export const protocol = (name: 'tcp' | 'udp' | 'sctp' | 'ipv6-icmp'): Part => ({
+  text: `meta l4proto ${name}`,
+  expressions: [...l4proto.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(protocolNumber(name), 1) }],
+});
+
+/** `udp dport 68`; of fragments only the first has ports. */
+export const udpDport = (port: number): Part => ({
+  text: `udp dport ${port}`,
+  expressions: [...protocol('udp').expressions, ...dport.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(port, 2) }],
+});
+
+/** Type of an ICMP or ICMPv6 message, by its number and by the name that nft has for it. */
+export const icmpType = (family: Family, type: number, name: string): Part => ({
+  text: `${family === 'ipv4' ? 'icmp' : 'icmpv6'} type ${name}`,
+  needs: family,
+  expressions: [
+    ...l4proto.load(0),
+    { name: 'cmp', sreg: 0, op: 'eq', data: hex(family === 'ipv4' ? 1 : 58, 1) },
+    { name: 'payload', dreg: 0, base: 'transport', offset: 0, length: 1 },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hex(type, 1) },
+  ],
+});
+
+/** Matches when the address is in the prefix. */
+export function isWithin(which: 'saddr' | 'daddr', prefix: Prefix): Part {
+  const value = (which === 'saddr' ? saddr : daddr)(prefix.family);
+  const [load] = value.load(0) as [Expression & { name: 'payload' }];
+  const bytes = prefix.address.bytes;
+  const compare = (length: number): Expression => ({
+    ...{ name: 'cmp', sreg: 0, op: 'eq' },
+    data: `0x${Buffer.from(bytes.subarray(0, length)).toString('hex')}`,
+  });
+  const whole = prefix.length % 8 === 0;
+  const mask = Buffer.alloc(bytes.length);
+  for (let bit = 0; bit < prefix.length; bit++) mask[bit >> 3]! |= 0x80 >> (bit & 7);
+  const text = prefix.length === bytes.length * 8 ? `${prefix.address}` : `${prefix}`;
+  return {
+    text: `${value.text} ${text}`,
+    needs: prefix.family,
+    // As nft does: whole bytes are loaded alone.
+    expressions: whole
+      ? [{ ...load, length: prefix.length / 8 }, compare(prefix.length / 8)]
+      : [
+          load,
+          {
+            ...{ name: 'bitwise', sreg: 0, dreg: 0, length: bytes.length },
+            ...{ mask: `0x${mask.toString('hex')}`, xor: `0x${'00'.repeat(bytes.length)}` },
+          },
+          compare(bytes.length),
+        ],
+  };
+}
+
+/** `ip daddr >= 224.0.0.0`: multicast, what is reserved, and the broadcast to all. */
+export const daddrFrom = (address: IpAddr): Part => ({
+  text: `${daddr(address.family).text} >= ${address}`,
+  needs: address.family,
+  expressions: [
+    ...daddr(address.family).load(0),
+    { name: 'cmp', sreg: 0, op: 'gte', data: `0x${Buffer.from(address.bytes).toString('hex')}` },
+  ],
+});
+
+/** The packet never left this node: `lo` is the first link of every namespace. */
+export const iifIsLoopback: Part = {
+  text: 'iif "lo"',
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'iif' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(1) },
+  ],
+};
+
+/** The packet came by a link of this group (`ip link set … group`). */
+export const iifInGroup = (group: number): Part => ({
+  text: `iifgroup ${group}`,
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'iifgroup' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(group) },
+  ],
+});
+
+/** 01:80:c2:00:00:0x, which a bridge may keep for itself (IEEE 802.1D; is_link_local_ether_addr). */
+export const toBridgeItself: Part = {
+  text: 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00',
+  expressions: [
+    { name: 'payload', dreg: 0, base: 'link', offset: 0, length: 6 },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 6, mask: '0xfffffffffff0', xor: '0x000000000000' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: '0x0180c2000000' },
+  ],
+};
+
+/** The packet came by the link of this name. */
+export const iifIs = (name: string): Part => ({
+  text: `iifname "${name}"`,
+  expressions: [
+    ...iifname.load(0),
+    { name: 'cmp', sreg: 0, op: 'eq', data: `0x${Buffer.alloc(16).fill(name, 0, name.length).toString('hex')}` },
+  ],
+});
+
+/** Bits of enum ip_conntrack_status and of NF_CT_STATE_BIT. */
+const ctBits = (key: 'status' | 'state', text: string, bits: number): Part => ({
+  text: `ct ${key} ${text}`,
+  expressions: [
+    { name: 'ct', dreg: 0, key },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(bits), xor: '0x00000000' },
+    { name: 'cmp', sreg: 0, op: 'neq', data: '0x00000000' },
+  ],
+});
+
+export const ctStatusDnat: Part = ctBits('status', 'dnat', 1 << 5);
+export const ctStateNew: Part = ctBits('state', 'new', 1 << 3);
+
+/** `fib saddr type local`: the address is one of this node's own. */
+export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({
+  text: `fib ${which} type local`,
+  expressions: [
+    { name: 'fib', dreg: 0, result: 'type', flags: which === 'saddr' ? fibSource : fibDestination },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(2) }, // RTN_LOCAL
+  ],
+});

@@ -1,0 +1,92 @@
+import type { Family } from '../../net/ip.ts';
+import { familyKeyword, type Value } from './part.ts';
+
+const payload = (
+  text: string,
+  base: 'link' | 'network' | 'transport',
+  offset: number,
+  length: number,
+  needs?: Family,
+): Value => ({
+  text,
+  needs,
+  words: Math.ceil(length / 4),
+  load: (register) => [{ name: 'payload', dreg: register, base, offset, length }],
+});
+
+/** `ip saddr` or `ip6 saddr` */
+export const saddr = (family: Family): Value =>
+  family === 'ipv4' ? payload('ip saddr', 'network', 12, 4, family) : payload('ip6 saddr', 'network', 8, 16, family);
+
+/** `ip daddr` or `ip6 daddr` */
+export const daddr = (family: Family): Value =>
+  family === 'ipv4' ? payload('ip daddr', 'network', 16, 4, family) : payload('ip6 daddr', 'network', 24, 16, family);
+
+/** Source address of the Ethernet frame; no match on links without such. */
+export const etherSaddr: Value = { ...payload('ether saddr', 'link', 6, 6), ethernet: true };
+
+/** Who an ARP packet says that it is from; in tables of family arp. */
+export const arpSenderMac: Value = payload('arp saddr ether', 'network', 8, 6);
+
+export const arpSenderAddress: Value = payload('arp saddr ip', 'network', 14, 4);
+
+/** Name of the link that the packet came by. */
+export const iifname: Value = {
+  text: 'iifname',
+  words: 4,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'iifname' }],
+};
+
+/** Destination port of TCP, UDP or SCTP. */
+export const dport: Value = payload('th dport', 'transport', 2, 2);
+
+export const l4proto: Value = {
+  text: 'meta l4proto',
+  words: 1,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'l4proto' }],
+};
+
+/** skb->priority, host byte order. */
+export const priority: Value = {
+  text: 'meta priority',
+  words: 1,
+  load: (register) => [{ name: 'meta', dreg: register, key: 'priority' }],
+};
+
+/** Address that the packet's connection was opened to, before any translation. */
+export const originalDaddr = (family: Family): Value => ({
+  text: `ct original ${familyKeyword[family]} daddr`,
+  words: family === 'ipv4' ? 1 : 4,
+  load: (register) => [{ name: 'ct', dreg: register, key: family === 'ipv4' ? 'ip daddr' : 'ip6 daddr', direction: 'original' }],
+});
+
+export const originalDport: Value = {
+  text: 'ct original proto-dst',
+  words: 1,
+  load: (register) => [{ name: 'ct', dreg: register, key: 'proto-dst', direction: 'original' }],
+};
+
+/** A new random number below `modulus` for each packet. */
+export const randomBelow = (modulus: number): Value => ({
+  text: `numgen random mod ${modulus}`,
+  words: 1,
+  load: (register) => [{ name: 'numgen', dreg: register, modulus, mode: 'random' }],
+});
+
+/** `a . b . c`: one behind the other in registers. */
+export function concat(...values: readonly Value[]): Value {
+  return {
+    text: values.map((value) => value.text).join(' . '),
+    needs: values.find((value) => value.needs)?.needs,
+    ethernet: values.some((value) => value.ethernet),
+    words: values.reduce((words, value) => words + value.words, 0),
+    load(register) {
+      let at = register;
+      return values.flatMap((value) => {
+        const expressions = value.load(at);
+        at += value.words;
+        return expressions;
+      });
+    },
+  };
+}
