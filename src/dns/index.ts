@@ -5,6 +5,8 @@ import { KubeClient } from '../kube/client.ts';
 import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
 import { Custom } from './custom/custom.ts';
 import { CustomSource } from './custom/source.ts';
+import { Explainer } from './explain/explain.ts';
+import { explainPaths } from './explain/paths.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { upstreamText } from './forward/target.ts';
 import { newMetrics } from './metrics.ts';
@@ -101,7 +103,8 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const isSynced = (): boolean => isKnown;
   const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port, custom: () => custom });
   const { log: logTap, onWalk } = monitoring;
-  const search = config.searchWalk ? { cluster, lists: searchListsOf(config, now), onWalk } : undefined;
+  const lists = searchListsOf(config, now);
+  const search = config.searchWalk ? { cluster, lists, onWalk } : undefined;
   const custom = config.custom && new Custom(config.custom.file ?? `ConfigMap ${config.custom.configMap}`, log);
   const customSource = custom && parts.add(new CustomSource(custom, config.custom!, api));
   const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search, custom });
@@ -141,9 +144,10 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     ...(forwarder?.fault ? { upstreamFault: forwarder.fault } : {}),
     ...dependencies.describe?.(),
   });
+  const paths = { ...monitoring.paths, ...explainPaths(new Explainer({ cluster, lists, stages })) };
   const { health, metrics: forMetrics } = dependencies.sockets ?? {};
-  if (health !== undefined) serve(new SharedListener(health, (fd) => serveHealth({ fd }, status, monitoring.paths)));
-  else if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, monitoring.paths));
+  if (health !== undefined) serve(new SharedListener(health, (fd) => serveHealth({ fd }, status, paths)));
+  else if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, paths));
   const text = (): string => monitoring.metrics();
   if (forMetrics !== undefined) serve(new SharedListener(forMetrics, (fd) => serveMetrics(fd, text)));
   else if (config.metricsListen) parts.add(await serveMetrics(listenForMetrics(config.metricsListen, dependencies.netns), text));

@@ -38,9 +38,14 @@ export class SearchLists {
 
   /** @returns undefined when it is not known what the pod has */
   of(pod: PodFacts): SearchList | undefined {
-    const { host, nodeName } = this.#options;
+    const { nodeName } = this.#options;
     if (nodeName !== undefined && pod.nodeName !== nodeName) return undefined;
-    const text = host?.read();
+    return this.assumed(pod);
+  }
+
+  /** The same, with this host's domains whatever node the pod is on. */
+  assumed(pod: PodFacts): SearchList {
+    const text = this.#options.host?.read();
     if (text !== this.#host) {
       this.#host = text;
       this.#usual.clear();

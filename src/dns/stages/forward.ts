@@ -33,6 +33,7 @@ export class ForwardStage implements Stage {
     const { forwarder } = this.#options;
     const ready = forwarder.answer(query, reply);
     if (ready) {
+      query.trace?.({ stage: this.name, text: 'from the cache' });
       this.#finish(query, reply, ready);
       return 'answered';
     }
@@ -44,7 +45,9 @@ export class ForwardStage implements Stage {
   async resolve(query: Query, reply: Reply): Promise<void> {
     const { forwarder } = this.#options;
     try {
+      const began = performance.now();
       const served = await forwarder.ask(questionOf(query));
+      query.trace?.({ stage: this.name, text: `from resolvers, in ${(performance.now() - began).toFixed(1)} ms` });
       if (served) {
         writeAnswer(reply, served.answer, served.age, forwarder.cache.options);
         this.#finish(query, reply, served.answer);

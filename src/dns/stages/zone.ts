@@ -39,6 +39,7 @@ export class ZoneStage implements Stage {
     if (verdict.outside && forwarder && (query.type === rrType.A || query.type === rrType.AAAA)) {
       const hit = forwarder.cached(questionOf(query, verdict.outside));
       if (!hit) return 'later';
+      query.trace?.({ stage: 'forward', text: 'from the cache' });
       this.#finishChain(query, reply, verdict.outside, hit.message, hit.age);
     } else reply.finish({ rcode: verdict.rcode, authoritative: true });
     return 'answered';
@@ -49,7 +50,9 @@ export class ZoneStage implements Stage {
     const { answerer, forwarder } = this.#options;
     const before = answerer.answer(query, reply);
     const outside = before === 'foreign' ? undefined : before.outside;
+    const began = performance.now();
     const message = outside && forwarder ? await forwarder.resolve(questionOf(query, outside)) : undefined;
+    query.trace?.({ stage: 'forward', text: `from resolvers, in ${(performance.now() - began).toFixed(1)} ms` });
     reply.restart();
     const now = answerer.answer(query, reply);
     if (now === 'foreign') reply.finish({ rcode: rcode.SERVFAIL });

@@ -1,6 +1,8 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import { lowerName, parseName, type WireName } from '../wire/names.ts';
+import { ClientAddress } from '../wire/client.ts';
+import { rrType } from '../wire/constants.ts';
+import { labelsOf, lowerName, parseName, type WireName } from '../wire/names.ts';
 import { type Naming, namespaceRecords, podRecords, serviceRecords, sliceRecords, zoneRecords } from './cluster-records.ts';
 import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
 import { PodIndex } from './pods.ts';
@@ -21,6 +23,7 @@ export interface ClusterZoneOptions {
   now?: () => number;
 }
 
+const kinds: Record<string, string> = { namespace: 'Namespace ', service: 'Service ', slice: 'EndpointSlice ', pod: 'Pod ' };
 const none: Contribution = { records: [] };
 
 /**
@@ -54,6 +57,45 @@ export class ClusterZone {
   /** Also of one that has no names at present: headless, without ready endpoints. */
   hasService(key: string): boolean {
     return this.#headless.has(key) || this.zones.has(`service ${key}`);
+  }
+
+  /**
+   * The objects that a name comes from, for people: `Service shop/web`, `EndpointSlice shop/db-x7k2p`, `Pod shop/web-0`, `Namespace shop`. Found by the name's form.
+   * @param type of the record; undefined: of the name itself
+   */
+  objectsOf(name: WireName, type?: number): string[] {
+    return this.#candidates(name)
+      .filter((owner) => this.zones.gives(owner, name, type))
+      .map((owner) => `${kinds[owner.slice(0, owner.indexOf(' '))] ?? ''}${owner.slice(owner.indexOf(' ') + 1)}`);
+  }
+
+  #candidates(name: WireName): string[] {
+    const apex = this.zones.apexOf(name);
+    if (apex === undefined) return [];
+    if (apex.name !== this.apex) {
+      // What it leads to gives it.
+      const targets = this.zones.get(name)?.sets.find(({ type }) => type === rrType.PTR)?.data ?? [];
+      return [...new Set(targets.flatMap((target) => this.#candidates(lowerName(target))))];
+    }
+    const labels = labelsOf(name).slice(0, -labelsOf(apex.name).length || undefined);
+    const [folder, namespace, service] = [labels.pop(), labels.pop(), labels.pop()];
+    if (namespace === undefined) return [];
+    const all = [`namespace ${namespace}`];
+    if (folder === 'svc' && service !== undefined) {
+      const key = `${namespace}/${service}`;
+      all.push(`service ${key}`, ...[...(this.#slices.get(key)?.keys() ?? [])].map((slice) => `slice ${slice}`));
+    } else if (folder === 'pod') {
+      for (const { type, data } of this.zones.get(name)?.sets ?? [])
+        for (const bytes of data) {
+          const address = new ClientAddress();
+          const buffer = Buffer.from(bytes, 'latin1');
+          if (type === rrType.A) address.setIpv4(buffer, 0);
+          else if (type === rrType.AAAA) address.setIpv6(buffer, 0);
+          const pod = this.pods.at(address);
+          if (pod) all.push(`pod ${pod.namespace}/${pod.name}`);
+        }
+    }
+    return all;
   }
 
   get ttl(): number {

@@ -80,6 +80,14 @@ export class Zones {
     return this.#given.has(owner);
   }
 
+  /** Whether an owner gives a record of this name and type; or, without a type, the name itself. */
+  gives(owner: string, name: WireName, type?: number): boolean {
+    const given = this.#given.get(owner);
+    if (!given) return false;
+    if (type === undefined) return given.names.includes(name) || given.records.some((record) => record.name === name);
+    return given.records.some((record) => record.name === name && record.type === type);
+  }
+
   get(name: WireName): Entry | undefined {
     return this.#table.get(name);
   }
