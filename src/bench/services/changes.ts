@@ -8,6 +8,10 @@ import { endpointAddressOf, serviceOf, type Size, slicedAddresses, sliceOf } fro
  */
 export type ChangeKind = 'replace' | 'scale-up' | 'scale-down' | 'add' | 'remove';
 export const changeKinds: readonly ChangeKind[] = ['replace', 'scale-up', 'scale-down', 'add', 'remove'];
+/** grow: a number of endpoints that no other Service has: 90 more at once. Reported apart. */
+export type MeasuredKind = ChangeKind | 'grow';
+export const measuredKinds: readonly MeasuredKind[] = [...changeKinds, 'grow'];
+const growth = 90;
 
 /** An event of a watch. */
 export interface WatchLine {
@@ -31,7 +35,7 @@ export class Changes {
   }
 
   /** A change that is measured, and what takes it back. */
-  next(kind: ChangeKind): WatchLine[] {
+  next(kind: MeasuredKind): WatchLine[] {
     const { services } = this.#size;
     // A step that has no divisor in common with any of the sizes visits all of them.
     this.#service = (this.#service + 7919) % services;
@@ -41,6 +45,8 @@ export class Changes {
       case 'scale-up':
       case 'scale-down':
         return this.#scale(this.#service, kind);
+      case 'grow':
+        return this.#grow(this.#service);
       case 'add':
       case 'remove':
         return this.#come(services + (this.#service % 100), kind);
@@ -65,6 +71,12 @@ export class Changes {
       this.#slice('MODIFIED', service, more, kind === 'scale-up'),
       this.#slice('MODIFIED', service, addresses, kind === 'scale-down'),
     ];
+  }
+
+  #grow(service: number): WatchLine[] {
+    const addresses = slicedAddresses(this.#size, service)[0]!;
+    const more = [...addresses, ...Array.from({ length: growth }, (_, i) => endpointAddressOf(this.#fresh + i))];
+    return [this.#slice('MODIFIED', service, more, true), this.#slice('MODIFIED', service, addresses, false)];
   }
 
   #come(service: number, kind: ChangeKind): WatchLine[] {

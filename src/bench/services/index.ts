@@ -23,7 +23,7 @@ export function benchServices({ rounds, events, services: most, output, json }: 
     const measured = await measureAgents({ directory, rounds, events, most, signal });
     const peers = await measurePeers(directory, rounds, most, signal);
     const traffic = await measureTraffic({ directory, blocks: 20 * rounds, most, signal });
-    const report = reportOf({ machine: thisMachine(), measured, peers, missing: missingPeers(), traffic });
+    const report = reportOf({ machine: thisMachine(), measured, peers, missing: missingPeers(), traffic, most });
     mkdirSync('bench/results', { recursive: true });
     writeFileSync('bench/results/services.svg', pictureOf(report));
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);

@@ -1,5 +1,6 @@
 import { loadAverage } from '../machine.ts';
-import { type ChangeKind, changeKinds } from './changes.ts';
+import { tell } from '../progress.ts';
+import { type MeasuredKind, measuredKinds } from './changes.ts';
 import type { Size } from './objects.ts';
 import { comparedSizes, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
 import type { Memory, Started, Timed } from './subject.ts';
@@ -17,7 +18,7 @@ export interface Load extends Started {
 /** Changes of one kind in one round. */
 export interface ChangeSample {
   size: Size;
-  kind: ChangeKind;
+  kind: MeasuredKind;
   round: number;
   timed: Timed[];
 }
@@ -41,12 +42,13 @@ export interface MeasureOptions {
   signal: AbortSignal;
 }
 
-const tell = (line: string): void => console.error(line);
+/** Of each kind, at sizes that are not compared. */
+const fewEvents = 10;
 const sameSize = (a: Size, b: Size): boolean => a.services === b.services && a.endpoints === b.endpoints;
 
 /**
- * Each size is loaded by an agent alone, one after the other: while anybody on the machine listens to changes of nftables, as agents do, the kernel makes an event
- * of each element. Agents whose changes are compared then live at the same time and take turns, round by round.
+ * Each size is loaded by an agent alone, one after the other. Agents whose changes are compared then live at the same time and take turns, round by round; of the
+ * other sizes a few changes tell enough.
  */
 export async function measureAgents(options: MeasureOptions): Promise<Measured> {
   const { most, directory, signal } = options;
@@ -59,8 +61,8 @@ export async function measureAgents(options: MeasureOptions): Promise<Measured> 
       const started = await subject.start();
       measured.loadAverages.push(loadAverage());
       if (!compared.some((other) => sameSize(other, size)))
-        for (const kind of changeKinds)
-          measured.changes.push({ size, kind, round: 1, timed: await subject.changes(kind, options.events) });
+        for (const kind of measuredKinds)
+          measured.changes.push({ size, kind, round: 1, timed: await subject.changes(kind, Math.min(options.events, fewEvents)) });
       await finish(subject, started, measured);
     } catch (error) {
       // One size that cannot be done must not hide what the others show.
@@ -105,7 +107,7 @@ async function compareAll(
     measured.loadAverages.push(loadAverage());
     for (let i = 0; i < all.length; i++) {
       const subject = all[(i + round) % all.length]!;
-      for (const kind of changeKinds) {
+      for (const kind of measuredKinds) {
         const timed = await subject.changes(kind, events);
         if (round > 0) measured.changes.push({ size: subject.size, kind, round, timed });
         signal.throwIfAborted();

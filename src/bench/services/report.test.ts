@@ -27,16 +27,33 @@ const traffic = (services: number, isNull: boolean, ratio: number): TrafficSampl
 });
 const failed = (checks: ReturnType<typeof checksOf>): string[] => checks.filter(({ ok }) => !ok).map(({ name }) => name);
 
-test('each figure that must be shown is a check, and one that is missed fails', () => {
-  const rows = rowsOf(changeKinds.flatMap((kind) => [sample(100, kind, 1, 50), sample(10_000, kind, 1.4, 60)]));
-  const good = { rows, loads: [load(1900, 190)], traffic: [traffic(1, true, 1.01), traffic(50_000, false, 1.02)] };
-  assert.equal(checksOf(good).length, 4 * changeKinds.length + 4);
+test('each figure that must be shown is a check, and one that is missed or was not measured fails', () => {
+  const users = [
+    [5006, 250_011],
+    [44_128, 88_256],
+  ].map(([services, endpoints]) => ({ services: services!, endpoints: endpoints! }));
+  const changes = changeKinds.flatMap((kind) => [sample(100, kind, 1, 50), sample(10_000, kind, 1.4, 60)]);
+  const rows = rowsOf([...changes, ...users.map((size) => ({ ...changes[0]!, size }))]);
+  const loads = [load(1900, 190), ...users.map((size) => ({ ...load(5000, 400), size }))];
+  const good = { rows, loads, traffic: [traffic(1, true, 1.01), traffic(50_000, false, 1.02)], most: 50_000 };
+  const count = 4 * changeKinds.length + 1 + 2 + 2 + 2;
+  assert.equal(checksOf(good).length, count);
   assert.deepEqual(failed(checksOf(good)), []);
-  const slow = rowsOf([sample(100, 'add', 1, 50), sample(10_000, 'add', 6, 120)]);
-  assert.equal(failed(checksOf({ rows: slow, loads: [], traffic: [] })).length, 4);
-  assert.equal(failed(checksOf({ rows: [], loads: [load(2100, 210)], traffic: [] })).length, 2);
+  assert.equal(failed(checksOf({ rows: [], loads: [], traffic: [], most: 50_000 })).length, count);
+  assert.deepEqual(checksOf({ rows: [], loads: [], traffic: [], most: 1000 }), []);
+  const slow = rowsOf([...changes.filter(({ kind }) => kind !== 'add'), sample(100, 'add', 1, 50), sample(10_000, 'add', 6, 120), sample(10_000, 'replace', 1001, 50)]);
+  assert.deepEqual(failed(checksOf({ ...good, rows: [...slow, ...rows.slice(-2)] })).sort(), [
+    'SD29: changes of endpoints at 10,000 Services, event to kernel, p99',
+    'add at 10,000 Services, event to kernel, p50',
+    'add at 10,000 Services, kernel, p50',
+    'add at 10,000 Services, of that at 100, event to kernel',
+    'add at 10,000 Services, of that at 100, kernel',
+    'replace at 10,000 Services, event to kernel, p50',
+    'replace at 10,000 Services, of that at 100, event to kernel',
+  ].sort());
+  assert.equal(failed(checksOf({ ...good, loads: [load(2100, 210), ...loads.slice(1)] })).length, 2);
   const off = [traffic(1, true, 0.95), traffic(50_000, false, 1.04)];
-  assert.equal(failed(checksOf({ rows: [], loads: [], traffic: off })).length, 2);
+  assert.equal(failed(checksOf({ ...good, traffic: off })).length, 2);
 });
 
 test('a peer that is missing and a size that could not be measured are told among the checks', () => {
@@ -44,7 +61,7 @@ test('a peer that is missing and a size that could not be measured are told amon
   const size = { services: 44_128, endpoints: 88_256 };
   const changes = [sample(100, 'replace', 1.5, 50)];
   const measured = { loads: [], changes, skipped: [], failed: [{ size, why: 'it ended' }], loadAverages: [1] };
-  const report = reportOf({ machine, measured, peers: [], missing: ['nft'], traffic: [] });
+  const report = reportOf({ machine, measured, peers: [], missing: ['nft'], traffic: [], most: 1000 });
   assert.deepEqual([report.bench, report.ok, report.checks.length], ['services', false, 2]);
   assert.match(textOf(report), /✗ +44,128 Services, 88,256 endpoints +it ended/);
   assert.match(pictureOf(report), /1\.50 ms/);

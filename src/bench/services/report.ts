@@ -1,7 +1,7 @@
 import type { Machine } from '../machine.ts';
 import { percentile, type Spread, spreadOf } from '../stats.ts';
 import { table } from '../table.ts';
-import type { ChangeKind } from './changes.ts';
+import type { ChangeKind, MeasuredKind } from './changes.ts';
 import { type Check, checksOf } from './checks.ts';
 import type { ChangeSample, Load, Measured } from './measure.ts';
 import type { Size } from './objects.ts';
@@ -30,7 +30,7 @@ export interface ServicesReport {
 /** One kind of change at one size, over all rounds. */
 export interface ChangeRow {
   size: Size;
-  kind: ChangeKind;
+  kind: MeasuredKind;
   events: number;
   /** From the event of the watch until the kernel held it. */
   p50Ms: number;
@@ -59,6 +59,8 @@ export interface Whole {
   /** Peers whose command is not there. */
   missing: readonly string[];
   traffic: readonly TrafficSample[];
+  /** Sizes with more Services were left out. */
+  most: number;
 }
 
 const median = (values: readonly number[]): number => spreadOf(values).median;
@@ -85,9 +87,9 @@ export function rowsOf(samples: readonly ChangeSample[]): ChangeRow[] {
   });
 }
 
-export function reportOf({ machine, measured, peers, missing, traffic }: Whole): ServicesReport {
+export function reportOf({ machine, measured, peers, missing, traffic, most }: Whole): ServicesReport {
   const rows = rowsOf(measured.changes);
-  const checks = [...checksOf({ rows, loads: measured.loads, traffic }), ...measured.failed.map(({ size, why }) => ({ name: sizeName(size), value: why, limit: 'measured', ok: false })), ...missing.map((peer) => ({ name: `peer: ${peer}`, value: 'missing', limit: 'there', ok: false }))];
+  const checks = [...checksOf({ rows, loads: measured.loads, traffic, most }), ...measured.failed.map(({ size, why }) => ({ name: sizeName(size), value: why, limit: 'measured', ok: false })), ...missing.map((peer) => ({ name: `peer: ${peer}`, value: 'missing', limit: 'there', ok: false }))];
   const peerRows = new Map<string, PeerRow>();
   for (const { peer, size, what } of peers) {
     const ms = peers.filter((one) => one.peer === peer && one.what === what && sizeName(one.size) === sizeName(size)).map((one) => one.ms);

@@ -1,4 +1,5 @@
 import { Nft } from '../../kernel/nftables/index.ts';
+import { sys } from '../../kernel/sys.ts';
 import { Reconciler, type SyncResult } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
 
@@ -8,7 +9,7 @@ export interface Spent {
   planUs: number;
   /** From items to a transaction's bytes. */
   writeUs: number;
-  /** Inside of the kernel, the system calls themselves included. */
+  /** Inside of the system calls of the transaction: sending it, and asking for its errors. */
   kernelUs: number;
   elements: number;
   transactions: number;
@@ -30,27 +31,7 @@ export class Stopwatch {
       this.#spent.writeUs += us;
       for (const resolve of this.#waiting.splice(0)) resolve(result as SyncResult);
     });
-    const spent = (): Spent => this.#spent;
-    const transaction = Nft.prototype.transaction;
-    Nft.prototype.transaction = function (this: Nft, table, build, generation): ReturnType<Nft['transaction']> {
-      const begin = performance.now();
-      let built = begin;
-      const size = transaction.call(
-        this,
-        table,
-        (t) => {
-          build(t);
-          built = performance.now();
-        },
-        generation,
-      );
-      const us = (performance.now() - built) * 1000;
-      const now = spent();
-      now.kernelUs += us;
-      now.elements += size.elements;
-      now.transactions++;
-      return size;
-    };
+    this.#wrapTransactions();
   }
 
   reset(): void {
@@ -84,6 +65,37 @@ export class Stopwatch {
         plan((performance.now() - begin) * 1000);
         if (next.done) return;
         yield next.value;
+      }
+    };
+  }
+
+  /** The kernel works inside of the calls. Nobody else sends while a transaction is under way: there is one thread. */
+  #wrapTransactions(): void {
+    let isOpen = false;
+    const spent = (): Spent => this.#spent;
+    const timed = <A extends unknown[]>(call: (...args: A) => number) =>
+      (...args: A): number => {
+        if (!isOpen) return call(...args);
+        const begin = performance.now();
+        try {
+          return call(...args);
+        } finally {
+          spent().kernelUs += (performance.now() - begin) * 1000;
+        }
+      };
+    sys.send = timed(sys.send);
+    sys.recv = timed(sys.recv);
+    const transaction = Nft.prototype.transaction;
+    Nft.prototype.transaction = function (this: Nft, ...args: Parameters<Nft['transaction']>): ReturnType<Nft['transaction']> {
+      isOpen = true;
+      try {
+        const size = transaction.apply(this, args);
+        const now = spent();
+        now.elements += size.elements;
+        now.transactions++;
+        return size;
+      } finally {
+        isOpen = false;
       }
     };
   }

@@ -6,7 +6,7 @@ import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { AgentConfig } from '../../agent/config.ts';
-import type { ChangeKind } from './changes.ts';
+import type { MeasuredKind } from './changes.ts';
 import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from './objects.ts';
 import type { Memory, Question, Started, SubjectOptions, Timed } from './subject.ts';
 
@@ -63,7 +63,7 @@ export class Subject implements AsyncDisposable {
     return (await this.#answer()) as Started;
   }
 
-  async changes(kind: ChangeKind, count: number): Promise<Timed[]> {
+  async changes(kind: MeasuredKind, count: number): Promise<Timed[]> {
     return (await this.#ask({ ask: 'changes', kind, count })) as Timed[];
   }
 

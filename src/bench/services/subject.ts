@@ -5,7 +5,7 @@ import type { AgentConfig } from '../../agent/config.ts';
 import { parseSettings } from '../../agent/settings.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
-import { type ChangeKind, Changes } from './changes.ts';
+import { type MeasuredKind, Changes } from './changes.ts';
 import { nodeCidr, type Size } from './objects.ts';
 import { type Spent, Stopwatch } from './stopwatch.ts';
 import { StreamApi } from './stream-api.ts';
@@ -42,7 +42,7 @@ export interface Timed extends Spent {
   ms: number;
 }
 
-export type Question = { ask: 'changes'; kind: ChangeKind; count: number } | { ask: 'memory' } | { ask: 'check' };
+export type Question = { ask: 'changes'; kind: MeasuredKind; count: number } | { ask: 'memory' } | { ask: 'check' };
 
 const options = JSON.parse(process.argv[2]!) as SubjectOptions;
 const { config, size } = options;
@@ -92,7 +92,7 @@ const changes = new Changes(size);
 const betweenMs = 15;
 
 /** One change, and the way back. */
-async function one(kind: ChangeKind): Promise<Timed[]> {
+async function one(kind: MeasuredKind): Promise<Timed[]> {
   const timed: Timed[] = [];
   for (const { resource, type, line, isMeasured } of changes.next(kind)) {
     await sleep(betweenMs);

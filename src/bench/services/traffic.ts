@@ -1,3 +1,4 @@
+import { tell } from '../progress.ts';
 import { percentile, type Spread, spreadOf } from '../stats.ts';
 import { serviceCounts } from './plan.ts';
 import { type Connections, ServiceNode } from './service-node.ts';
@@ -38,7 +39,12 @@ export async function measureTraffic({ directory, blocks, most, signal }: Traffi
   const nodes: ServiceNode[] = [];
   try {
     for (const [i, services] of counts.entries())
+{
       nodes.push(new ServiceNode(`${directory}/traffic-${i}`, { services, endpoints: services * endpointsEach }));
+      tell(`connections: a node of ${services} Services is there`);
+      await new Promise(setImmediate);
+      signal.throwIfAborted();
+    }
     const taken: Connections[][] = nodes.map(() => []);
     const relative: number[][] = nodes.map(() => []);
     for (let block = -2; block < blocks; block++) {
@@ -52,6 +58,7 @@ export async function measureTraffic({ directory, blocks, most, signal }: Traffi
         taken[i]!.push(other);
         relative[i]!.push(other.cpuUs / one.cpuUs);
       }
+      if ((block + 1) % 20 === 0) tell(`connections: ${block + 1} of ${blocks} turns`);
       await new Promise(setImmediate);
       signal.throwIfAborted();
     }
