@@ -27,11 +27,18 @@ export class ShortConnections {
     this.#linger.writeInt32LE(1);
   }
 
-  /** In the namespace that this thread is in. @param target as `sockaddr` gives it. @returns how long connect(2) took, in ms. @throws KernelError */
-  connect(target: Buffer): number {
+  /**
+   * In the namespace that this thread is in.
+   * @param target as `sockaddr` gives it
+   * @param port to come from; the kernel's choice when 0
+   * @returns how long connect(2) took, in ms
+   * @throws KernelError
+   */
+  connect(target: Buffer, port = 0): number {
     const fd = check('socket', sys.socket(this.#family, sockStreamCloexec, 0));
     sys.setsockopt(fd, solSocket, soLinger, this.#linger, 8);
-    setOption(fd, 'bindAddressNoPort', 1);
+    if (port === 0) setOption(fd, 'bindAddressNoPort', 1);
+    this.#source.writeUInt16BE(port, 2);
     check('bind', sys.bind(fd, this.#source, this.#source.length));
     const start = performance.now();
     check('connect', sys.connect(fd, target, target.length));

@@ -2,7 +2,7 @@ import { type Chain, match } from '../kernel/nftables/index.ts';
 import { named } from './names.ts';
 import { nodePort, perFamily, servicePort } from './parts.ts';
 
-const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
+const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, ctStatusDnat, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
 
 const check = rule(ctStateNew, jump('service-check'));
 
@@ -33,17 +33,21 @@ export const checkChains: readonly Chain[] = [
   },
   {
     name: 'service-check',
-    rules: perFamily((family) => [
-      rule(isIn(servicePort(family), named('answered', family)), returns),
-      rule(isIn(daddr(family), named('cluster-ips', family)), goto('refuse')),
-      rule(isIn(daddr(family), named('service-cidrs', family)), drop),
-      rule(isIn(servicePort(family), named('external-refused', family)), goto('refuse')),
-      rule(
-        isIn(daddr(family), named('nodeport-ips', family)),
-        isIn(nodePort, named('nodeports-refused', family)),
-        goto('refuse'),
-      ),
-    ]),
+    rules: [
+      // It found one: no look-up in a large set for nothing.
+      rule(ctStatusDnat, returns),
+      ...perFamily((family) => [
+        rule(isIn(servicePort(family), named('answered', family)), returns),
+        rule(isIn(daddr(family), named('cluster-ips', family)), goto('refuse')),
+        rule(isIn(daddr(family), named('service-cidrs', family)), drop),
+        rule(isIn(servicePort(family), named('external-refused', family)), goto('refuse')),
+        rule(
+          isIn(daddr(family), named('nodeport-ips', family)),
+          isIn(nodePort, named('nodeports-refused', family)),
+          goto('refuse'),
+        ),
+      ]),
+    ],
   },
   { name: 'refuse', rules: [rule(protocol('tcp'), rejectWithTcpReset), rule(reject)] },
 ];

@@ -38,8 +38,9 @@ export function sourceChains(node: ServiceNode): Chain[] {
         ...perFamily((family) => rule(isIn(originalDaddr(family), named('externals', family)), goto('external-source'))),
         ...toNodePort,
         rule(addressIsLocal('saddr'), returns),
+        // Pods first: most clients are, and the other set is one of the large ones.
         ...perFamily((family) =>
-          own(family, isIn(originalDaddr(family), named('cluster-ips', family)), isNotIn(saddr(family), named('pods', family))),
+          own(family, isNotIn(saddr(family), named('pods', family)), isIn(originalDaddr(family), named('cluster-ips', family))),
         ),
       ],
     },

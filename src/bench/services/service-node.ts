@@ -6,11 +6,12 @@ import { ShortConnections } from '../../kernel/short-connections.ts';
 import { sockaddr } from '../../kernel/sockaddr.ts';
 import { listenTcp } from '../../kernel/sockets.ts';
 import { writeSysctl } from '../../kernel/sysctl.ts';
+import type { EndpointSlice } from '../../kube/types.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
-import { clusterCidr, clusterIpOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, slicesOf, targetPort } from './objects.ts';
+import { clusterCidr, clusterIpOf, endpointAddressOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, sliceOf, targetPort } from './objects.ts';
 
 const firstIp = IpAddr.parse(clusterIpOf(0));
 
@@ -29,7 +30,7 @@ export class ServiceNode implements Disposable {
   readonly #client: NetNs;
   readonly #nft: Nft;
   readonly #listener: Fd;
-  #source = 0;
+  #turn = 0;
 
   constructor(directory: string, size: Size) {
     this.size = size;
@@ -51,8 +52,7 @@ export class ServiceNode implements Disposable {
     route(server, '0.0.0.0/0', 'node', '198.51.100.1');
     // Every address of the prefix is its own.
     local(client, nodeCidr);
-    local(server, '10.129.0.0/16');
-    for (const prefix of ['10.130.0.0/15', '10.132.0.0/14', '10.136.0.0/13']) local(server, prefix);
+    local(server, '10.129.0.0/24');
     this.#listener = Fd.own(listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 }), 'the server behind the Services');
     this.#nft = Nft.open(node);
     const planner = new ServicePlanner({
@@ -60,7 +60,7 @@ export class ServiceNode implements Disposable {
         ...{ name: 'me', addresses: [IpAddr.parse('192.0.2.1')] },
         ...{ podCidrs: [Prefix.parse(nodeCidr)], serviceCidrs: [Prefix.parse(serviceCidr)] },
       },
-      ...{ services: servicesOf(size), slices: slicesOf(size), held: new Map() },
+      ...{ services: servicesOf(size), slices: sharedSlices(size), held: new Map() },
     });
     const reconciler = new Reconciler([new NftWriter(this.#nft)]);
     for (const [owner, items] of planner.take()) reconciler.contribute(owner, items);
@@ -75,7 +75,10 @@ export class ServiceNode implements Disposable {
 
   #connect(count: number): Connections {
     const connectUs = new Float64Array(count);
-    const source = IpAddr.parse(nodeCidr.replace('.0/24', `.${2 + (this.#source++ % 250)}`));
+    // Its own address and ports, one after the other: where the kernel chooses the port, the way it does depends on how many destinations there are.
+    const turn = this.#turn++;
+    const source = IpAddr.parse(nodeCidr.replace('.0/24', `.${2 + (turn % 250)}`));
+    const firstPort = 1024 + ((Math.floor(turn / 250) * count) % 60_000);
     const connections = new ShortConnections(this.#listener.number, source);
     const target = sockaddr(firstIp, servicePort);
     const first = target.readUInt32BE(4);
@@ -83,7 +86,7 @@ export class ServiceNode implements Disposable {
     const cpu = process.cpuUsage();
     for (let i = 0; i < count; i++) {
       target.writeUInt32BE(first + Math.floor(Math.random() * this.size.services), 4);
-      connectUs[i] = connections.connect(target) * 1000;
+      connectUs[i] = connections.connect(target, firstPort + i) * 1000;
     }
     const { user, system } = process.cpuUsage(cpu);
     return { ms: performance.now() - begin, cpuUs: user + system, connectUs };
@@ -97,6 +100,12 @@ export class ServiceNode implements Disposable {
       NetNs.remove(ns.name);
     }
   }
+}
+
+/** Behind every Service are the same few pods: nodes of one Service and of many differ by their Services alone, and not by what servers' kernels look up. */
+function* sharedSlices(size: Size): Iterable<EndpointSlice> {
+  const addresses = Array.from({ length: size.endpoints / size.services }, (_, i) => endpointAddressOf(i));
+  for (let service = 0; service < size.services; service++) yield sliceOf(service, 0, addresses);
 }
 
 function join(a: NetNs, name: string, aAddress: string, b: NetNs, bAddress: string): void {
