@@ -46,32 +46,21 @@ export function listenUnix(path: string): Fd {
 export function watchConnections(listener: Fd, onConnection: (connection: Fd) => void): Disposable {
   let watch: DatagramWatch | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let disposed = false;
   const begin = (): void => {
     watch = watchDatagrams(listener.number, { onDatagram: () => {}, onError: take });
   };
+  // One in each turn: what the first asks for is done before the second is heard, or all would wait for the last. libuv tells again of those that still wait.
   const take = (): void => {
-    for (let first = true; !disposed; first = false) {
-      const number = sys.accept4(listener.number, null, null, sockCloexec | sockNonblock);
-      if (number >= 0) {
-        const connection = Fd.own(number, 'accepted connection');
-        // One in each turn: what the first asks for is done before the second is heard, or all would wait for the last.
-        if (first) onConnection(connection);
-        else setImmediate(onConnection, connection);
-        continue;
-      }
-      const name = errnoName(errno());
-      if (name === 'EAGAIN') return;
-      if (name === 'EINTR' || name === 'ECONNABORTED') continue;
-      watch?.[Symbol.dispose]();
-      timer = setTimeout(begin, restMs);
-      return;
-    }
+    const number = sys.accept4(listener.number, null, null, sockCloexec | sockNonblock);
+    if (number >= 0) return onConnection(Fd.own(number, 'accepted connection'));
+    const name = errnoName(errno());
+    if (name === 'EAGAIN' || name === 'EINTR' || name === 'ECONNABORTED') return;
+    watch?.[Symbol.dispose]();
+    timer = setTimeout(begin, restMs);
   };
   begin();
   return {
     [Symbol.dispose](): void {
-      disposed = true;
       clearTimeout(timer);
       watch?.[Symbol.dispose]();
     },
