@@ -1,5 +1,5 @@
 import { Nft } from '../../kernel/nftables/index.ts';
-import { sys } from '../../kernel/sys.ts';
+import { NetlinkSocket } from '../../kernel/netlink/socket.ts';
 import { Reconciler, type SyncResult } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
 
@@ -69,22 +69,15 @@ export class Stopwatch {
     };
   }
 
-  /** The kernel works inside of the calls. Nobody else sends while a transaction is under way: there is one thread. */
+  /** The kernel works inside of the socket's calls. Nobody else sends while a transaction is under way: there is one thread. */
   #wrapTransactions(): void {
     let isOpen = false;
+    const kernel = (us: number): void => {
+      if (isOpen) this.#spent.kernelUs += us;
+    };
+    this.#wrap(NetlinkSocket.prototype, 'send', kernel);
+    this.#wrap(NetlinkSocket.prototype, 'drain', kernel);
     const spent = (): Spent => this.#spent;
-    const timed = <A extends unknown[]>(call: (...args: A) => number) =>
-      (...args: A): number => {
-        if (!isOpen) return call(...args);
-        const begin = performance.now();
-        try {
-          return call(...args);
-        } finally {
-          spent().kernelUs += (performance.now() - begin) * 1000;
-        }
-      };
-    sys.send = timed(sys.send);
-    sys.recv = timed(sys.recv);
     const transaction = Nft.prototype.transaction;
     Nft.prototype.transaction = function (this: Nft, ...args: Parameters<Nft['transaction']>): ReturnType<Nft['transaction']> {
       isOpen = true;
