@@ -65,9 +65,13 @@ export class NftWriter implements Writer {
     return tables.includes('inet') && tables.every((family) => this.#known[family].owned);
   }
 
+  /** All is read at once; items are made one by one. */
   observe(): Iterable<Item> {
     this.#generation = undefined;
-    return families.flatMap((family) => this.#observe(family));
+    const parts = families.map((family) => this.#observe(family));
+    return (function* () {
+      for (const part of parts) yield* part;
+    })();
   }
 
   apply(operations: readonly Operation[], wanted: () => Iterable<Item>): Failure[] {
@@ -90,7 +94,7 @@ export class NftWriter implements Writer {
     return [...failures, ...operations.filter(({ key }) => !refused.has(key)).map(({ key }) => ({ key, error }))];
   }
 
-  #observe(family: TableFamily): Item[] {
+  #observe(family: TableFamily): Iterable<Item> {
     const known = this.#known[family];
     const present = this.#nft.tables(family).find(({ name }) => name === this.#table);
     // Before it is read: from then on nobody else writes to it.
@@ -107,20 +111,8 @@ export class NftWriter implements Writer {
       known.owned = false;
       return [];
     }
-    const of = inFamily(family);
-    const items: Item[] = [{ ...tableItem(content.table), ...of }];
-    for (const chain of content.chains) items.push({ kind: 'nft-chain', ...of, ...chain });
-    for (const name of content.counters) items.push({ kind: 'nft-counter', ...of, name });
-    for (const set of content.sets) {
-      const item: NftSet = { kind: 'nft-set', ...of, ...set };
-      known.sets.set(set.name, item);
-      items.push(item);
-      // The packets' own entries are nobody's wish.
-      if (set.flags.includes('dynamic')) continue;
-      for (const element of content.elements.get(set.name) ?? [])
-        items.push({ kind: 'nft-element', ...of, set: set.name, ...element });
-    }
-    return items;
+    for (const set of content.sets) known.sets.set(set.name, { kind: 'nft-set', ...inFamily(family), ...set });
+    return itemsOf(content, family);
   }
 
   /** A table with types that this version does not know is another version's: it counts as one without a version, and so is replaced. */
@@ -222,6 +214,19 @@ function byFamily(operations: readonly Operation[]): Map<TableFamily, Operation[
     else parts.set(family, [operation]);
   }
   return parts;
+}
+
+function* itemsOf({ table, chains, counters, sets, elements }: TableContent, family: TableFamily): Iterable<Item> {
+  const of = inFamily(family);
+  yield { ...tableItem(table), ...of };
+  for (const chain of chains) yield { kind: 'nft-chain', ...of, ...chain };
+  for (const name of counters) yield { kind: 'nft-counter', ...of, name };
+  for (const set of sets) yield { kind: 'nft-set', ...of, ...set };
+  for (const { name, flags } of sets) {
+    // The packets' own entries are nobody's wish.
+    if (flags.includes('dynamic')) continue;
+    for (const element of elements.get(name) ?? []) yield { kind: 'nft-element', ...of, set: name, ...element };
+  }
 }
 
 const tableItem = ({ name, comment }: { name: string; comment?: string }): NftTable =>

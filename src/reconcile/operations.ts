@@ -75,7 +75,10 @@ export function diff(places: Places, some: Iterable<Place>): Operation[] {
 /** Writes some kinds of items into the kernel and reads them back. */
 export interface Writer {
   readonly kinds: ReadonlySet<Item['kind']>;
-  /** What the kernel holds of podnet's own (and, of the wanted items, what others may have made). */
+  /**
+   * What the kernel holds of podnet's own (and, of the wanted items, what others may have made). All is read when it returns, or it throws; the items may be made one by
+   * one.
+   */
   observe(wanted: () => Iterable<Item>): Iterable<Item>;
   /**
    * Whether the kernel for certain holds what was last observed, and written since: then a full check need not read it. Absent: nobody can tell.

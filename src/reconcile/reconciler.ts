@@ -307,10 +307,10 @@ export class Reconciler {
   #read(): void {
     const unread = new Set(this.#inDoubt ? [] : this.#writers.filter((writer) => writer.isUnchanged?.()));
     const readers = this.#writers.filter((writer) => !unread.has(writer));
-    const actual = readers.flatMap((writer) => [...writer.observe(() => this.#wanted(writer.kinds))]);
+    const actual = readers.map((writer) => writer.observe(() => this.#wanted(writer.kinds)));
     const read = new Set(readers.flatMap(({ kinds }) => [...kinds]));
     for (const place of this.#places.all()) if (read.has(this.#places.kindOf(place))) this.#places.hold(place, undefined);
-    for (const item of actual) this.#places.hold(this.#places.of(item), item);
+    for (const items of actual) for (const item of items) this.#places.hold(this.#places.of(item), item);
     for (const place of this.#places.plain()) this.#dirty.add(place);
     // Of elements, only those that are not as they should be: a million that are right would be marked for nothing.
     for (const place of this.#places.elements()) {

@@ -23,7 +23,11 @@ export class RtWriter implements Writer {
     this.#rt = rt;
   }
 
-  *observe(wanted: () => Iterable<Item>): Iterable<Item> {
+  observe(wanted: () => Iterable<Item>): Item[] {
+    return [...this.#observe(wanted)];
+  }
+
+  *#observe(wanted: () => Iterable<Item>): Iterable<Item> {
     const links = this.#rt.links();
     const names = new Map(links.map(({ index, name }) => [index, name]));
     const keys = new Set<string>();

@@ -13,7 +13,11 @@ export class SysctlWriter implements Writer {
     this.#ns = ns;
   }
 
-  *observe(wanted: () => Iterable<Item>): Iterable<Item> {
+  observe(wanted: () => Iterable<Item>): Item[] {
+    return [...this.#observe(wanted)];
+  }
+
+  *#observe(wanted: () => Iterable<Item>): Iterable<Item> {
     for (const item of wanted()) {
       if (item.kind !== 'sysctl') continue;
       try {

@@ -335,17 +335,22 @@ export function readElements(reader: Reader, set: NftSetSpec, each: (element: Re
   });
 }
 
+/** NFTA_DATA_VALUE as text. */
+function readText(reader: Reader, types: readonly Datatype[]): string {
+  let text = '';
+  reader.eachAttribute((type, inner) => {
+    if (type === 1) text = decodeValue(types, inner.rest());
+  });
+  return text;
+}
+
 function readEntry(reader: Reader, set: NftSetSpec): ReadElement {
   const element: ReadElement = { key: Buffer.alloc(0), end: false };
   reader.eachAttribute((type, inner) => {
     if (type === 1) inner.eachAttribute((_, value) => void (element.key = value.rest()));
     else if (type === 10) inner.eachAttribute((_, value) => void (element.last = value.rest()));
     else if (type === 3) element.end = (inner.be32() & intervalEnd) !== 0;
-    else if (type === 2) {
-      const data = readData(inner);
-      element.data =
-        data.startsWith('0x') && set.data ? decodeValue(parseType(set.data), Buffer.from(data.slice(2), 'hex')) : data;
-    }
+    else if (type === 2) element.data = set.data && set.data !== 'verdict' ? readText(inner, parseType(set.data)) : readData(inner);
   });
   return element;
 }

@@ -199,21 +199,31 @@ export class Nft implements Disposable {
 
   /** Elements of one set. */
   elements(table: string, set: NftSetSpec, family: TableFamily = 'inet'): Element[] {
-    const read: ReadElement[] = [];
     const keys = parseType(set.key);
-    this.#dump(
+    const isInterval = set.flags.includes('interval');
+    if (isRanged(set))
+      return this.#elements(table, set, family, ({ key, last }) => ({ key: rangeText(keys, key, last ?? key) }));
+    if (isInterval) return intervals(this.#elements(table, set, family, (element) => element));
+    // Text at once: of hundreds of thousands the bytes are not kept.
+    return this.#elements(table, set, family, ({ key, data }) =>
+      data === undefined ? { key: decodeValue(keys, key) } : { key: decodeValue(keys, key), data },
+    );
+  }
+
+  #elements<T>(table: string, set: NftSetSpec, family: TableFamily, made: (element: ReadElement) => T): T[] {
+    const messages = this.#dump(
       family,
       nftMessage.getSetElem,
       nftMessage.newSetElem,
       `list set ${family} ${table} ${set.name}`,
       (batch) => batch.attribute(1, (w) => w.cstring(table)).attribute(2, (w) => w.cstring(set.name)),
-      (reader) => readElements(reader, set, (element) => read.push(element)),
+      (reader) => {
+        const read: T[] = [];
+        readElements(reader, set, (element) => read.push(made(element)));
+        return read;
+      },
     );
-    if (isRanged(set)) return read.map(({ key, last }) => ({ key: rangeText(keys, key, last ?? key) }));
-    if (set.flags.includes('interval')) return intervals(read);
-    return read.map(({ key, data }) =>
-      data === undefined ? { key: decodeValue(keys, key) } : { key: decodeValue(keys, key), data },
-    );
+    return messages.flat();
   }
 
   /**
