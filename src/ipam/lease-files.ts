@@ -106,7 +106,10 @@ export class LeaseFiles {
       lease = decodeLease(this.#store.read(name));
       if (fileName(lease) !== name) throw new SyntaxError('its name and its contents tell different addresses');
       // After a reboot no pod is left, and the runtime asks for new addresses (CRI7).
-      if (lease.boot !== this.#boot.id) return this.#drop(name);
+      if (lease.boot !== this.#boot.id) {
+        this.#drop(name);
+        return;
+      }
       const twice = this.values().find((other) => keyText(other.key) === keyText(lease.key) || shareAddress(other, lease));
       if (twice) throw new SyntaxError(`it contradicts the lease in ${fileName(twice)}`);
     } catch (error) {
