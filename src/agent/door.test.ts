@@ -9,7 +9,7 @@ import { needsRoot } from '../testing/root.ts';
 import { sendFromTheStart } from './testkit/first-packets.ts';
 import { advertisement, arp, discovery, frame, icmp, type Packet, syn, udp } from './testkit/frames.ts';
 import { eventually, TestNode } from './testkit/node.ts';
-import { Wire } from './testkit/wire.ts';
+import { Wire, WiredPods } from './testkit/wire.ts';
 
 const at = IpAddr.parse;
 const number = { ipv4: 0, ipv6: 1 } as const;
@@ -40,9 +40,8 @@ for (const attach of ['routed', 'bridge'] as const)
     async () => {
       await using node = await TestNode.make({ attach });
       await node.startReady();
-      const [one, two] = [await node.addPod('one'), await node.addPod('two')];
-      using a = new Wire(one.ns, one.addresses);
-      using b = new Wire(two.ns, two.addresses);
+      using pods = await WiredPods.on(node);
+      const { one, two, a, b } = pods;
       using peer = new Wire(node.peer, []);
       const destinations = [
         ...two.addresses,
@@ -143,9 +142,8 @@ for (const attach of ['routed', 'bridge'] as const)
     async () => {
       await using node = await TestNode.make({ attach });
       await node.startReady();
-      const [one, two] = [await node.addPod('one'), await node.addPod('two')];
-      using a = new Wire(one.ns, one.addresses);
-      using b = new Wire(two.ns, two.addresses);
+      using pods = await WiredPods.on(node);
+      const { one, two, a, b } = pods;
       // The kernel answers for the gateway of `routed` when it knows a way to it.
       run(node.ns.path, 'ip', 'route', 'add', 'default', 'via', '192.0.2.2');
       const [b4, b6] = b.addresses as [IpAddr, IpAddr];
@@ -212,9 +210,8 @@ for (const attach of ['routed', 'bridge'] as const)
   test(`T5, T6: no pod is a router, a DHCP server or a broadcaster (${attach})`, needsRoot, async () => {
     await using node = await TestNode.make({ attach });
     await node.startReady();
-    const [one, two] = [await node.addPod('one'), await node.addPod('two')];
-    using a = new Wire(one.ns, one.addresses);
-    using b = new Wire(two.ns, two.addresses);
+    using pods = await WiredPods.on(node);
+    const { one, two, a, b } = pods;
     const [a4, a6] = a.addresses as [IpAddr, IpAddr];
     const [b4, b6] = b.addresses as [IpAddr, IpAddr];
     const linkLocal = at('fe80::858:aff:fe01:2');
@@ -430,9 +427,8 @@ test(
   async () => {
     await using node = await TestNode.make({ attach: 'bridge' });
     await node.startReady();
-    const [one, two] = [await node.addPod('one'), await node.addPod('two')];
-    using a = new Wire(one.ns, one.addresses);
-    using b = new Wire(two.ns, two.addresses);
+    using pods = await WiredPods.on(node);
+    const { one, two, a, b } = pods;
     for (const to of [...two.addresses, '192.0.2.2', '2001:db8::2']) run(one.ns.path, 'ping', '-c3', '-i0.01', '-W5', to);
     assert.equal(dropped(node).frame, 0);
     b.sources();

@@ -3,6 +3,7 @@ import { IpAddr } from '../../net/ip.ts';
 import { Mac } from '../../net/mac.ts';
 import { ip } from '../../testing/judge.ts';
 import type { TestNs } from '../../testing/netns.ts';
+import type { TestNode } from './node.ts';
 
 /** A namespace's eth0, with a hand on its wire. */
 export class Wire implements Disposable {
@@ -29,5 +30,31 @@ export class Wire implements Disposable {
 
   [Symbol.dispose](): void {
     this.socket[Symbol.dispose]();
+  }
+}
+
+type Pod = Awaited<ReturnType<TestNode['addPod']>>;
+
+/** Two pods of a node, `one` and `two`, each with a hand on its wire. */
+export class WiredPods implements Disposable {
+  readonly one: Pod;
+  readonly two: Pod;
+  /** The wire of `one`, and that of `two`. */
+  readonly a: Wire;
+  readonly b: Wire;
+
+  private constructor(one: Pod, two: Pod) {
+    this.one = one;
+    this.two = two;
+    this.a = new Wire(one.ns, one.addresses);
+    this.b = new Wire(two.ns, two.addresses);
+  }
+
+  static async on(node: TestNode): Promise<WiredPods> {
+    return new WiredPods(await node.addPod('one'), await node.addPod('two'));
+  }
+
+  [Symbol.dispose](): void {
+    for (const wire of [this.a, this.b]) wire[Symbol.dispose]();
   }
 }
