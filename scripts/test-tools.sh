@@ -3,6 +3,7 @@
 #
 #   kubectl-1.20   Debian 12's kubernetes-client       kubectl-1.32   Debian 13's kubectl
 #   nft-1.1        Debian 13's nftables with its own C library, behind a wrapper
+#   unbound        Debian 12's unbound, likewise: the resolver that DNS forwards to in tests
 #
 # What is there stays; -f fetches anew.
 set -eu
@@ -20,6 +21,19 @@ place() {
   mv "$2" "$tools/$1"
 }
 
+# wrap NAME PROGRAM: keeps what was unpacked into $stage/NAME as $tools/NAME-root, and writes a wrapper that runs PROGRAM of it with its own C library.
+wrap() {
+  loader=$(cd "$stage/$1" && find . -name 'ld-linux*.so.*' -path '*/lib*' | head -n 1 | cut -c 3-)
+  [ -n "$loader" ] || fail "the packages hold no dynamic loader"
+  mv "$stage/$1" "$tools/$1-root"
+  cat >"$stage.$1" <<WRAPPER
+#!/bin/sh
+root=\$(dirname "\$(readlink -f "\$0")")/$1-root
+libs=\$(echo "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu* | tr ' ' ':')
+exec "\$root/$loader" --library-path "\$libs" "\$root$2" "\$@"
+WRAPPER
+}
+
 mkdir -p "$tools"
 stage=$work/stage
 rm -rf "$stage"
@@ -35,16 +49,15 @@ fi
 if [ ! -x "$tools/nft-1.1" ]; then
   rm -rf "$tools/nft-root"
   fetch trixie "$stage/nft" nftables libnftables1 libnftnl11 libmnl0 libxtables12 libjansson4 libgmp10 libedit2 libtinfo6 libbsd0 libmd0 libc6
-  loader=$(cd "$stage/nft" && find . -name 'ld-linux*.so.*' -path '*/lib*' | head -n 1 | cut -c 3-)
-  [ -n "$loader" ] || fail "the packages hold no dynamic loader"
-  mv "$stage/nft" "$tools/nft-root"
-  cat >"$stage.nft" <<WRAPPER
-#!/bin/sh
-root=\$(dirname "\$(readlink -f "\$0")")/nft-root
-libs=\$(echo "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu* | tr ' ' ':')
-exec "\$root/$loader" --library-path "\$libs" "\$root/usr/sbin/nft" "\$@"
-WRAPPER
+  wrap nft /usr/sbin/nft
   place nft-1.1 "$stage.nft"
+fi
+if [ ! -x "$tools/unbound" ]; then
+  rm -rf "$tools/unbound-root"
+  fetch bookworm "$stage/unbound" unbound libevent-2.1-7 libnghttp2-14 libprotobuf-c1 libpython3.11 libssl3 libsystemd0 libexpat1 zlib1g \
+    libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
+  wrap unbound /usr/sbin/unbound
+  place unbound "$stage.unbound"
 fi
 rm -rf "$stage"
 
@@ -54,3 +67,4 @@ for tool in kubectl-1.20 kubectl-1.32; do
   echo "test-tools: $tool is $version"
 done
 echo "test-tools: nft-1.1 is $("$tools/nft-1.1" --version)"
+echo "test-tools: unbound is $("$tools/unbound" -V | awk '/^Version/ { print $2 }')"
