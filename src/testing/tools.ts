@@ -32,6 +32,9 @@ export const kubectlBinaries = (): Tool[] => [
 /** nft versions besides the machine's own; fetched by scripts/test-tools.sh. */
 export const nftBinaries = (): Tool[] => [tool('nft 1.1', 'nft-1.1', 'nftables of Debian 13')];
 
+/** A real resolver, to be forwarded to; fetched by scripts/test-tools.sh. */
+export const unboundBinary = (): Tool => tool('unbound', 'unbound', 'unbound of Debian 12');
+
 /**
  * Options for node:test: without the tool the test skips and says what to do; where CI=true it fails instead, since nothing would be
  * proven. Call `requireTool` first thing in the test.
