@@ -3,7 +3,6 @@ import {
   type Api,
   ApiError,
   type DeleteOptions,
-  initialEventsEnd,
   type KubeObject,
   type List,
   type ListOptions,
@@ -13,33 +12,12 @@ import {
   type WatchOptions,
   type WriteOptions,
 } from './api.ts';
+import { Shelves, type Stored, selection } from './fake-shelves.ts';
+import { watchShelf } from './fake-watch.ts';
 import { jsonMergePatch, jsonPatch } from './json-patch.ts';
 import { isDeleting, jsonEqual, key as keyOf, kubeTime } from './objects.ts';
 import { apiVersionOf, qualifiedName } from './resources.ts';
-import { matches, matchesFields, parseFieldSelector, parseSelector } from './selectors.ts';
 import type { Binding, ObjectMeta, PodStatus } from './types.ts';
-
-/** An object as the model handles it. */
-interface Stored extends KubeObject {
-  spec?: Record<string, unknown>;
-  status?: Record<string, unknown>;
-}
-
-interface Version {
-  at: number;
-  key: string;
-  before: Stored | undefined;
-  after: Stored | undefined;
-}
-
-interface Shelf {
-  resource: Resource;
-  objects: Map<string, Stored>;
-  /** Every version since the last compaction, oldest first. */
-  history: Version[];
-  compactedAt: number;
-  watchers: Set<(version: Version) => void>;
-}
 
 const randomSuffix = (): string =>
   Array.from({ length: 5 }, () => 'bcdfghjklmnpqrstvwxz2456789'[Math.floor(Math.random() * 27)]).join('');
@@ -50,8 +28,7 @@ const randomSuffix = (): string =>
  * objects stand in namespaces that do not exist, and knows neither strategic merge nor apply. Passes the same suite as the real ones.
  */
 export class FakeApi implements Api {
-  readonly #shelves = new Map<string, Shelf>();
-  #version = 1;
+  readonly #shelves = new Shelves();
   /** The present time in milliseconds; tests may set another clock. */
   now: () => number = Date.now;
   /** When false, watches with sendInitialEvents are refused as servers without WatchList do. */
@@ -59,27 +36,24 @@ export class FakeApi implements Api {
 
   /** Forgets all history: watches from before now are answered with 410. */
   compact(): void {
-    for (const shelf of this.#shelves.values()) {
-      shelf.history = [];
-      shelf.compactedAt = this.#version;
-    }
+    this.#shelves.compact();
   }
 
   /** What is stored, for comparison. */
   dump<T extends KubeObject>(resource: Resource<T>): T[] {
-    return structuredClone([...this.#shelf(resource).objects.values()]) as unknown as T[];
+    return structuredClone([...this.#shelves.shelf(resource).objects.values()]) as unknown as T[];
   }
 
   async get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string): Promise<T> {
-    return structuredClone(this.#existing(resource, name, namespace)) as unknown as T;
+    return structuredClone(this.#shelves.existing(resource, name, namespace)) as unknown as T;
   }
 
   async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<List<T>> {
     const selects = selection(options);
-    const all = [...this.#shelf(resource).objects.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+    const all = [...this.#shelves.shelf(resource).objects.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
     // A continue token names the key to go on after; the pages of one list may see different moments (as real inconsistent ones do not).
-    const [version, after] = options.continue ? (JSON.parse(options.continue) as [number, string]) : [this.#version, ''];
-    if (version < this.#shelf(resource).compactedAt)
+    const [version, after] = options.continue ? (JSON.parse(options.continue) as [number, string]) : [this.#shelves.version, ''];
+    if (version < this.#shelves.shelf(resource).compactedAt)
       throw new ApiError(410, 'Expired', 'The provided continue parameter is too old');
     const rest = all.filter(([key, object]) => key > after && selects(object));
     const page = rest.slice(0, options.limit || rest.length);
@@ -96,7 +70,7 @@ export class FakeApi implements Api {
   async create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<T> {
     if (options.subresource === 'binding') {
       const { metadata, target } = object as unknown as Binding;
-      const pod = this.#existing(resource, metadata.name, metadata.namespace);
+      const pod = this.#shelves.existing(resource, metadata.name, metadata.namespace);
       if (pod.spec?.nodeName)
         throw new ApiError(
           409,
@@ -105,7 +79,7 @@ export class FakeApi implements Api {
         );
       const conditions = ((pod.status ?? {}) as PodStatus).conditions?.filter(({ type }) => type !== 'PodScheduled') ?? [];
       const scheduled = { type: 'PodScheduled', status: 'True', lastTransitionTime: kubeTime(this.now()) };
-      this.#put(resource, {
+      this.#shelves.put(resource, {
         ...pod,
         spec: { ...pod.spec, nodeName: target.name },
         status: { ...pod.status, conditions: [...conditions, scheduled] },
@@ -120,9 +94,9 @@ export class FakeApi implements Api {
       throw new ApiError(400, 'BadRequest', `${resource.kind}: namespace ${resource.namespaced ? 'required' : 'not allowed'}`);
     if (metadata.resourceVersion)
       throw new ApiError(400, 'BadRequest', 'resourceVersion should not be set on objects to be created');
-    if (this.#shelf(resource).objects.has(keyOf(fresh)))
+    if (this.#shelves.shelf(resource).objects.has(keyOf(fresh)))
       throw new ApiError(409, 'AlreadyExists', `${qualifiedName(resource)} "${metadata.name}" already exists`);
-    const namespace = metadata.namespace && this.#shelves.get('namespaces')?.objects.get(metadata.namespace);
+    const namespace = metadata.namespace && this.#shelves.named('namespaces')?.objects.get(metadata.namespace);
     if (namespace && isDeleting(namespace)) {
       const message = `unable to create new content in namespace ${metadata.namespace} because it is being terminated`;
       throw new ApiError(403, 'Forbidden', message);
@@ -138,11 +112,11 @@ export class FakeApi implements Api {
       fresh.status = { phase: 'Active' };
     }
     if (options.dryRun) return fresh as unknown as T;
-    return structuredClone(this.#put(resource, fresh)) as unknown as T;
+    return structuredClone(this.#shelves.put(resource, fresh)) as unknown as T;
   }
 
   async update<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<T> {
-    const old = this.#existing(resource, object.metadata.name, object.metadata.namespace);
+    const old = this.#shelves.existing(resource, object.metadata.name, object.metadata.namespace);
     const { resourceVersion, uid } = object.metadata;
     if (
       (resourceVersion !== undefined && resourceVersion !== old.metadata.resourceVersion) ||
@@ -184,9 +158,9 @@ export class FakeApi implements Api {
     const finalizers = [...(next.metadata.finalizers ?? []), ...((next.spec?.finalizers as string[] | undefined) ?? [])];
     const grace = next.metadata.deletionGracePeriodSeconds ?? 0;
     if (next.metadata.deletionTimestamp && finalizers.length === 0 && grace === 0) {
-      return structuredClone(this.#remove(resource, next)) as unknown as T;
+      return structuredClone(this.#shelves.remove(resource, next)) as unknown as T;
     }
-    return structuredClone(this.#put(resource, next)) as unknown as T;
+    return structuredClone(this.#shelves.put(resource, next)) as unknown as T;
   }
 
   async patch<T extends KubeObject>(
@@ -197,7 +171,7 @@ export class FakeApi implements Api {
     type: PatchType,
     options: WriteOptions = {},
   ): Promise<T> {
-    const old = structuredClone(this.#existing(resource, name, namespace));
+    const old = structuredClone(this.#shelves.existing(resource, name, namespace));
     if (type !== 'merge' && type !== 'json') throw new ApiError(415, 'UnsupportedMediaType', `the model knows no ${type} patch`);
     const asked = (patch as { metadata?: ObjectMeta }).metadata?.resourceVersion;
     const next = (type === 'merge' ? jsonMergePatch(old, patch) : jsonPatch(old, patch)) as Stored;
@@ -206,7 +180,7 @@ export class FakeApi implements Api {
   }
 
   async delete(resource: Resource, name: string, namespace?: string, options: DeleteOptions = {}): Promise<void> {
-    const old = this.#existing(resource, name, namespace);
+    const old = this.#shelves.existing(resource, name, namespace);
     const { uid, resourceVersion } = options.preconditions ?? {};
     if ((uid && uid !== old.metadata.uid) || (resourceVersion && resourceVersion !== old.metadata.resourceVersion))
       throw new ApiError(
@@ -224,7 +198,7 @@ export class FakeApi implements Api {
       grace = options.gracePeriodSeconds ?? (old.spec.terminationGracePeriodSeconds as number | undefined) ?? 30;
     const isNamespace = resource.kind === 'Namespace' && ((old.spec?.finalizers as string[] | undefined)?.length ?? 0) > 0;
     if (grace === 0 && !metadata.finalizers?.length && !isNamespace) {
-      this.#remove(resource, old);
+      this.#shelves.remove(resource, old);
       return;
     }
     if (metadata.deletionTimestamp && (metadata.deletionGracePeriodSeconds ?? 0) <= grace) {
@@ -234,7 +208,7 @@ export class FakeApi implements Api {
       metadata.deletionGracePeriodSeconds = grace;
     }
     const status = isNamespace ? { ...old.status, phase: 'Terminating' } : old.status;
-    this.#put(resource, { ...old, metadata, ...(status ? { status } : {}) });
+    this.#shelves.put(resource, { ...old, metadata, ...(status ? { status } : {}) });
   }
 
   watch<T extends KubeObject>(
@@ -242,114 +216,6 @@ export class FakeApi implements Api {
     onEvent: (event: WatchEvent<T>) => void,
     options: WatchOptions,
   ): { close(): void } {
-    const shelf = this.#shelf(resource);
-    const selects = selection(options);
-    let over = false;
-    let queue: WatchEvent<T>[] = [];
-    let scheduled = false;
-    const close = (): void => {
-      over = true;
-      shelf.watchers.delete(onVersion);
-      clearTimeout(timer);
-    };
-    const end = (error?: Error): void => {
-      if (over) return;
-      close();
-      options.onEnd(error);
-    };
-    const send = (type: WatchEvent<T>['type'], object: KubeObject): void => {
-      queue.push({ type, object: structuredClone(object) as T });
-      if (scheduled) return;
-      scheduled = true;
-      setImmediate(() => {
-        scheduled = false;
-        const events = queue;
-        queue = [];
-        for (const event of events) if (!over) onEvent(event);
-      });
-    };
-    const onVersion = ({ at, before, after }: Version): void => {
-      const was = before !== undefined && selects(before);
-      const is = after !== undefined && selects(after);
-      if (is) send(was ? 'MODIFIED' : 'ADDED', after);
-      else if (was) {
-        const last = after ?? before;
-        send('DELETED', { ...last, metadata: { ...last.metadata, resourceVersion: String(at) } });
-      }
-    };
-    const bookmark = (annotations?: Record<string, string>): void =>
-      send('BOOKMARK', {
-        metadata: { name: '', resourceVersion: String(this.#version), ...(annotations ? { annotations } : {}) },
-      });
-    const timer = options.timeoutSeconds
-      ? setTimeout(() => {
-          if (options.allowWatchBookmarks) bookmark();
-          setImmediate(() => end());
-        }, options.timeoutSeconds * 1000).unref()
-      : undefined;
-    if (options.sendInitialEvents && !this.watchList) {
-      const message =
-        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled';
-      setImmediate(() => end(new ApiError(422, 'Invalid', message)));
-      return { close };
-    }
-    const from = options.resourceVersion ?? '';
-    if (options.sendInitialEvents || from === '' || from === '0') {
-      for (const object of shelf.objects.values()) if (selects(object)) send('ADDED', object);
-      if (options.sendInitialEvents) bookmark({ [initialEventsEnd]: 'true' });
-    } else if (Number(from) < shelf.compactedAt) {
-      setImmediate(() => end(new ApiError(410, 'Expired', `too old resource version: ${from} (${this.#version})`)));
-      return { close };
-    } else if (Number(from) > this.#version) {
-      setImmediate(() => end(new ApiError(504, 'Timeout', `Too large resource version: ${from}, current: ${this.#version}`)));
-      return { close };
-    } else for (const version of shelf.history) if (version.at > Number(from)) onVersion(version);
-    shelf.watchers.add(onVersion);
-    return { close };
+    return watchShelf(this.#shelves, resource, onEvent, options, this.watchList);
   }
-
-  #shelf(resource: Resource): Shelf {
-    const name = qualifiedName(resource);
-    let shelf = this.#shelves.get(name);
-    if (!shelf) {
-      shelf = { resource, objects: new Map(), history: [], compactedAt: 0, watchers: new Set() };
-      this.#shelves.set(name, shelf);
-    }
-    return shelf;
-  }
-
-  #existing(resource: Resource, name: string, namespace?: string): Stored {
-    const found = this.#shelf(resource).objects.get(namespace ? `${namespace}/${name}` : name);
-    if (!found) throw new ApiError(404, 'NotFound', `${qualifiedName(resource)} "${name}" not found`);
-    return found;
-  }
-
-  #put(resource: Resource, object: Stored): Stored {
-    const at = ++this.#version;
-    return this.#record(resource, at, { ...object, metadata: { ...object.metadata, resourceVersion: String(at) } })!;
-  }
-
-  #remove(resource: Resource, object: Stored): Stored {
-    this.#record(resource, ++this.#version, undefined, keyOf(object));
-    return object;
-  }
-
-  #record(resource: Resource, at: number, after: Stored | undefined, key = keyOf(after!)): Stored | undefined {
-    const shelf = this.#shelf(resource);
-    const version = { at, key, before: shelf.objects.get(key), after };
-    if (after) shelf.objects.set(key, after);
-    else shelf.objects.delete(key);
-    shelf.history.push(version);
-    for (const watcher of [...shelf.watchers]) watcher(version);
-    return after;
-  }
-}
-
-function selection(options: ListOptions): (object: Stored) => boolean {
-  const labels = parseSelector(options.labelSelector ?? '');
-  const fields = parseFieldSelector(options.fieldSelector ?? '');
-  return (object) =>
-    (!options.namespace || object.metadata.namespace === options.namespace) &&
-    matches(labels, object.metadata.labels) &&
-    matchesFields(fields, object);
 }

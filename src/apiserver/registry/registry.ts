@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { ApiError, type PatchType } from '../../kube/api.ts';
+import type { PatchType } from '../../kube/api.ts';
 import { jsonEqual, kubeTime } from '../../kube/objects.ts';
-import { apiVersionOf, Namespaces } from '../../kube/resources.ts';
+import { apiVersionOf } from '../../kube/resources.ts';
 import type { ObjectMeta } from '../../kube/types.ts';
 import { afterUpdate, apply, type Manager } from '../apply/managed-fields.ts';
 import { alreadyExists, badRequest, conflict, forbidden, notFound } from '../errors.ts';
 import { clone, isJson, type Json, type StoredObject } from '../object.ts';
-import { jsonPatch } from '../patch/json-patch.ts';
-import { mergePatch } from '../patch/merge-patch.ts';
-import { strategicMerge } from '../patch/strategic.ts';
 import { type ApiResource, storageOf } from '../resources.ts';
 import type { Model, Schema } from '../schema/index.ts';
 import type { Entry } from '../store/entry.ts';
@@ -18,16 +15,17 @@ import { strategyOf } from '../strategies/index.ts';
 import { FieldErrors } from '../validation/field-errors.ts';
 import { validateMetadata, validateMetadataUpdate } from '../validation/metadata.ts';
 import { validateBySchema } from '../validation/schema-rules.ts';
+import { asksOtherThan, carryIdentity, type OwnSubresource, partOf, patchJson } from './changes.ts';
 import { fromStored, toStored, viewOf } from './convert.ts';
 import { decodeApplied, decodeBody, decodePatched } from './decode.ts';
 import { beginDeletion, checkPreconditions, type DeletionRequest, mayGo } from './deletion.ts';
 import { randomSuffix } from './names.ts';
+import { checkNamespace, placeIn } from './placing.ts';
 import type { WriteRequest } from './request.ts';
 import type { Surroundings } from './strategy.ts';
 import { UnitOfWork } from './unit-of-work.ts';
 
-/** Subresources that are views of the object itself. */
-export type OwnSubresource = 'status' | 'finalize' | 'ephemeralcontainers';
+export type { OwnSubresource } from './changes.ts';
 
 /** Namespaces that a cluster cannot be without. */
 const immortal = new Set(['default', 'kube-system', 'kube-public']);
@@ -192,7 +190,7 @@ export class Registry {
     const storage = storageOf(resource);
     const strategy = strategyOf(storage);
     const { store, now } = this.around;
-    this.#placeIn(resource, namespace, given.metadata);
+    placeIn(resource, namespace, given.metadata);
     if (given.metadata.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
     const object = toStored(resource, given);
     const { metadata } = object;
@@ -202,7 +200,7 @@ export class Registry {
         metadata.name = metadata.generateName.slice(0, 58) + randomSuffix();
         if (!store.get(storage, namespace, metadata.name)) break;
       }
-    this.#checkNamespace(resource, namespace, metadata.name);
+    checkNamespace(store, resource, namespace, metadata.name);
     metadata.uid = randomUUID();
     metadata.creationTimestamp = kubeTime(now());
     for (const name of ['deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'generation'] as const)
@@ -232,39 +230,13 @@ export class Registry {
     });
   }
 
-  #placeIn(resource: ApiResource, namespace: string | undefined, metadata: ObjectMeta): void {
-    if (!resource.namespaced) delete metadata.namespace;
-    else if (metadata.namespace && namespace && metadata.namespace !== namespace)
-      throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
-    else metadata.namespace = namespace ?? metadata.namespace;
-  }
-
-  /** Admission NamespaceLifecycle. */
-  #checkNamespace(resource: ApiResource, namespace: string | undefined, name: string): void {
-    if (!resource.namespaced || namespace === undefined) return;
-    const entry = this.around.store.get(Namespaces, undefined, namespace);
-    if (!entry) throw notFound(Namespaces, namespace);
-    if (entry.object.metadata.deletionTimestamp === undefined) return;
-    const error = forbidden(
-      resource,
-      name,
-      `unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
-    throw new ApiError(error.code, error.reason, error.message, {
-      ...(error.details as object),
-      causes: [
-        { reason: 'NamespaceTerminating', message: `namespace ${namespace} is being terminated`, field: 'metadata.namespace' },
-      ],
-    });
-  }
-
   #replace(write: Write, namespace: string | undefined, name: string, given: StoredObject, asSubresource?: string): StoredObject {
     const { resource, request, subresource } = write;
     const storage = storageOf(resource);
     const strategy = strategyOf(storage);
     if (given.metadata.name !== name)
       throw badRequest(`the name of the object (${given.metadata.name}) does not match the name on the URL (${name})`);
-    this.#placeIn(resource, namespace, given.metadata);
+    placeIn(resource, namespace, given.metadata);
     const { object: old } = this.#existing(resource, namespace, name);
     const { uid, resourceVersion } = given.metadata;
     if (uid && uid !== old.metadata.uid)
@@ -346,46 +318,4 @@ export class Registry {
   #checkSchema(storage: ApiResource, object: StoredObject, errors: FieldErrors): void {
     validateBySchema(this.model(storage), object, errors);
   }
-}
-
-function patchJson(model: Model, old: StoredObject, patch: unknown, type: PatchType): unknown {
-  if (type === 'json') return jsonPatch(old, patch);
-  if (!isJson(patch))
-    throw badRequest('error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}');
-  return type === 'merge' ? mergePatch(old, patch) : strategicMerge(model, old, patch);
-}
-
-const identity = ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generation'] as const;
-
-/** What clients cannot change. */
-function carryIdentity(metadata: ObjectMeta, old: ObjectMeta): void {
-  for (const name of identity) {
-    if (old[name] === undefined) delete metadata[name];
-    else Object.assign(metadata, { [name]: old[name] });
-  }
-  if (old.generateName === undefined) delete metadata.generateName;
-  delete metadata.selfLink;
-}
-
-/** The old object with only that part of the new one which the subresource is about. */
-function partOf(subresource: OwnSubresource, object: StoredObject, old: StoredObject): StoredObject {
-  const { labels, annotations, managedFields } = object.metadata;
-  const next = clone(old);
-  if (managedFields) next.metadata.managedFields = managedFields;
-  if (subresource === 'status') {
-    next.metadata = { ...next.metadata, labels, annotations };
-    if (!labels) delete next.metadata.labels;
-    if (!annotations) delete next.metadata.annotations;
-    if (object.status === undefined) delete next.status;
-    else next.status = object.status;
-  } else if (subresource === 'finalize') next.spec = { ...next.spec, finalizers: object.spec?.finalizers ?? [] };
-  else next.spec = { ...next.spec, ephemeralContainers: object.spec?.ephemeralContainers ?? [] };
-  return next;
-}
-
-/** Whether anything but metadata and status differs. */
-function asksOtherThan(object: StoredObject, old: StoredObject): boolean {
-  const { metadata: _a, status: _b, ...asked } = object;
-  const { metadata: _c, status: _d, ...before } = old;
-  return !jsonEqual(asked, before);
 }
