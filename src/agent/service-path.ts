@@ -81,7 +81,8 @@ export class ServicePath {
     const { services, slices } = this.#sources;
     const planner = new ServicePlanner({
       ...{ node: this.#node, services: services.list(), slices: slices.list() },
-      ...{ held: this.#reconciler.observe(), answered: this.#answered },
+      ...{ held: this.#reconciler.observe() },
+      ...{ answered: this.#answered, answerable: answeredKeys(this.#clusterDns) },
     });
     services.onChange((changes) => this.#setServices(planner, changes));
     slices.onChange((changes) => this.#setSlices(planner, changes));

@@ -72,7 +72,7 @@ function flowsOfFamily(node: NodeShape, family: Family): Flow[] {
     for (const protocol of ['tcp', 'udp'] as const)
       flows.push({ name, promised, family, protocol, ways: ways(numbers[protocol]) });
   };
-  const both = (from: End, to: End, through?: IpAddr) => (protocol: 6 | 17) => conversation(family, protocol, from, to, through);
+  const both = (from: End, to: End, through?: IpAddr) => (protocol: 6 | 17) => conversation(family, protocol, from, to, { through });
   add('pods of this node to each other', both(client(a), server(b)));
   for (const { podCidr: remote, link } of peers) {
     const peer = { address: remote.at(2), link };
@@ -86,7 +86,7 @@ function flowsOfFamily(node: NodeShape, family: Family): Flow[] {
     for (const { podCidr: remote, link } of peers)
       add('pods to Services', both(client(a), server({ address: remote.at(2), link }), vip));
   }
-  if (dns) add("pods to this node's DNS", both(client(a), server({ address: dns }, 53)));
+  if (dns) add("pods to this node's DNS", (protocol) => conversation(family, protocol, client(a), server({ address: dns }, 53), { untracked: protocol === numbers.udp }));
   add('pods to addresses outside of the cluster', both(client(a), server(far)), false);
   if (own) add('clients outside of the cluster to node ports', both(client(far), server(a), own), false);
   const { tunnel } = node;
@@ -99,7 +99,13 @@ function flowsOfFamily(node: NodeShape, family: Family): Flow[] {
 }
 
 /** A question and its answer. @param through the address that the client asks, translated on this node to the server's */
-function conversation(family: Family, protocol: 6 | 17, from: End, to: End, through?: IpAddr): Way[] {
+function conversation(
+  family: Family,
+  protocol: 6 | 17,
+  from: End,
+  to: End,
+  { through, untracked }: { through?: IpAddr; untracked?: boolean },
+): Way[] {
   const asked = through ?? to.address;
   const opened = { source: from.address, destination: asked, sourcePort: from.port, destinationPort: to.port };
   const packet = (source: End, destination: End, reply: boolean): Packet => ({
@@ -107,6 +113,7 @@ function conversation(family: Family, protocol: 6 | 17, from: End, to: End, thro
     ...{ sourcePort: source.port, destinationPort: destination.port },
     ...(reply ? { state: 'established', direction: 'reply' } : { state: 'new', direction: 'original' }),
     ...(through ? { translated: true } : {}),
+    ...(untracked ? { untracked } : {}),
     opened,
     isLocal: { source: source.link === undefined, destination: destination.link === undefined },
   });

@@ -24,6 +24,8 @@ export interface Packet {
   direction: 'original' | 'reply';
   /** The connection's destination was translated (a Service). */
   translated?: boolean;
+  /** podnet keeps it out of conntrack: UDP of this node's DNS. What rules before podnet's (priority -300) would see otherwise is left out of account. */
+  untracked?: boolean;
   /** As the connection was opened, before translation. */
   opened: { source: IpAddr; destination: IpAddr; sourcePort: number; destinationPort: number };
   /** This node's own, for `fib … type local`. */

@@ -9,10 +9,10 @@ export interface State {
 }
 
 /** Nobody marked the packet yet; what an open connection was marked with is not known. */
-export const freshState = ({ state }: Packet): State => ({
+export const freshState = ({ state, untracked = false }: Packet): State => ({
   mark: 0,
   ctMark: state === 'new' ? 0 : undefined,
-  untracked: false,
+  untracked,
 });
 
 /** The bit of `ct state`. */

@@ -118,7 +118,7 @@ test('unassigned pod addresses, Service addresses and the DNS address never leav
     'unreachable fd00:10:244::/64',
     '10.96.0.0/16 dev podnet-svc src 172.30.0.11',
     'fd00:10:96::/112 dev podnet-svc src fd30::b',
-    'local 10.96.0.10/32 dev lo',
+    'local 10.96.0.10/32 dev lo src 172.30.0.11',
   ]);
 });
 

@@ -98,7 +98,11 @@ export function planSelf(self: RouteNode, local: LocalFacts, config: RoutesConfi
     (destination): Route => ({ kind: 'route', destination, type: 'unicast', link: svcLink, ...source(destination.family) }),
   );
   const dns = config.clusterDns.map(
-    (address): Route => ({ kind: 'route', destination: Prefix.host(address), type: 'local', link: 'lo', table: localTable }),
+    // Without a source the kernel takes the address itself, which no other node's DNS could answer to when this node's own is not ready.
+    (address): Route => ({
+      ...{ kind: 'route', destination: Prefix.host(address), type: 'local', link: 'lo', table: localTable },
+      ...source(address.family),
+    }),
   );
   // A bridge without ports works on every kernel and drops what is sent to it.
   const svc: Link = { kind: 'link', name: svcLink, type: 'bridge', up: true };

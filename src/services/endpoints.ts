@@ -115,6 +115,12 @@ function byTopology(ready: readonly Backend[], node: ServiceNode): readonly Back
   return topology === undefined ? ready : ready.filter((backend) => isNear(backend, topology, node));
 }
 
+/** While this node's own endpoint of a service port does not answer, it is none for this node's clients, unless there is no other. */
+export function elsewhere(backends: readonly Backend[]): readonly Backend[] {
+  const others = backends.filter(({ isLocal }) => !isLocal);
+  return others.some(({ serving }) => serving) ? others : backends;
+}
+
 export function chooseBackends(backends: readonly Backend[], node: ServiceNode): BackendSets {
   return {
     cluster: usable(backends, (ready) => byTopology(ready, node)),

@@ -8,6 +8,7 @@ import { nodePortAddressesOf, type ServiceNode } from './node.ts';
 import { textOf, withoutCovered } from './prefixes.ts';
 import { allSets } from './sets.ts';
 import { sourceChains } from './source-chains.ts';
+import { untrackedChains } from './untracked-chains.ts';
 import { affinityChain, affinityClass, balancerChain, classChoices, classKey, pickerChain } from './values.ts';
 
 /** Timeouts of session affinity and their indexes: what the chains depend on beside the node. */
@@ -19,7 +20,7 @@ const element = (name: string, key: string, data?: string): NftElement =>
 /** Table, chains, sets and the elements that describe the node. */
 export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] {
   const chains = [
-    ...[...entryChains, ...choiceChains, ...checkChains, ...sourceChains(node)],
+    ...[...entryChains, ...choiceChains, ...checkChains, ...sourceChains(node), ...untrackedChains],
     ...timeouts.flatMap(([seconds]) => affinityChains(seconds)),
   ];
   return [

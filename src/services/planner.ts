@@ -1,7 +1,7 @@
 import type { EndpointSlice, Service } from '../kube/types.ts';
 import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcile/model.ts';
 import { Adopted } from './adopted.ts';
-import { type Backend, backendsOf, chooseBackends } from './endpoints.ts';
+import { type Backend, backendsOf, chooseBackends, elsewhere } from './endpoints.ts';
 import { healthOf, type ServiceHealth } from './health.ts';
 import { Ids } from './ids.ts';
 import { type LayoutTimeouts, planLayout } from './layout.ts';
@@ -40,6 +40,8 @@ export interface PlannerStart {
   held: NodeNetwork;
   /** Service ports that this node answers itself, see `setAnswered`. */
   answered?: ReadonlySet<string>;
+  /** Those that it answers when it can; always the same. */
+  answerable?: ReadonlySet<string>;
 }
 
 /**
@@ -52,14 +54,16 @@ export class ServicePlanner {
   readonly #ids = new Ids(maxSetId, 'ids of endpoint sets');
   readonly #timeouts: Timeouts;
   #answered: ReadonlySet<string>;
+  readonly #answerable: ReadonlySet<string>;
   /** Until the first plan is made. */
   #adopted: Adopted | undefined;
   #layoutChanged = true;
   #usedTimeouts: LayoutTimeouts = [];
 
-  constructor({ node, services, slices, held, answered = new Set() }: PlannerStart) {
+  constructor({ node, services, slices, held, answered = new Set(), answerable = answered }: PlannerStart) {
     this.#node = node;
     this.#answered = answered;
+    this.#answerable = answerable;
     const table = held.get(keyOf({ kind: 'nft-table', name: tableName }));
     if (table?.kind === 'nft-table' && table.comment === layoutVersion) this.#adopted = new Adopted(held, this.#ids);
     this.#timeouts = new Timeouts(this.#adopted);
@@ -167,10 +171,12 @@ export class ServicePlanner {
       if (!portPlan) now.push((portPlan = former.find(isIt) ?? new PortPlan(port, this.#ids)));
       const backends = backendsOf(object!.slices, port.name, port.protocol, port.family, this.#node);
       known.push({ port, backends });
-      const sets = chooseBackends(backends, this.#node);
+      const answeredHere = this.#answered.has(serviceKey(port));
+      const answerable = this.#answerable.has(serviceKey(port));
+      const sets = chooseBackends(answerable && !answeredHere ? elsewhere(backends) : backends, this.#node);
       const planned = portPlan.plan(port, {
         ...{ view: view!, sets, adopted: this.#adopted },
-        answeredHere: this.#answered.has(serviceKey(port)),
+        ...{ answeredHere, answerable },
         affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
       });
       for (const element of planned) elements.push(element);

@@ -15,6 +15,8 @@ export interface PortContext {
   sets: BackendSets;
   /** This node answers the port itself, without translation. */
   answeredHere: boolean;
+  /** It does so when it can. */
+  answerable: boolean;
   /** Class of its session affinity, if it has one. */
   affinity: number | undefined;
   adopted: Adopted | undefined;
@@ -47,10 +49,11 @@ export class PortPlan {
   }
 
   plan(port: ServicePortView, context: PortContext): NftElement[] {
-    const { view, answeredHere } = context;
+    const { view, answeredHere, answerable } = context;
     const { cluster, local } = context.sets;
     const { family } = port;
     const elements: NftElement[] = answeredHere ? [element(named('answered', family), serviceKey(port))] : [];
+    if (answerable && port.protocol === 'udp') elements.push(element(named('answers', family), serviceKey(port)));
     for (const address of port.externalIps) elements.push(element(named('externals', family), `${address}`));
     const hasNodePort = port.nodePort !== undefined;
     if (cluster.length === 0 && local.length === 0) {

@@ -57,6 +57,7 @@ function setsOf(family: Family): NftSetSpec[] {
     set(named('endpoints', family), 'classid', 'endpoint of a set with session affinity to address and port', toEndpoint),
     set(named('hairpin', family), `${address} . ${address}`, 'endpoints on this node: a pod that reaches itself'),
     set(named('answered', family), servicePort, 'service ports that this node answers itself'),
+    set(named('answers', family), servicePort, 'where it answers from, now or at another time'),
     set(named('cluster-ips', family), address, 'all ClusterIPs'),
     set(named('service-cidrs', family), address, 'all Service CIDRs', interval),
     set(named('nodeport-ips', family), address, 'addresses on which node ports answer'),

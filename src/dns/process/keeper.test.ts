@@ -38,7 +38,7 @@ async function processes(): Promise<DnsProcesses> {
 
 const told = (what: string, { sent, lost, slowestMs }: LoadCount): string => `${what}: ${lost} of ${sent} lost, slowest answer after ${slowestMs} ms`;
 
-test('D16: workers killed, stopped and replaced, parents killed and replaced, under 4,000 questions a second: none is refused, and lost are those in the hands of a killed worker', async (t: TestContext) => {
+test('F3: workers killed, stopped and replaced, parents killed and replaced, under 4,000 questions a second: none is refused, and lost are those in the hands of a killed worker', async (t: TestContext) => {
   await using dns = await processes();
   let parent = dns.start();
   await dns.until(({ ready }) => ready);
@@ -110,7 +110,7 @@ test('a worker that hangs without end is killed, and another one is the standby'
   assert.ok(dns.pids.includes(after.standby!));
 });
 
-test('D16: workers that start while the API server is away answer what those before them knew, never SERVFAIL', async () => {
+test('D16, F57: workers that start while the API server is away answer what those before them knew, never SERVFAIL', async () => {
   await using dns = await processes();
   dns.start();
   await dns.until(({ ready }) => ready);

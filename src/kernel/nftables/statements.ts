@@ -84,6 +84,9 @@ export const rejectWithTcpReset: Part = { text: 'reject with tcp reset', express
 export const reject: Part = { text: 'reject', expressions: [{ name: 'reject', type: 'icmpx', code: 1 }] };
 
 const verdict = (text: string): Part => ({ text, expressions: [{ name: 'immediate', dreg: 'verdict', data: text }] });
+/** Conntrack does not look at the packet; in hooks before it does. */
+export const notrack: Part = { text: 'notrack', expressions: [{ name: 'notrack' }] };
+
 export const accept = verdict('accept');
 export const drop = verdict('drop');
 

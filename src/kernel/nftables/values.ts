@@ -37,6 +37,8 @@ export const iifname: Value = {
   load: (register) => [{ name: 'meta', dreg: register, key: 'iifname' }],
 };
 
+/** Source port of TCP, UDP or SCTP. */
+export const sport: Value = payload('th sport', 'transport', 0, 2);
 /** Destination port of TCP, UDP or SCTP. */
 export const dport: Value = payload('th dport', 'transport', 2, 2);
 
