@@ -25,6 +25,9 @@ const people = [
   ['verify'],
   ['agent'],
   ['dns'],
+  ['dns', 'query'],
+  ['dns', 'log'],
+  ['dns', 'translate'],
 ];
 
 test('the help names every command for people and none for the lab itself', () => {

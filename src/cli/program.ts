@@ -25,7 +25,7 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     cni: { load: async () => (await import('./cni.ts')).cniCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
   };
-  for (const [name, { hidden }] of daemons) loaders[name] = { load: async () => daemonCommand(name), hidden };
+  for (const [name, { hidden }] of daemons) loaders[name] = { load: name === 'dns' ? dnsDaemon : async () => daemonCommand(name), hidden };
   await addCommands(program, loaders, asked);
   throwInsteadOfExit(program);
   await program.parseAsync().catch(report);
@@ -38,6 +38,11 @@ function daemonCommand(name: string): Command {
     .requiredOption('--config <file>', 'its configuration, JSON')
     .action(({ config }: { config: string }) => runDaemon(name, daemon, config));
 }
+
+const dnsDaemon = async (): Promise<Command> => {
+  const daemon = daemons.get('dns')!;
+  return (await import('./dns.ts')).dnsCommand(daemon.description, (config) => runDaemon('dns', daemon, config));
+};
 
 function version(): string {
   return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;

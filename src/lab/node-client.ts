@@ -1,8 +1,10 @@
 import type { IpamReport } from '../agent/ipam-report.ts';
 import type { ServiceList, ServiceReport } from '../agent/service-report.ts';
 import type { AgentStatus } from '../agent/status.ts';
+import type { ExplainRequest, Explanation } from '../dns/explain/explain.ts';
+import type { LogEntry, LogFilter } from '../dns/monitoring/log-tap.ts';
 import type { RunnerPod } from '../runner/config.ts';
-import { getJson } from '../unix/http.ts';
+import { getJson, readLines } from '../unix/http.ts';
 
 /** What the runner of a node says of its pods. @throws Error when it does not answer */
 export const podsOf = (runnerSocket: string): Promise<RunnerPod[]> => getJson(runnerSocket, '/pods');
@@ -19,3 +21,16 @@ export const servicesOf = (statusSocket: string): Promise<ServiceList> => getJso
 /** One Service as clients of a node meet it. @throws AnswerError 404 when its agent knows none of the name, Error when it does not answer */
 export const serviceOf = (statusSocket: string, namespace: string, name: string): Promise<ServiceReport> =>
   getJson(statusSocket, `/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, 30_000);
+
+/** What a pod gets for a name. @throws AnswerError 404 when there is no such pod, 400 for what is no name; Error when the DNS process does not answer */
+export const dnsExplanationOf = (healthSocket: string, request: ExplainRequest): Promise<Explanation> =>
+  // Every name of a long search path may wait for resolvers.
+  getJson(healthSocket, `/explain/${encodeURIComponent(JSON.stringify(request))}`, 120_000);
+
+/** Questions and answers as they come, until `signal`. @throws Error when the DNS process does not answer */
+export const dnsLogOf = (
+  healthSocket: string,
+  filter: LogFilter,
+  onLine: (line: LogEntry | { dropped: number }) => void,
+  signal: AbortSignal,
+): Promise<void> => readLines(healthSocket, `/log/${encodeURIComponent(JSON.stringify(filter))}`, onLine, signal);

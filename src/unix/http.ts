@@ -74,11 +74,14 @@ async function answerOf(paths: Readonly<Record<string, Answerer>>, url: string):
 /** An answer other than 200. */
 export class AnswerError extends Error {
   readonly code: number;
+  /** The answer's own text. */
+  readonly said: string;
 
-  constructor(message: string, code: number) {
+  constructor(message: string, code: number, said = '') {
     super(message);
     this.name = 'AnswerError';
     this.code = code;
+    this.said = said.trim();
   }
 }
 
@@ -93,7 +96,7 @@ export function getJson<T>(socketPath: string, path: string, timeoutMs = 5000): 
         const text = Buffer.concat(parts).toString();
         const { statusCode = 0 } = response;
         if (statusCode !== 200)
-          return reject(new AnswerError(`${socketPath} answers ${statusCode}: ${text.slice(0, 200)}`, statusCode));
+          return reject(new AnswerError(`${socketPath} answers ${statusCode}: ${text.slice(0, 200)}`, statusCode, text));
         try {
           resolve(JSON.parse(text) as T);
         } catch {
