@@ -26,6 +26,8 @@ export class Health {
   readonly #options: HealthOptions;
   #state: HealthState = 'up';
   #fails = 0;
+  /** Probes that failed in a row: these make the time between them longer, not the questions that came meanwhile. */
+  #probesFailed = 0;
   #timer: NodeJS.Timeout | undefined;
   #probing = false;
   #closed = false;
@@ -45,7 +47,7 @@ export class Health {
 
   worked(): void {
     this.#state = 'up';
-    this.#fails = 0;
+    this.#fails = this.#probesFailed = 0;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -69,7 +71,7 @@ export class Health {
   }
 
   #backoff(): number {
-    const base = Math.min(firstBackoffMs * 2 ** Math.max(this.#fails - 1, 0), lastBackoffMs);
+    const base = Math.min(firstBackoffMs * 2 ** this.#probesFailed, lastBackoffMs);
     // Not all nodes at once.
     return base * (0.75 + Math.random() / 2);
   }
@@ -92,6 +94,7 @@ export class Health {
     if (this.#closed) return;
     if (alive) this.worked();
     else {
+      this.#probesFailed++;
       this.#options.onProbeFailed();
       this.failed();
     }

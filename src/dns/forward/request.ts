@@ -54,7 +54,7 @@ export function encodeRequest(question: Question, { id, name = lowerName(questio
   const length = edns && padTo ? Math.ceil((bare + 4) / padTo) * padTo : bare;
   const request = Buffer.alloc(length);
   request.writeUInt16BE(id, 0);
-  request.writeUInt16BE(flag.RD | flag.AD | (question.checkingDisabled ? flag.CD : 0), 2);
+  request.writeUInt16BE((question.iterative ? 0 : flag.RD) | flag.AD | (question.checkingDisabled ? flag.CD : 0), 2);
   request.writeUInt16BE(1, 4);
   request.write(name, headerBytes, 'latin1');
   let at = headerBytes + name.length;

@@ -62,8 +62,8 @@ export class Resolver {
     this.pool = new ConnectionPool(upstream, options.tls, options.surroundings);
     this.health = new Health({
       maxFails: options.maxFails,
-      // Every resolver knows the root; whatever it says, it lives.
-      probe: () => this.exchange({ name: rootName, type: rrType.NS }, probeMs),
+      // Whatever it says of the root, it lives. Asked both ways: some answer only what they may ask others for, some cannot ask others now.
+      probe: () => Promise.any([true, false].map((iterative) => this.exchange({ name: rootName, type: rrType.NS, iterative }, probeMs))),
       onProbeFailed: () => this.counters.probesFailed++,
     });
   }

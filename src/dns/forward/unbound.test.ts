@@ -138,12 +138,12 @@ test('D16, RFC 8767: while the resolver is dead, cluster names are answered as f
     const before = await times();
     await unbound.kill();
     // As many questions for outside names as one source may have wait meanwhile.
-    const storm = Promise.all(Array.from({ length: 128 }, (_, i) => ask(`n${i}.example.test`)));
+    const storm = Promise.all(Array.from({ length: 100 }, (_, i) => ask(`n${i}.example.test`)));
     const during = await times();
     const ms = (sorted: number[], share: number): string => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
     t.diagnostic(`cluster names, ms: ${ms(before, 0.5)} (p99 ${ms(before, 0.99)}) with the resolver, ${ms(during, 0.5)} (p99 ${ms(during, 0.99)}) without`);
     assert.ok(during[150]! < 20, `${during[150]} ms`);
-    assert.ok((await storm).every(({ rcode }) => rcode === 'SERVFAIL'));
+    assert.deepEqual([...new Set((await storm).map(({ rcode }) => rcode))], ['SERVFAIL']);
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const began = performance.now();
     const stale = await ask('www.example.test');

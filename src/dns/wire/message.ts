@@ -104,6 +104,8 @@ export interface Question {
   /** Asks for DNSSEC records (DO), and not to judge them (CD). */
   dnssecOk?: boolean;
   checkingDisabled?: boolean;
+  /** Without RD: only what the server knows already. */
+  iterative?: boolean;
 }
 
 /** A query with EDNS and a random id from a cryptographic source (T30). */
