@@ -2,5 +2,5 @@ export { Liveness } from './liveness.ts';
 export type { AnnounceNode } from './plan.ts';
 export { AnnouncementPlanner, announcementOwner } from './planner.ts';
 export { Repeats } from './repeats.ts';
-export { excludeLabel, loadBalancerClass } from './service.ts';
+export { excludeLabel, loadBalancerClass, wantedOf } from './service.ts';
 export { Speaker, type SpeakerLink } from './speaker.ts';

@@ -5,8 +5,11 @@ import { agentStatusOf, podsOf } from '../lab/node-client.ts';
 import { recordedProcesses } from '../lab/processes.ts';
 import { topology } from '../lab/topology.ts';
 import { adminClient } from '../lab/up.ts';
+import { Services } from '../kube/resources.ts';
+import type { Service } from '../kube/types.ts';
 import type { RunnerPod } from '../runner/config.ts';
 import { exitCodes } from './errors.ts';
+import { type AnnouncedAddress, announcedAddresses } from './announced.ts';
 import { printable, Style, table } from './output.ts';
 import { runningLab } from './running-lab.ts';
 
@@ -15,6 +18,8 @@ interface LabStatus {
   /** The control process: the API and its controllers. */
   control: number | undefined;
   nodes: NodeStatus[];
+  /** Addresses of load balancers; absent without the API. */
+  loadBalancers?: AnnouncedAddress[];
   /** Of the lab as a whole. */
   problems: string[];
 }
@@ -27,6 +32,8 @@ interface NodeStatus {
   pods: RunnerPod[];
   /** Packets of pods that were dropped at their door, by reason. */
   dropped?: Record<string, number>;
+  /** Addresses of load balancers that it answers ARP and ND for. */
+  announced: string[];
   /** Milliseconds from a change of endpoints to the kernel. */
   programming?: AgentStatus['programming'];
   problems: string[];
@@ -53,7 +60,7 @@ async function statusOf(lab: string): Promise<LabStatus> {
   const { names, state } = runningLab(lab);
   const recorded = recordedProcesses(names.pidsDir);
   const control = recorded.get('control')?.pid;
-  const problems = control === undefined ? Promise.resolve([controlGone(lab)]) : problemsOfApi(names);
+  const api: ReturnType<typeof askApi> = control === undefined ? Promise.resolve({ problems: [controlGone(lab)] }) : askApi(names);
   const nodes = await Promise.all(
     topology(state.config).nodes.map(async ({ name, interfaces }) => {
       const processes = Object.fromEntries(
@@ -72,25 +79,26 @@ async function statusOf(lab: string): Promise<LabStatus> {
         processes,
         pods,
         ...(agent ? { dropped: agent.door } : {}),
+        announced: agent?.announced ?? [],
         ...(agent?.programming ? { programming: agent.programming } : {}),
         problems,
         warnings: agent?.warnings ?? [],
       };
     }),
   );
-  return { lab, control, nodes, problems: await problems };
+  const { problems, services } = await api;
+  return { lab, control, nodes, ...(services ? { loadBalancers: announcedAddresses(services, nodes) } : {}), problems };
 }
 
 const controlGone = (lab: string): string =>
   `the control process is not running, and the API is gone with it; pods and their network go on as they are. End the lab with: podnet lab down --name ${lab}`;
 
-async function problemsOfApi(names: LabNames): Promise<string[]> {
+async function askApi(names: LabNames): Promise<{ problems: string[]; services?: readonly Service[] }> {
   try {
     using client = adminClient(names, 5000);
-    await client.request('GET', '/version');
-    return [];
+    return { problems: [], services: (await client.list(Services)).items };
   } catch (error) {
-    return [`the API does not answer: ${(error as Error).message}`];
+    return { problems: [`the API does not answer: ${(error as Error).message}`] };
   }
 }
 
@@ -100,7 +108,7 @@ function problemsOf({ ready, why, reconciler, dnsAnswered, problems }: AgentStat
   return [...(ready ? [] : [`pods cannot be attached: ${why}`]), ...dns, ...errors, ...problems];
 }
 
-function print({ nodes, problems }: LabStatus, style: Style): void {
+function print({ nodes, loadBalancers = [], problems }: LabStatus, style: Style): void {
   for (const problem of problems) console.log(`${style.paint('red', printable(problem))}\n`);
   const nodeRows = nodes.map(({ name, addresses, pods, problems }) => [
     name,
@@ -111,6 +119,14 @@ function print({ nodes, problems }: LabStatus, style: Style): void {
   console.log(`${table(['NODE', 'ADDRESS', 'PODS', 'STATE'], nodeRows, [2])}\n`);
   const warnings = nodes.flatMap(({ name, warnings: texts }) => texts.map((text) => `${name}: ${text}`));
   for (const warning of warnings) console.log(`${style.paint('yellow', 'warning')} ${printable(warning)}\n`);
+  if (loadBalancers.length > 0) {
+    const rows = loadBalancers.map(({ address, service, by, why }) => [
+      address,
+      printable(service),
+      why === undefined ? by.join(',') : style.paint('yellow', `nobody: ${why}`),
+    ]);
+    console.log(`${table(['LOAD BALANCER', 'SERVICE', 'ANNOUNCED BY'], rows)}\n`);
+  }
   const podRows = nodes.flatMap((node) =>
     node.pods.flatMap((pod) =>
       pod.containers.map((container) => [

@@ -15,8 +15,13 @@ test('a lab without options has three nodes on one IPv4 link', () => {
   assert.deepEqual([kubernetesServiceIps(config), clusterDnsIps(config)].flat().map(String), ['10.96.0.1', '10.96.0.10']);
 });
 
-test('load balancers get addresses of the first link, of every family, and none when the pools are empty', () => {
+test('load balancers get addresses of the links with nodes, the first link's first, of every family, and none when the pools are empty', () => {
   assert.deepEqual(labConfig({ ipFamily: 'dual' }).loadBalancerPools, ['172.30.0.128-172.30.0.254', 'fd30::1:0-fd30::1:ffff']);
+  assert.deepEqual(labConfig({ ipFamily: 'dual', links: 2 }).loadBalancerPools, [
+    ...['172.30.0.128-172.30.0.254', 'fd30::1:0-fd30::1:ffff'],
+    ...['172.30.1.128-172.30.1.254', 'fd30::1:0:0:1:0-fd30::1:0:0:1:ffff'],
+  ]);
+  assert.deepEqual(labConfig({ links: 2 }, { loadBalancerPools: ['172.30.1.200/30'] }).loadBalancerPools, ['172.30.1.200-172.30.1.203']);
   assert.deepEqual(labConfig({ ipFamily: 'ipv6' }).loadBalancerPools, ['fd30::1:0-fd30::1:ffff']);
   assert.deepEqual(labConfig({}, { loadBalancerPools: [] }).loadBalancerPools, []);
   assert.deepEqual(labConfig({}, { loadBalancerPools: ['172.30.0.200/30'] }).loadBalancerPools, ['172.30.0.200-172.30.0.203']);
@@ -62,7 +67,7 @@ const wrong: readonly (readonly [options: Parameters<typeof labConfig>[0], file:
   [
     {},
     { loadBalancerPools: ['172.31.0.0/24'] },
-    /loadBalancerPools: .* is not within 172\.30\.0\.0\/24, the first link of the lab/,
+    /loadBalancerPools: .* is not within 172\.30\.0\.0\/24, the link of the lab's nodes/,
   ],
   [{}, { loadBalancerPools: ['172.30.0.60-172.30.0.90'] }, /overlaps 172\.30\.0\.0-172\.30\.0\.74, which the lab uses/],
   [{}, { loadBalancerPools: ['172.30.0.128/25'] }, /overlaps 172\.30\.0\.255/],

@@ -20,7 +20,7 @@ export interface LabConfig {
   /** One CIDR per family, primary first. */
   podCidrs: string[];
   serviceCidrs: string[];
-  /** What Services of type LoadBalancer get their addresses from: `FIRST-LAST` or CIDRs, on the underlay's first link. None: they get none. */
+  /** What Services of type LoadBalancer get their addresses from: `FIRST-LAST` or CIDRs, each on one of the underlay's links, whose nodes announce them. None: they get none. */
   loadBalancerPools: string[];
   clusterDomain: string;
   /** Destinations that pods reach with their own address, beside pods, nodes and Services. */
@@ -51,8 +51,12 @@ export interface LabOptions {
 
 const podRanges: Record<Family, string> = { ipv4: '10.244.0.0/16', ipv6: 'fd00:10:244::/56' };
 const serviceRanges: Record<Family, string> = { ipv4: '10.96.0.0/16', ipv6: 'fd00:10:96::/112' };
-/** Of the first link's prefixes (topology.ts), clear of nodes, router and broadcast. */
-const balancerPools: Record<Family, string> = { ipv4: '172.30.0.128-172.30.0.254', ipv6: 'fd30::1:0-fd30::1:ffff' };
+/** Of a link's prefixes (topology.ts), clear of nodes, router and broadcast. */
+const balancerPool = (family: Family, link: number): string => {
+  if (family === 'ipv4') return `172.30.${link}.128-172.30.${link}.254`;
+  const prefix = link === 0 ? 'fd30:' : `fd30:0:0:${link}:`;
+  return IpRange.parse(`${prefix}:1:0-${prefix}:1:ffff`).toString();
+};
 const maxNodes = 64;
 
 /** The families of a lab, primary first. */
@@ -72,9 +76,11 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
   const ipFamily = oneOf('--ip-family', options.ipFamily ?? from.ipFamily ?? 'ipv4', ipFamilies);
   const served: readonly Family[] = familiesOf({ ipFamily });
   const links = whole('--links', options.links ?? from.links ?? 1, 1, 8);
+  const nodes = nodesOf(options.nodes ?? from.nodes ?? 3, links);
+  const used = [...new Set(nodes.map(({ link }) => link))].sort((a, b) => a - b);
   const config: LabConfig = {
     name,
-    nodes: nodesOf(options.nodes ?? from.nodes ?? 3, links),
+    nodes,
     ipFamily,
     attach: oneOf('--attach', options.attach ?? from.attach ?? 'routed', attachModes),
     backend: oneOf('--backend', options.backend ?? from.backend ?? 'auto', backends),
@@ -82,7 +88,7 @@ export function labConfig(options: LabOptions, file: unknown = {}): LabConfig {
     serviceCidrs: cidrs('serviceCidrs', from.serviceCidrs, served, serviceRanges),
     loadBalancerPools:
       from.loadBalancerPools === undefined
-        ? served.map((family) => balancerPools[family])
+        ? used.flatMap((link) => served.map((family) => balancerPool(family, link)))
         : list(from.loadBalancerPools).map((text) => parsed('loadBalancerPools', text, IpRange.parse).toString()),
     clusterDomain: domain(from.clusterDomain ?? 'cluster.local'),
     nonMasqueradeCidrs: list(from.nonMasqueradeCidrs).map((text) => cidr('nonMasqueradeCidrs', text).toString()),

@@ -6,7 +6,7 @@ import { ip, run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 import { eventually, failure, type Place, TestLab } from './conformance/harness.ts';
 import { recordedProcesses } from './processes.ts';
-import { leftSince, ownLab, stateOf } from './testkit/podnet.ts';
+import { leftSince, ownLab, podnet, stateOf } from './testkit/podnet.ts';
 
 test(
   'a load balancer is reached from outside in both families; its addresses go where the endpoints are, and to another node when theirs dies',
@@ -100,3 +100,35 @@ test(
     assert.deepEqual(await leftSince(before, names), []);
   },
 );
+
+test('an address is announced by nodes of its own link, of whichever; where none of them may, status says so', needsRoot, async () => {
+  const names = ownLab('lblinks');
+  const before = stateOf(names);
+  {
+    await using lab = await TestLab.up(names.lab, ['--links', '2']);
+    const outside: Place = { name: 'outside', netns: names.outside, ips: [] };
+    const asked = '172.30.1.200';
+    await lab.pod('web', { node: 'node-2', labels: { app: 'web' }, tcp: { http: 8080 } });
+    await lab.service('web', {
+      ...{ type: 'LoadBalancer', loadBalancerIP: asked, selector: { app: 'web' } },
+      ports: [{ name: 'http', port: 80, targetPort: 8080 }],
+    });
+    const [, other = ''] = await eventually(async () => {
+      const ingress = (await lab.api.get(Services, 'web', 'default')).status?.loadBalancer?.ingress ?? [];
+      assert.equal(ingress.length, 2);
+      return ingress.map(({ ip }) => ip!);
+    });
+    for (const address of [asked, other]) await eventually(async () => assert.equal(await lab.http(outside, address, 80, '/hostname', 2000), 'web'));
+    const status = async (): Promise<string> => (await podnet('status', '--name', names.lab)).stdout;
+    const told = await status();
+    assert.match(told, new RegExp(`^${asked.replaceAll('.', '\\.')} +default/web +node-2$`, 'm'));
+    assert.match(told, new RegExp(`^${other} +default/web +node-1$`, 'm'));
+    // Node 1, which alone stands on the link of this address, has no endpoint.
+    await lab.api.patch(Services, 'web', 'default', { spec: { externalTrafficPolicy: 'Local' } }, 'merge');
+    await eventually(async () =>
+      assert.match(await status(), new RegExp(`^${other} +default/web +nobody: no Ready node on its link has an endpoint`, 'm')),
+    );
+    assert.equal(await lab.http(outside, asked, 80, '/hostname', 5000), 'web');
+  }
+  assert.deepEqual(await leftSince(before, names), []);
+});

@@ -13,11 +13,14 @@ const smallestServiceRange = 16n;
 
 /** What the lab uses itself: the underlay's links, and the client outside (topology.ts). */
 export const underlayRanges = ['172.30.0.0/21', '198.51.100.0/24', 'fd30::/61', '2001:db8:51:100::/64'].map(Prefix.parse);
-/** The first link of each family, where the router looks for the addresses of load balancers by ARP and ND, and what stands there already. */
-const firstLink: Record<Family, { prefix: Prefix; taken: IpRange[] }> = {
-  ipv4: { prefix: Prefix.parse('172.30.0.0/24'), taken: ['172.30.0.0-172.30.0.74', '172.30.0.255'].map(IpRange.parse) },
-  ipv6: { prefix: Prefix.parse('fd30::/64'), taken: [IpRange.parse('fd30::-fd30::4a')] },
-};
+/** A link, where the router looks for the addresses of load balancers by ARP and ND, and what stands there already. */
+function linkOf(family: Family, link: number): { prefix: Prefix; taken: IpRange[] } {
+  const v4 = `172.30.${link}`;
+  const v6 = link === 0 ? 'fd30:' : `fd30:0:0:${link}:`;
+  return family === 'ipv4'
+    ? { prefix: Prefix.parse(`${v4}.0/24`), taken: [`${v4}.0-${v4}.74`, `${v4}.255`].map(IpRange.parse) }
+    : { prefix: Prefix.parse(`${v6}:/64`), taken: [IpRange.parse(`${v6}:-${v6}:4a`)] };
+}
 const special: readonly (readonly [what: string, prefix: Prefix])[] = [
   ...['0.0.0.0/8', '127.0.0.0/8', '::/127'].map((text) => ["this machine's own", Prefix.parse(text)] as const),
   ...['169.254.0.0/16', 'fe80::/10'].map((text) => ['link-local', Prefix.parse(text)] as const),
@@ -58,14 +61,20 @@ export function checkRanges({ podCidrs, serviceCidrs, nodes }: Pick<LabConfig, '
     }
 }
 
-/** @throws UsageError when load balancers could get an address that is not on the underlay's first link, or is somebody's there */
-export function checkPools({ loadBalancerPools }: Pick<LabConfig, 'loadBalancerPools'>, served: readonly Family[]): void {
+/** @throws UsageError when load balancers could get an address that is on no link with nodes, or is somebody's there */
+export function checkPools(
+  { loadBalancerPools, nodes }: Pick<LabConfig, 'loadBalancerPools' | 'nodes'>,
+  served: readonly Family[],
+): void {
+  const indexes = [...new Set(nodes.map(({ link }) => link))].sort((a, b) => a - b);
   for (const pool of loadBalancerPools.map(IpRange.parse)) {
     const fault = (why: string): UsageError => new UsageError(`loadBalancerPools: ${pool} ${why}`);
     if (!served.includes(pool.family)) throw fault(`is ${pool.family}, and the lab is ${served.join(', ')} only: leave it out`);
-    const { prefix, taken } = firstLink[pool.family];
-    if (!prefix.contains(pool.first) || !prefix.contains(pool.last))
-      throw fault(`is not within ${prefix}, the first link of the lab, where they are announced: choose a range there`);
+    const links = indexes.map((index) => linkOf(pool.family, index));
+    const link = links.find(({ prefix }) => prefix.contains(pool.first) && prefix.contains(pool.last));
+    const where = links.length === 1 ? `${links[0]!.prefix}, the link of the lab's nodes` : `any of ${links.map(({ prefix }) => prefix).join(', ')}, the links of the lab's nodes`;
+    if (!link) throw fault(`is not within ${where}, where they are announced: choose a range there`);
+    const { prefix, taken } = link;
     const other = taken.find((range) => range.overlaps(pool));
     if (other) throw fault(`overlaps ${other}, which the lab uses for its router and nodes: choose another range of ${prefix}`);
   }

@@ -65,9 +65,10 @@ export class TestLab implements AsyncDisposable {
     this.api = adminClient(names);
   }
 
-  static async up(name: string): Promise<TestLab> {
+  /** @param more options of `podnet lab up` */
+  static async up(name: string, more: readonly string[] = []): Promise<TestLab> {
     const names = new LabNames(name);
-    await podnet('lab', 'up', '--name', name, '--nodes', '2', '--ip-family', 'dual');
+    await podnet('lab', 'up', '--name', name, '--nodes', '2', '--ip-family', 'dual', ...more);
     try {
       return new TestLab(names);
     } catch (error) {
