@@ -15,7 +15,7 @@ test('a lab without options has three nodes on one IPv4 link', () => {
   assert.deepEqual([kubernetesServiceIps(config), clusterDnsIps(config)].flat().map(String), ['10.96.0.1', '10.96.0.10']);
 });
 
-test('load balancers get addresses of the links with nodes, the first link's first, of every family, and none when the pools are empty', () => {
+test('load balancers get addresses of the links with nodes, those of the first link first, of every family, and none when the pools are empty', () => {
   assert.deepEqual(labConfig({ ipFamily: 'dual' }).loadBalancerPools, ['172.30.0.128-172.30.0.254', 'fd30::1:0-fd30::1:ffff']);
   assert.deepEqual(labConfig({ ipFamily: 'dual', links: 2 }).loadBalancerPools, [
     ...['172.30.0.128-172.30.0.254', 'fd30::1:0-fd30::1:ffff'],
