@@ -11,8 +11,8 @@ import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes, deletionGroup } from '../links/index.ts';
 import type { IpAddr } from '../net/ip.ts';
-import type { Prefix } from '../net/prefix.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
+import { agentStatus } from './agent-status.ts';
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
@@ -21,25 +21,23 @@ import { Door } from './door.ts';
 import { watchDrift } from './drift.ts';
 import { Foreigners } from './foreign.ts';
 import { Forgetter } from './forgetter.ts';
-import { formerRange } from './former-range.ts';
 import { Gate } from './gate.ts';
 import { HealthPorts } from './health-ports.ts';
-import { HostPorts, notedInKernel } from './hostports.ts';
-import { addressesInUse, leasesOfHostLocal } from './in-use.ts';
+import { HostPorts } from './hostports.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { type Condition, whyNot } from './judgement.ts';
-import { readFacts, sameFacts } from './node-facts.ts';
 import { NetworkConfig } from './network-config.ts';
+import { readFacts, sameFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
+import { PodRanges } from './pod-ranges.ts';
 import { ProblemLog } from './problem-log.ts';
-import { serveProxyHealth, SyncHealth } from './proxy-health.ts';
-import { recoverLeases } from './recover.ts';
-import { withAnnounced } from './service-report.ts';
+import { ProxyHealth, SyncHealth } from './proxy-health.ts';
 import { ServicePath, splitKey } from './service-path.ts';
+import { withAnnounced } from './service-report.ts';
 import type { Settings } from './settings.ts';
 import { Sources } from './sources.ts';
-import { type AgentStatus, scarce, serveStatus, summarize, unwritable } from './status.ts';
+import { type AgentStatus, scarce, serveStatus, unwritable } from './status.ts';
 import { TakenNodePorts } from './taken-node-ports.ts';
 import { type NodeView, sameNode } from './views.ts';
 
@@ -73,6 +71,7 @@ export class NodeAgent {
   readonly #runner: Runner;
   readonly #network: NodeNetwork;
   readonly #hostPorts: HostPorts;
+  readonly #ranges: PodRanges;
   readonly #attachments: PodAttachments;
   readonly #foreigners: Foreigners;
   readonly #sources: Sources;
@@ -84,8 +83,7 @@ export class NodeAgent {
   readonly #healthPorts: HealthPorts;
   readonly #takenNodePorts: TakenNodePorts;
   readonly #conntrackLimits: ConntrackLimits | undefined;
-  #proxyHealth: Disposable | undefined;
-  #proxyHealthProblem: string | undefined;
+  readonly #proxyHealth = new ProxyHealth();
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
@@ -112,6 +110,7 @@ export class NodeAgent {
     this.#rt = RtNetlink.open(ns);
     this.#nft = Nft.open(ns);
     this.#conntrack = Conntrack.open(ns);
+    this.#ranges = new PodRanges({ ipam: this.#ipam, rt: this.#rt, nft: this.#nft, conntrack: this.#conntrack, settings, log });
     this.#attacher = new Attacher(ns, attachModes[settings.attach]);
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     // Settings of links come when these are there, and forwarding begins last.
@@ -171,11 +170,14 @@ export class NodeAgent {
         const services = await this.#services?.list();
         return services && { node: this.#settings.nodeName, services };
       },
-      service: (name) =>
-        withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
+      service: (name) => withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
     });
     installExecutable(cni.binDir, socketPath);
-    const view = { held: () => this.#reconciler.actual(), links: () => this.#rt.links(), ruleset: () => this.#nft.foreignGeneration() };
+    const view = {
+      held: () => this.#reconciler.actual(),
+      links: () => this.#rt.links(),
+      ruleset: () => this.#nft.foreignGeneration(),
+    };
     this.#drift = watchDrift(this.#parts.ns, view, {
       onLinks: () => this.#look(),
       onRules: () => this.#foreigners.changed(),
@@ -207,46 +209,14 @@ export class NodeAgent {
   }
 
   status(): AgentStatus {
-    const { nodeName, families, attach } = this.#settings;
-    const { facts, linkNode, problems } = this.#network;
-    const why = this.#gate.why;
-    return {
-      ...{ node: nodeName, families, attach, ready: why === undefined, ...(why === undefined ? {} : { why }) },
-      podCidrs: (facts?.self.podCidrs ?? []).map(String),
-      addresses: (facts?.self.addresses ?? []).map(String),
-      ...(linkNode ? { podMtu: linkNode.podMtu } : {}),
-      sources: this.#sources.describe(),
-      reconciler: {
-        ...summarize(this.#reconciler.statuses()),
-        ...this.#counts,
-        ...(this.#lastDrift === undefined ? {} : { lastDrift: this.#lastDrift }),
-      },
-      attachments: this.#attachments.size,
-      leases: this.#ipam.use().map(({ prefix, used, capacity }) => ({ prefix: String(prefix), used, free: capacity - used })),
-      ...(this.#dns ? { dnsAnswered: this.#dns.ready } : {}),
-      ...(this.#announcements ? { announced: this.#announcements.announced().map(String) } : {}),
-      staleUdpDeleted: this.#services?.deleted ?? 0,
-      ...(this.#services ? { programming: this.#services.latency.status() } : {}),
-      door: this.#door.dropped(),
-      problems: [
-        ...problems,
-        ...this.#door.problems(),
-        ...this.#foreigners.problems,
-        ...this.#attachments.lost(),
-        ...formerRange(this.#ipam, this.#peers.values()),
-        ...this.#attacher.problems(),
-        ...this.#networkConfig.problems(),
-        ...this.#healthPorts.problems,
-        ...(this.#proxyHealthProblem === undefined ? [] : [this.#proxyHealthProblem]),
-        ...this.#hostPorts.clashes(this.#reconciler.actual(), facts?.self.addresses ?? []),
-        ...scarce(this.#ipam.use()),
-        ...unwritable(this.#ipam.storageFault()),
-        ...this.#ipam.damaged().map(({ file, why: reason }) => `the lease ${file} cannot be read: ${reason}`),
-      ],
-      warnings: [...this.#foreigners.warnings, ...this.#takenNodePorts.warnings, ...(this.#conntrackLimits?.warnings ?? [])],
-      foreign: this.#foreigners.state,
-      memoryMb: Math.round(process.memoryUsage.rss() / (1 << 20)),
-    };
+    return agentStatus({
+      ...{ settings: this.#settings, gate: this.#gate, network: this.#network, peers: this.#peers, sources: this.#sources },
+      ...{ reconciler: this.#reconciler, counts: this.#counts, lastDrift: this.#lastDrift },
+      ...{ attachments: this.#attachments, attacher: this.#attacher, ipam: this.#ipam, door: this.#door },
+      ...{ foreigners: this.#foreigners, networkConfig: this.#networkConfig, hostPorts: this.#hostPorts },
+      ...{ healthPorts: this.#healthPorts, proxyHealth: this.#proxyHealth, takenNodePorts: this.#takenNodePorts },
+      ...{ conntrackLimits: this.#conntrackLimits, services: this.#services, announcements: this.#announcements, dns: this.#dns },
+    });
   }
 
   async close(): Promise<void> {
@@ -255,7 +225,15 @@ export class NodeAgent {
     await this.#cniServer?.close();
     this.#runner.stop();
     this.#healthPorts.close();
-    const parts = [this.#announcements, this.#sources, this.#drift, this.#dns, this.#forgetter, this.#foreigners, this.#proxyHealth];
+    const parts = [
+      this.#announcements,
+      this.#sources,
+      this.#drift,
+      this.#dns,
+      this.#forgetter,
+      this.#foreigners,
+      this.#proxyHealth,
+    ];
     for (const part of parts) part?.[Symbol.dispose]();
     await this.#statusServer?.[Symbol.asyncDispose]();
     for (const part of [this.#attacher, this.#conntrack, this.#nft, this.#rt, this.#ipam]) part[Symbol.dispose]();
@@ -273,16 +251,10 @@ export class NodeAgent {
     this.#services?.forget(addresses);
   }
 
-  /** Somebody else's port (kube-proxy's, while it still runs) is told of, and no reason to end. */
   #serveProxyHealth(): void {
     const { families, nodeName, services } = this.#settings;
-    if (services.healthPort === 0) return;
     const isLeaving = (): boolean => this.#sources.nodes.get(nodeName)?.isLeaving ?? false;
-    try {
-      this.#proxyHealth = serveProxyHealth({ ns: this.#parts.ns, families, port: services.healthPort, health: this.#health, isLeaving });
-    } catch (error) {
-      this.#proxyHealthProblem = `/healthz for load balancers cannot be served: ${(error as Error).message}`;
-    }
+    this.#proxyHealth.start({ ns: this.#parts.ns, families, port: services.healthPort, health: this.#health, isLeaving });
   }
 
   #onNodes(changes: readonly Change<NodeView>[]): void {
@@ -314,7 +286,7 @@ export class NodeAgent {
     else {
       this.#unknown = undefined;
       if (!sameFacts(this.#network.facts, facts)) {
-        this.#setRanges(facts.self.podCidrs);
+        this.#ranges.set(facts.self.podCidrs);
         this.#network.setSelf(facts);
         this.#services?.setNode(this.#network.serviceNode!);
         this.#foreigners.check();
@@ -326,26 +298,6 @@ export class NodeAgent {
       if (!this.#services) this.#begin();
     }
     this.#judge();
-  }
-
-  /** Takes over the node's pod CIDRs: what is in use there is known before any address is given, and what was in use is forgotten. */
-  #setRanges(podCidrs: readonly Prefix[]): void {
-    this.#ipam.setRanges(podCidrs);
-    const portsOf = (addresses: readonly IpAddr[]): string => notedInKernel(this.#nft, addresses);
-    for (const line of recoverLeases(this.#ipam, this.#rt, this.#settings.families, portsOf)) this.#parts.log(line);
-    this.#lookForUse();
-    const deleted = this.#conntrack.deleteWhere((address) => this.#ipam.isFree(address));
-    if (deleted > 0) this.#parts.log(`forgot ${deleted} connections of pods that are gone`);
-  }
-
-  #lookForUse(): void {
-    try {
-      this.#ipam.hold('this node', addressesInUse(this.#rt));
-      this.#ipam.hold('host-local', leasesOfHostLocal(this.#settings.cni.hostLocalDir));
-    } catch (error) {
-      // What was found before stays held back.
-      this.#parts.log(`addresses in use: ${(error as Error).message}`);
-    }
   }
 
   /** Everything is known for the first time: from here on the kernel is written to. */
@@ -368,7 +320,10 @@ export class NodeAgent {
       services.begin();
       this.#runner.start();
     };
-    if (socketPath === undefined) return goOn();
+    if (socketPath === undefined) {
+      goOn();
+      return;
+    }
     // Whether the DNS of this node answers is part of the plan: planned before it is known, it would be planned away and back.
     this.#dns = new DnsReadiness({ socketPath, onChange: (ready) => services.setDnsReady(ready) });
     void this.#dns.known.then(goOn);
@@ -384,7 +339,7 @@ export class NodeAgent {
     if (result.full) {
       this.#counts.fullChecks++;
       this.#attachments.mend();
-      this.#lookForUse();
+      this.#ranges.lookForUse();
       this.#foreigners.check();
       this.#takenNodePorts.look();
       this.#conntrackLimits?.apply();

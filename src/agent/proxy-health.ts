@@ -75,11 +75,40 @@ export function serveProxyHealth({ ns, families, port, health, isLeaving }: Prox
   try {
     for (const family of families) {
       const fd = listenTcp(ns, IpAddr.unspecified(family), port);
-      servers.push(http.createServer(answer).on('error', () => {}).listen({ fd }));
+      servers.push(
+        http
+          .createServer(answer)
+          .on('error', () => {})
+          .listen({ fd }),
+      );
     }
   } catch (error) {
     close();
     throw error;
   }
   return { [Symbol.dispose]: close };
+}
+
+/** Serves it as long as the agent lives. Somebody else's port (kube-proxy's, while it still runs) is told of, and no reason to end. */
+export class ProxyHealth implements Disposable {
+  #server: Disposable | undefined;
+  #problem: string | undefined;
+
+  /** @param options.port 0 for none */
+  start(options: ProxyHealthOptions): void {
+    if (options.port === 0) return;
+    try {
+      this.#server = serveProxyHealth(options);
+    } catch (error) {
+      this.#problem = `/healthz for load balancers cannot be served: ${(error as Error).message}`;
+    }
+  }
+
+  get problems(): string[] {
+    return this.#problem === undefined ? [] : [this.#problem];
+  }
+
+  [Symbol.dispose](): void {
+    this.#server?.[Symbol.dispose]();
+  }
 }
