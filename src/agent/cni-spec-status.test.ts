@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { test } from 'node:test';
 import { Nodes } from '../kube/resources.ts';
 import { needsRoot } from '../testing/root.ts';
-import { failed, leases, nothingIsLeft, ok } from './testkit/cni-spec.ts';
+import { failed, nothingIsLeft, ok } from './testkit/cni-spec.ts';
 import { eventually, TestNode } from './testkit/node.ts';
 
 test(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ip, run } from '../testing/judge.ts';
+import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 import type { CniCall } from './testkit/cni.ts';
 import { failed, leases, nothingIsLeft, ok, podLinks, versions } from './testkit/cni-spec.ts';

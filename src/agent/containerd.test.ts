@@ -110,54 +110,63 @@ for (const [release, attach] of variants) {
     },
   );
 
-  test(`CRI10, CNI13: containerd hands a pod's port mappings over, and they are served until it is stopped (${name})`, needed, async () => {
-    await using world = await World.ready(release, { attach });
-    const { node, containerd } = world;
-    const nothingLeft = leftovers(node);
-    const portMappings = [
-      { protocol: 'TCP', containerPort: 8080, hostPort: 9090 },
-      { protocol: 'UDP', containerPort: 53, hostPort: 9053, hostIp: '192.0.2.1' },
-      { protocol: 'TCP', containerPort: 9999, hostPort: 0 },
-    ] as const;
-    const a = await world.addPod('a', { portMappings });
-    const { netns } = await containerd.cri.podStatus(a.id);
-    const own = ['192.0.2.1', '2001:db8::1'];
-    for (const ip of own) for (const from of [node.ns.path, node.peer.path, netns]) assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
-    const elements = (): string[] => node.ruleset().filter((line) => /^element of hostports(-at)?[46] /.test(line));
-    assert.equal(elements().length, 3);
-    await assert.rejects(
-      containerd.cri.runPod(containerd.podConfig('b', { portMappings })),
-      /runtimeConfig\.portMappings: host port 9090\/tcp is taken: default\/a has 9090\/tcp on this node/,
-    );
-    await containerd.restart();
-    for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'a');
-    await containerd.cri.stopPod(a.id);
-    assert.deepEqual(elements(), []);
-    const b = await world.addPod('b', { portMappings });
-    for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'b');
-    for (const pod of [a, b]) await world.deletePod(pod);
-    for (const id of await containerd.cri.pods()) await world.deletePod({ id });
-    await nothingLeft();
-  });
+  test(
+    `CRI10, CNI13: containerd hands a pod's port mappings over, and they are served until it is stopped (${name})`,
+    needed,
+    async () => {
+      await using world = await World.ready(release, { attach });
+      const { node, containerd } = world;
+      const nothingLeft = leftovers(node);
+      const portMappings = [
+        { protocol: 'TCP', containerPort: 8080, hostPort: 9090 },
+        { protocol: 'UDP', containerPort: 53, hostPort: 9053, hostIp: '192.0.2.1' },
+        { protocol: 'TCP', containerPort: 9999, hostPort: 0 },
+      ] as const;
+      const a = await world.addPod('a', { portMappings });
+      const { netns } = await containerd.cri.podStatus(a.id);
+      const own = ['192.0.2.1', '2001:db8::1'];
+      for (const ip of own)
+        for (const from of [node.ns.path, node.peer.path, netns])
+          assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
+      const elements = (): string[] => node.ruleset().filter((line) => /^element of hostports(-at)?[46] /.test(line));
+      assert.equal(elements().length, 3);
+      await assert.rejects(
+        containerd.cri.runPod(containerd.podConfig('b', { portMappings })),
+        /runtimeConfig\.portMappings: host port 9090\/tcp is taken: default\/a has 9090\/tcp on this node/,
+      );
+      await containerd.restart();
+      for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'a');
+      await containerd.cri.stopPod(a.id);
+      assert.deepEqual(elements(), []);
+      const b = await world.addPod('b', { portMappings });
+      for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'b');
+      for (const pod of [a, b]) await world.deletePod(pod);
+      for (const id of await containerd.cri.pods()) await world.deletePod({ id });
+      await nothingLeft();
+    },
+  );
 
-  test(`CRI11, CNI13: containerd hands over the bandwidth of a pod's annotations, and it is shaped until it is stopped (${name})`, needed, async () => {
-    await using world = await World.ready(release, { attach });
-    const { node, containerd } = world;
-    const nothingLeft = leftovers(node);
-    const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '2Mi' };
-    const id = await containerd.cri.runPod(containerd.podConfig('slow', { annotations }));
-    const shapes = tc<{ kind: string; options: { rate: number; burst: number } }>(node.ns.path, 'qdisc').filter(({ kind }) => kind === 'tbf');
-    // Not the 512 MB that containerd writes when nobody asked for a burst.
-    assert.deepEqual(
-      shapes.map(({ options: { rate, burst } }) => [rate * 8, burst < 20_000]).sort(),
-      [
+  test(
+    `CRI11, CNI13: containerd hands over the bandwidth of a pod's annotations, and it is shaped until it is stopped (${name})`,
+    needed,
+    async () => {
+      await using world = await World.ready(release, { attach });
+      const { node, containerd } = world;
+      const nothingLeft = leftovers(node);
+      const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '2Mi' };
+      const id = await containerd.cri.runPod(containerd.podConfig('slow', { annotations }));
+      const shapes = tc<{ kind: string; options: { rate: number; burst: number } }>(node.ns.path, 'qdisc').filter(
+        ({ kind }) => kind === 'tbf',
+      );
+      // Not the 512 MB that containerd writes when nobody asked for a burst.
+      assert.deepEqual(shapes.map(({ options: { rate, burst } }) => [rate * 8, burst < 20_000]).sort(), [
         [10_000_000, true],
         [2 << 20, true],
-      ],
-    );
-    await world.deletePod({ id });
-    await nothingLeft();
-  });
+      ]);
+      await world.deletePod({ id });
+      await nothingLeft();
+    },
+  );
 
   test(
     `CRI1, CRI4: pods of the host's network run without an agent, and nobody is asked for them (${name})`,

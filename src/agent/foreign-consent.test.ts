@@ -67,14 +67,23 @@ test(
     await t.test('behind a rule that ends the chain they would not be asked: they are written before it', async () => {
       write(node, ['iptables-nft -I DOCKER-USER -j RETURN']);
       await eventually(() =>
-        assert.deepEqual(user(node, 'iptables-nft'), [...own('iptables-nft'), '-A DOCKER-USER -j RETURN', '-A DOCKER-USER -j RETURN']),
+        assert.deepEqual(user(node, 'iptables-nft'), [
+          ...own('iptables-nft'),
+          '-A DOCKER-USER -j RETURN',
+          '-A DOCKER-USER -j RETURN',
+        ]),
       );
       assert.deepEqual(await world.lost(new Set()), []);
     });
 
     await t.test('they go when there is no need of them', async () => {
       write(node, ['iptables-nft -P FORWARD ACCEPT']);
-      await eventually(() => assert.deepEqual(user(node, 'iptables-nft').filter((rule) => rule.includes('podnet')), []));
+      await eventually(() =>
+        assert.deepEqual(
+          user(node, 'iptables-nft').filter((rule) => rule.includes('podnet')),
+          [],
+        ),
+      );
       assert.deepEqual((await told(node)).problems, []);
       write(node, ['iptables-nft -P FORWARD DROP']);
       await eventually(() => assert.equal(user(node, 'iptables-nft').filter((rule) => rule.includes('podnet')).length, 2));
@@ -93,13 +102,17 @@ test(
   },
 );
 
-test('F42: without a place of its owner for the rules of others a firewall is told of and left alone, consent or not', needsRoot, async () => {
-  await using world = await World.make({ foreignFirewall: 'allow' });
-  const { node } = world;
-  write(node, [...layouts.firewalld, ...layouts.ufw]);
-  const before = foreignRules(node);
-  const { problems } = await told(node);
-  assert.ok(problems.length > 0);
-  assert.equal(foreignRules(node), before);
-  assert.equal((await node.cni({ command: 'STATUS' })).json.code, 50);
-});
+test(
+  'F42: without a place of its owner for the rules of others a firewall is told of and left alone, consent or not',
+  needsRoot,
+  async () => {
+    await using world = await World.make({ foreignFirewall: 'allow' });
+    const { node } = world;
+    write(node, [...layouts.firewalld, ...layouts.ufw]);
+    const before = foreignRules(node);
+    const { problems } = await told(node);
+    assert.ok(problems.length > 0);
+    assert.equal(foreignRules(node), before);
+    assert.equal((await node.cni({ command: 'STATUS' })).json.code, 50);
+  },
+);

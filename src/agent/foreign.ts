@@ -160,7 +160,8 @@ export class Foreigners implements Disposable {
     const signature = signatureOf(legacy);
     if (signature !== this.#legacy) this.#stale = true;
     this.#legacy = signature;
-    if (!this.#stale && JSON.stringify([...readIpSets(this.#options.ns, this.#ipsetNumbers)]) !== this.#ipsets) this.#stale = true;
+    if (!this.#stale && JSON.stringify([...readIpSets(this.#options.ns, this.#ipsetNumbers)]) !== this.#ipsets)
+      this.#stale = true;
     if (this.#stale) {
       this.#stale = false;
       for (let attempt = 1; await this.#judgeRules(shape, legacy); attempt++) {
@@ -184,7 +185,9 @@ export class Foreigners implements Disposable {
     const bare = withoutOpenings(tables);
     const found = await this.#inSlices(judgeFirewalls(bare, shape));
     if (!found) return false;
-    const wanted = this.#options.mayOpen ? found.flatMap(({ severity, opening }) => (severity === 'problem' ? (opening ?? []) : [])) : [];
+    const wanted = this.#options.mayOpen
+      ? found.flatMap(({ severity, opening }) => (severity === 'problem' ? (opening ?? []) : []))
+      : [];
     const changes = planOpenings(tables, wanted, shape.clusterCidrs);
     if (changes.length > 0 && this.#write(changes, generation)) return true;
     if (changes.length === 0) this.#unwritten = undefined;

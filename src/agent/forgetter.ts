@@ -62,7 +62,10 @@ export class Forgetter implements Disposable {
   #begin(): void {
     this.#timer = undefined;
     const what = this.#ipam.toForget(() => this.#thread.waitIdle(waitMs));
-    if (what.addresses.length === 0) return what.done();
+    if (what.addresses.length === 0) {
+      what.done();
+      return;
+    }
     this.#pass = { what, begin: performance.now() };
     this.#thread.post(what.addresses.map(String));
   }

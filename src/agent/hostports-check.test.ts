@@ -12,7 +12,7 @@ import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { Reconciler } from '../reconcile/index.ts';
 import { type Item, keyOf } from '../reconcile/model.ts';
-import { type Failure, type Operation, type Writer } from '../reconcile/operations.ts';
+import type { Failure, Operation, Writer } from '../reconcile/operations.ts';
 import { PodAttachments } from './attachments.ts';
 import { Door } from './door.ts';
 import { Forgetter } from './forgetter.ts';

@@ -112,11 +112,18 @@ export class HostPorts {
    * @param addresses of the node
    */
   clashes(held: NodeNetwork, addresses: readonly IpAddr[]): string[] {
-    return this.#options.ipam.leases().flatMap((lease) =>
-      (lease.notes.ports ? mappingsOf(lease) : [])
-        .filter((mapping) => families.some((family) => isOfFamily(mapping, family) && isTaken(held, family, mapping, addresses)))
-        .map((mapping) => `host port ${hostSide(mapping)} of ${holderOf(lease)} is a port of a Service too, which gets the packets`),
-    );
+    return this.#options.ipam
+      .leases()
+      .flatMap((lease) =>
+        (lease.notes.ports ? mappingsOf(lease) : [])
+          .filter((mapping) =>
+            families.some((family) => isOfFamily(mapping, family) && isTaken(held, family, mapping, addresses)),
+          )
+          .map(
+            (mapping) =>
+              `host port ${hostSide(mapping)} of ${holderOf(lease)} is a port of a Service too, which gets the packets`,
+          ),
+      );
   }
 
   #requireReachable(wanted: readonly PortMapping[], podFamilies: readonly Family[]): void {

@@ -222,29 +222,37 @@ test(
   },
 );
 
-test('F27: a node whose pod CIDR an older one has gives no more addresses until it has another; its pods go on', needsRoot, async () => {
-  await using node = await TestNode.make();
-  await node.startReady();
-  const pod = await node.addPod('a');
-  const { path } = node.world.namespace('b');
-  const older = { ...(await node.api.get(Nodes, 'peer')), spec: { podCIDR: '10.1.0.0/23', podCIDRs: ['10.1.0.0/23'] } };
-  const me = await node.api.get(Nodes, 'me');
-  // The Node of this one is made anew: it is the younger.
-  await node.api.delete(Nodes, 'me');
-  node.api.now = () => Date.parse(me.metadata.creationTimestamp!) + 60_000;
-  await node.setNode('me', ['192.0.2.1', '2001:db8::1'], ['10.1.0.0/24', 'fd01::/64']);
-  await node.settled();
-  await node.api.update(Nodes, older);
-  const why = /^the pod CIDR 10\.1\.0\.0\/24 of node me overlaps 10\.1\.0\.0\/23 of node peer, which had it before: .*; give the node another/;
-  await eventually(() => assert.match(node.status().why ?? '', why));
-  const { json } = await node.cni({ command: 'STATUS' });
-  assert.equal(json.code, 51, JSON.stringify(json));
-  for (const address of pod.addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
-  const adding = node.cni({ command: 'ADD', containerId: 'b', netns: path });
-  await node.api.update(Nodes, { ...(await node.api.get(Nodes, 'peer')), spec: { podCIDR: '10.1.1.0/24', podCIDRs: ['10.1.1.0/24'] } });
-  assert.equal((await adding).code, 0, 'it waited for the gate');
-  assert.equal((await node.cni({ command: 'STATUS' })).code, 0);
-});
+test(
+  'F27: a node whose pod CIDR an older one has gives no more addresses until it has another; its pods go on',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.startReady();
+    const pod = await node.addPod('a');
+    const { path } = node.world.namespace('b');
+    const older = { ...(await node.api.get(Nodes, 'peer')), spec: { podCIDR: '10.1.0.0/23', podCIDRs: ['10.1.0.0/23'] } };
+    const me = await node.api.get(Nodes, 'me');
+    // The Node of this one is made anew: it is the younger.
+    await node.api.delete(Nodes, 'me');
+    node.api.now = () => Date.parse(me.metadata.creationTimestamp!) + 60_000;
+    await node.setNode('me', ['192.0.2.1', '2001:db8::1'], ['10.1.0.0/24', 'fd01::/64']);
+    await node.settled();
+    await node.api.update(Nodes, older);
+    const why =
+      /^the pod CIDR 10\.1\.0\.0\/24 of node me overlaps 10\.1\.0\.0\/23 of node peer, which had it before: .*; give the node another/;
+    await eventually(() => assert.match(node.status().why ?? '', why));
+    const { json } = await node.cni({ command: 'STATUS' });
+    assert.equal(json.code, 51, JSON.stringify(json));
+    for (const address of pod.addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
+    const adding = node.cni({ command: 'ADD', containerId: 'b', netns: path });
+    await node.api.update(Nodes, {
+      ...(await node.api.get(Nodes, 'peer')),
+      spec: { podCIDR: '10.1.1.0/24', podCIDRs: ['10.1.1.0/24'] },
+    });
+    assert.equal((await adding).code, 0, 'it waited for the gate');
+    assert.equal((await node.cni({ command: 'STATUS' })).code, 0);
+  },
+);
 
 test('F27: a pod CIDR in a Service CIDR, over the own link, or over the address of a node is told', needsRoot, async () => {
   await using node = await TestNode.make();

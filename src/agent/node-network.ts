@@ -2,18 +2,18 @@ import { type AttachMode, attachModes, type LinkNode } from '../links/index.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Reconciler } from '../reconcile/index.ts';
+import { type Overlap, overlapsOf, overlapWords } from '../routes/overlaps.ts';
 import {
   planPeer,
   planSelf,
   podMtu,
   problemsOfSelf,
-  remedy,
   type RouteNode,
   type RoutesConfig,
+  remedy,
   vxlanLink,
   wayTo,
 } from '../routes/plan.ts';
-import { type Overlap, overlapsOf, overlapWords } from '../routes/overlaps.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { type Door, doorOwner } from './door.ts';
 import { hostPortsItems, hostPortsOwner } from './hostports.ts';
@@ -29,7 +29,8 @@ export const peerOwner = (name: string): string => `node ${name}`;
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
 export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, hostPortsOwner];
 
-const text = (overlaps: readonly Overlap[]): string => overlaps.map(({ cidr, other, holder }) => `${cidr} ${other} ${holder}`).join();
+const text = (overlaps: readonly Overlap[]): string =>
+  overlaps.map(({ cidr, other, holder }) => `${cidr} ${other} ${holder}`).join();
 const remedyFor = (node: string): string => remedy.replace('the node', `node ${node}`);
 
 /** One way that leads to pods of other nodes. */
@@ -79,7 +80,10 @@ export class NodeNetwork {
   get clash(): string | undefined {
     const name = this.#facts?.self.name ?? '';
     const own = this.#overlaps.get(name);
-    return own && `${own.map((overlap) => overlapWords(name, overlap)).join('; ')}: new pods would have addresses of its pods; ${remedy}`;
+    return (
+      own &&
+      `${own.map((overlap) => overlapWords(name, overlap)).join('; ')}: new pods would have addresses of its pods; ${remedy}`
+    );
   }
 
   /** What attaching pods needs to know; undefined until the node is known, and the same object until it changes. */

@@ -70,7 +70,10 @@ test('CNI13, CRI10: podman hands over -p, --ip, --ip6 and --mac-address, and all
       for (const from of [node.ns.path, node.peer.path, netns])
         assert.equal(await ask(from, ip, 9090), 'a', `${ip} from ${from}`);
     assert.equal(await ask(node.peer.path, own[0]!, 9091), 'a');
-    await assert.rejects(podman.runWith(['-p', '9090:80'], 'b', ...server('b')), /host port 9090\/tcp is taken: a has 9090\/tcp on this node/);
+    await assert.rejects(
+      podman.runWith(['-p', '9090:80'], 'b', ...server('b')),
+      /host port 9090\/tcp is taken: a has 9090\/tcp on this node/,
+    );
     await podman.remove('b');
     const wishes = ['--ip', '10.1.0.77', '--ip6', 'fd01::77', '--mac-address', '02:00:00:00:00:77'];
     await podman.runWith(wishes, 'c', ...server('c'));
@@ -82,7 +85,8 @@ test('CNI13, CRI10: podman hands over -p, --ip, --ip6 and --mac-address, and all
     for (const ip of own) assert.equal(await ask(node.peer.path, ip, 9090), 'd');
     await podman.remove('c', 'd');
     await nothingLeft();
-  }));
+  }),
+);
 
 test('CRI2: while the agent is down podman fails and says why; then it goes on', needed, () =>
   inWorld('routed', async (node, podman) => {

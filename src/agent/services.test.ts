@@ -16,7 +16,11 @@ const shop: Service = {
   metadata: { name: 'shop', namespace: 'default' },
   spec: {
     ...{ type: 'LoadBalancer', clusterIP: '10.96.0.90', clusterIPs: ['10.96.0.90', 'fd96::90'], healthCheckNodePort: 32_000 },
-    ...{ externalTrafficPolicy: 'Local', sessionAffinity: 'ClientIP', loadBalancerSourceRanges: ['0.0.0.0/0', '10.0.0.0/8', '::/0'] },
+    ...{
+      externalTrafficPolicy: 'Local',
+      sessionAffinity: 'ClientIP',
+      loadBalancerSourceRanges: ['0.0.0.0/0', '10.0.0.0/8', '::/0'],
+    },
     ports: [{ name: 'http', port: 80, nodePort: 30_080 }],
   },
   status: { loadBalancer: { ingress: [{ ip: '198.51.100.1' }, { ip: '2001:db8:1::1' }] } },
@@ -44,7 +48,12 @@ const remembered = ({ ns }: TestNode): string[] =>
   );
 
 /** The answer to GET, with its head. */
-async function get(from: TestNs, address: string, port: number, path = '/'): Promise<{ code: number; head: string; body: string }> {
+async function get(
+  from: TestNs,
+  address: string,
+  port: number,
+  path = '/',
+): Promise<{ code: number; head: string; body: string }> {
   const socket = await connectTcp(from.ns, IpAddr.parse(address), port, { timeoutMs: 5000 });
   socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
   let text = '';
@@ -53,27 +62,31 @@ async function get(from: TestNs, address: string, port: number, path = '/'): Pro
   return { code: Number(head.split(' ')[1]), head: head.toLowerCase(), body };
 }
 
-test('SD16, SD22, F54, T19: affinity outlives the agent, which writes nothing, and ends with the pod that had the address', needsRoot, async () => {
-  await using node = await TestNode.make();
-  await addShop(node);
-  await node.startReady();
-  const pod = await node.addPod('a');
-  await node.settled();
-  // Nobody answers, but the first packet has been led somewhere.
-  for (const address of ['10.96.0.90', 'fd96::90'])
-    await connectTcp(pod.ns.ns, IpAddr.parse(address), 80, { timeoutMs: 200 }).then(
-      (socket) => socket.destroy(),
-      () => {},
-    );
-  const known = remembered(node);
-  assert.deepEqual(known.map((line) => line.split(' ')[0]).sort(), [...pod.addresses].sort());
-  await node.stop();
-  await node.startReady();
-  assert.equal(node.status().reconciler.operations, 0);
-  assert.deepEqual(remembered(node), known);
-  await node.cni({ command: 'DEL', containerId: 'a', netns: pod.ns.path });
-  await eventually(() => assert.deepEqual(remembered(node), []));
-});
+test(
+  'SD16, SD22, F54, T19: affinity outlives the agent, which writes nothing, and ends with the pod that had the address',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await addShop(node);
+    await node.startReady();
+    const pod = await node.addPod('a');
+    await node.settled();
+    // Nobody answers, but the first packet has been led somewhere.
+    for (const address of ['10.96.0.90', 'fd96::90'])
+      await connectTcp(pod.ns.ns, IpAddr.parse(address), 80, { timeoutMs: 200 }).then(
+        (socket) => socket.destroy(),
+        () => {},
+      );
+    const known = remembered(node);
+    assert.deepEqual(known.map((line) => line.split(' ')[0]).sort(), [...pod.addresses].sort());
+    await node.stop();
+    await node.startReady();
+    assert.equal(node.status().reconciler.operations, 0);
+    assert.deepEqual(remembered(node), known);
+    await node.cni({ command: 'DEL', containerId: 'a', netns: pod.ns.path });
+    await eventually(() => assert.deepEqual(remembered(node), []));
+  },
+);
 
 test('F54: what a killed agent had not forgotten yet, the next one forgets at its start', needsRoot, async () => {
   await using node = await TestNode.make();
@@ -91,40 +104,53 @@ test('F54: what a killed agent had not forgotten yet, the next one forgets at it
   await eventually(() => assert.deepEqual(remembered(node), []));
 });
 
-test('SD26: the health-check node port tells of local ready endpoints, on the addresses of node ports alone', needsRoot, async () => {
-  await using node = await TestNode.make();
-  await addShop(node);
-  await node.startReady();
-  const own = { ipv4: '192.0.2.1', ipv6: '2001:db8::1' };
-  for (const family of families) {
-    const { code, head, body } = await eventually(() => get(node.peer, own[family], 32_000, '/any/path'));
-    assert.equal(code, 200);
-    assert.match(head, /x-load-balancing-endpoint-weight: 1/);
-    assert.deepEqual(JSON.parse(body), {
-      ...{ service: { namespace: 'default', name: 'shop' }, localEndpoints: 1, serviceProxyHealthy: true },
+test(
+  'SD26: the health-check node port tells of local ready endpoints, on the addresses of node ports alone',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await addShop(node);
+    await node.startReady();
+    const own = { ipv4: '192.0.2.1', ipv6: '2001:db8::1' };
+    for (const family of families) {
+      const { code, head, body } = await eventually(() => get(node.peer, own[family], 32_000, '/any/path'));
+      assert.equal(code, 200);
+      assert.match(head, /x-load-balancing-endpoint-weight: 1/);
+      assert.deepEqual(JSON.parse(body), {
+        ...{ service: { namespace: 'default', name: 'shop' }, localEndpoints: 1, serviceProxyHealthy: true },
+      });
+    }
+    await assert.rejects(get(node.ns, '127.0.0.1', 32_000));
+    const slice = await node.api.get(EndpointSlices, 'shop-IPv4', 'default');
+    slice.endpoints = slice.endpoints!.map((endpoint) => ({
+      ...endpoint,
+      conditions: { ready: false, serving: true, terminating: true },
+    }));
+    await node.api.update(EndpointSlices, slice);
+    await eventually(async () => {
+      const { code, head, body } = await get(node.peer, own.ipv4, 32_000);
+      assert.deepEqual([code, JSON.parse(body).localEndpoints], [503, 0], 'endpoints that end do not count');
+      assert.match(head, /x-load-balancing-endpoint-weight: 0/);
     });
-  }
-  await assert.rejects(get(node.ns, '127.0.0.1', 32_000));
-  const slice = await node.api.get(EndpointSlices, 'shop-IPv4', 'default');
-  slice.endpoints = slice.endpoints!.map((endpoint) => ({ ...endpoint, conditions: { ready: false, serving: true, terminating: true } }));
-  await node.api.update(EndpointSlices, slice);
-  await eventually(async () => {
-    const { code, head, body } = await get(node.peer, own.ipv4, 32_000);
-    assert.deepEqual([code, JSON.parse(body).localEndpoints], [503, 0], 'endpoints that end do not count');
-    assert.match(head, /x-load-balancing-endpoint-weight: 0/);
-  });
-  assert.equal((await get(node.peer, own.ipv6, 32_000)).code, 200, 'the other family has its own');
-  const service = await node.api.get(Services, 'shop', 'default');
-  await node.api.update(Services, { ...service, spec: { ...service.spec, externalTrafficPolicy: 'Cluster', healthCheckNodePort: undefined } });
-  await eventually(() => assert.rejects(get(node.peer, own.ipv6, 32_000)));
-});
+    assert.equal((await get(node.peer, own.ipv6, 32_000)).code, 200, 'the other family has its own');
+    const service = await node.api.get(Services, 'shop', 'default');
+    await node.api.update(Services, {
+      ...service,
+      spec: { ...service.spec, externalTrafficPolicy: 'Cluster', healthCheckNodePort: undefined },
+    });
+    await eventually(() => assert.rejects(get(node.peer, own.ipv6, 32_000)));
+  },
+);
 
 test('SD26: a health-check port that somebody has is told of', needsRoot, async () => {
   await using node = await TestNode.make({ services: { healthPort: 32_000 } });
   await addShop(node);
   await node.startReady();
   await eventually(() =>
-    assert.match(node.status().problems.join('\n'), /health checks of service default\/shop cannot be answered: .*32000.*EADDRINUSE/),
+    assert.match(
+      node.status().problems.join('\n'),
+      /health checks of service default\/shop cannot be answered: .*32000.*EADDRINUSE/,
+    ),
   );
 });
 
@@ -138,7 +164,10 @@ test('SD27: /healthz says when the Node is about to go, /livez does not', needsR
     assert.equal((await get(node.peer, address, 10_256, '/')).code, 404);
   }
   const me = await node.api.get(Nodes, 'me');
-  await node.api.update(Nodes, { ...me, spec: { ...me.spec, taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] } });
+  await node.api.update(Nodes, {
+    ...me,
+    spec: { ...me.spec, taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
+  });
   await eventually(async () => {
     const { code, body } = await get(node.peer, '192.0.2.1', 10_256, '/healthz');
     assert.deepEqual([code, JSON.parse(body).nodeEligible], [503, false]);
@@ -165,20 +194,28 @@ test('SD27: a change that waits for a minute makes the node ill, and its writing
   assert.ok(health.isHealthy);
 });
 
-test('SD12, IP4: the Service CIDRs of ServiceCIDR objects count with the configured ones, as they come and go', needsRoot, async () => {
-  await using node = await TestNode.make();
-  const cidrs = (): string => ['4', '6'].map((n) => run(node.ns.path, 'nft', 'list', 'set', 'inet', 'podnet', `service-cidrs${n}`)).join();
-  const toLink = (): string[] => ip(node.ns.path, '-4', 'route', 'show', 'dev', 'podnet-svc').map(({ dst }) => String(dst)).sort();
-  await node.api.create(ServiceCIDRs, { metadata: { name: 'more' }, spec: { cidrs: ['10.200.0.0/24', 'fd97::/112'] } });
-  await node.startReady();
-  assert.match(cidrs(), /10\.96\.0\.0\/16, 10\.200\.0\.0\/24[\s\S]*fd96::\/112,[\s\S]*fd97::\/112/);
-  assert.deepEqual(toLink(), ['10.200.0.0/24', '10.96.0.0/16']);
-  await node.api.delete(ServiceCIDRs, 'more');
-  await eventually(() => assert.doesNotMatch(cidrs(), /10\.200|fd97/));
-  await eventually(() => assert.deepEqual(toLink(), ['10.96.0.0/16']));
-  await node.api.create(ServiceCIDRs, { metadata: { name: 'later' }, spec: { cidrs: ['10.201.0.0/24'] } });
-  await eventually(() => assert.deepEqual(toLink(), ['10.201.0.0/24', '10.96.0.0/16']));
-});
+test(
+  'SD12, IP4: the Service CIDRs of ServiceCIDR objects count with the configured ones, as they come and go',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    const cidrs = (): string =>
+      ['4', '6'].map((n) => run(node.ns.path, 'nft', 'list', 'set', 'inet', 'podnet', `service-cidrs${n}`)).join();
+    const toLink = (): string[] =>
+      ip(node.ns.path, '-4', 'route', 'show', 'dev', 'podnet-svc')
+        .map(({ dst }) => String(dst))
+        .sort();
+    await node.api.create(ServiceCIDRs, { metadata: { name: 'more' }, spec: { cidrs: ['10.200.0.0/24', 'fd97::/112'] } });
+    await node.startReady();
+    assert.match(cidrs(), /10\.96\.0\.0\/16, 10\.200\.0\.0\/24[\s\S]*fd96::\/112,[\s\S]*fd97::\/112/);
+    assert.deepEqual(toLink(), ['10.200.0.0/24', '10.96.0.0/16']);
+    await node.api.delete(ServiceCIDRs, 'more');
+    await eventually(() => assert.doesNotMatch(cidrs(), /10\.200|fd97/));
+    await eventually(() => assert.deepEqual(toLink(), ['10.96.0.0/16']));
+    await node.api.create(ServiceCIDRs, { metadata: { name: 'later' }, spec: { cidrs: ['10.201.0.0/24'] } });
+    await eventually(() => assert.deepEqual(toLink(), ['10.201.0.0/24', '10.96.0.0/16']));
+  },
+);
 
 test('SD12: an API without ServiceCIDR objects is as good as one with none', needsRoot, async () => {
   await using node = await TestNode.make();
@@ -195,7 +232,10 @@ test('SD12: an API without ServiceCIDR objects is as good as one with none', nee
     },
   });
   await node.startReady(api);
-  assert.deepEqual(node.status().sources.map(({ kind }) => kind), ['nodes', 'services', 'endpointslices']);
+  assert.deepEqual(
+    node.status().sources.map(({ kind }) => kind),
+    ['nodes', 'services', 'endpointslices'],
+  );
   assert.equal(node.log.filter((line) => line.startsWith('servicecidrs')).length, 1);
 });
 
@@ -207,7 +247,9 @@ test('SD14: node ports answer on the addresses that the settings say, never on l
   await node.startReady();
   const answering = (): string[] =>
     ['4', '6'].flatMap((n) =>
-      [...run(node.ns.path, 'nft', 'list', 'set', 'inet', 'podnet', `nodeport-ips${n}`).matchAll(/[0-9a-f]+[.:][0-9a-f.:]+/g)].map(String),
+      [
+        ...run(node.ns.path, 'nft', 'list', 'set', 'inet', 'podnet', `nodeport-ips${n}`).matchAll(/[0-9a-f]+[.:][0-9a-f.:]+/g),
+      ].map(String),
     );
   assert.deepEqual(answering().sort(), ['192.0.2.1', '192.0.2.77', '2001:db8::1', '203.0.113.7']);
   run(node.ns.path, 'ip', 'address', 'del', '203.0.113.7/24', 'dev', 'eth0');

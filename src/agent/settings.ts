@@ -53,7 +53,8 @@ export function parseSettings(input: unknown): Settings {
     nonMasqueradeCidrs: list('nonMasqueradeCidrs', whole.nonMasqueradeCidrs ?? [], Prefix.parse),
     services: {
       externalIpCidrs: list('services.externalIpCidrs', services.externalIpCidrs ?? [], Prefix.parse),
-      nodePortCidrs: services.nodePortCidrs === undefined ? undefined : list('services.nodePortCidrs', services.nodePortCidrs, Prefix.parse),
+      nodePortCidrs:
+        services.nodePortCidrs === undefined ? undefined : list('services.nodePortCidrs', services.nodePortCidrs, Prefix.parse),
       healthPort: integer('services.healthPort', services.healthPort ?? 10_256, 0, 65535),
       conntrackLimits: bool('services.conntrackLimits', services.conntrackLimits ?? true),
     },

@@ -61,7 +61,11 @@ class Bed implements AsyncDisposable {
   }
 
   /** Asks until it is answered: what is on its way while the entry goes may be lost. @returns the number of the server that heard it */
-  async ask(socket: Socket, family: 'ipv4' | 'ipv6', to: { address: string; port: number } = { address: vips[family], port: 80 }): Promise<number> {
+  async ask(
+    socket: Socket,
+    family: 'ipv4' | 'ipv6',
+    to: { address: string; port: number } = { address: vips[family], port: 80 },
+  ): Promise<number> {
     return eventually(async () => {
       const before = this.heard();
       socket.send('hello', to.port, to.address);
@@ -108,33 +112,30 @@ for (const family of ['ipv4', 'ipv6'] as const)
   );
 
 for (const family of ['ipv4', 'ipv6'] as const)
-  test(
-    `SD25 (${family}): so it is by a node port, a load balancer's address and an externalIP`,
-    needsRoot,
-    async () => {
-      await using bed = await Bed.make({ services: { externalIpCidrs: ['198.51.100.0/24', '2001:db8:1::/64'], healthPort: 0 } });
-      const [balanced, external] = family === 'ipv4' ? ['198.51.100.1', '198.51.100.2'] : ['2001:db8:1::1', '2001:db8:1::2'];
-      const web = await bed.node.api.get(Services, 'web', 'default');
-      const spec = { ...web.spec, type: 'LoadBalancer', externalIPs: [external!] };
-      spec.ports = spec.ports!.map((port) => ({ ...port, nodePort: 30_080 }));
-      const status = { loadBalancer: { ingress: [{ ip: balanced! }] } };
-      const changed = await bed.node.api.update(Services, { ...web, spec });
-      await bed.node.api.update(Services, { ...changed, status }, { subresource: 'status' });
-      await bed.serve(0);
-      const own = family === 'ipv4' ? '192.0.2.1' : '2001:db8::1';
-      const ways = [
-        { address: own, port: 30_080 },
-        { address: balanced!, port: 80 },
-        { address: external!, port: 80 },
-      ];
-      const flows = await Promise.all(ways.map(() => bed.flow(family)));
-      for (const [i, to] of ways.entries()) assert.equal(await bed.ask(flows[i]!, family, to), 0, to.address);
-      const { staleUdpDeleted } = bed.node.status();
-      await bed.serve(1);
-      for (const [i, to] of ways.entries()) await eventually(async () => assert.equal(await bed.ask(flows[i]!, family, to), 1, to.address));
-      assert.equal(bed.node.status().staleUdpDeleted - staleUdpDeleted, ways.length);
-    },
-  );
+  test(`SD25 (${family}): so it is by a node port, a load balancer's address and an externalIP`, needsRoot, async () => {
+    await using bed = await Bed.make({ services: { externalIpCidrs: ['198.51.100.0/24', '2001:db8:1::/64'], healthPort: 0 } });
+    const [balanced, external] = family === 'ipv4' ? ['198.51.100.1', '198.51.100.2'] : ['2001:db8:1::1', '2001:db8:1::2'];
+    const web = await bed.node.api.get(Services, 'web', 'default');
+    const spec = { ...web.spec, type: 'LoadBalancer', externalIPs: [external!] };
+    spec.ports = spec.ports!.map((port) => ({ ...port, nodePort: 30_080 }));
+    const status = { loadBalancer: { ingress: [{ ip: balanced! }] } };
+    const changed = await bed.node.api.update(Services, { ...web, spec });
+    await bed.node.api.update(Services, { ...changed, status }, { subresource: 'status' });
+    await bed.serve(0);
+    const own = family === 'ipv4' ? '192.0.2.1' : '2001:db8::1';
+    const ways = [
+      { address: own, port: 30_080 },
+      { address: balanced!, port: 80 },
+      { address: external!, port: 80 },
+    ];
+    const flows = await Promise.all(ways.map(() => bed.flow(family)));
+    for (const [i, to] of ways.entries()) assert.equal(await bed.ask(flows[i]!, family, to), 0, to.address);
+    const { staleUdpDeleted } = bed.node.status();
+    await bed.serve(1);
+    for (const [i, to] of ways.entries())
+      await eventually(async () => assert.equal(await bed.ask(flows[i]!, family, to), 1, to.address));
+    assert.equal(bed.node.status().staleUdpDeleted - staleUdpDeleted, ways.length);
+  });
 
 test(
   'SD25: entries of a Service that went are deleted, so that its address does not lead to its pods any more',

@@ -43,7 +43,9 @@ test('SD15: a listener is told of where a Service has the port, by protocol, fam
     assert.deepEqual(judgeListeners([other], held), [], `${other.protocol} ${other.address} ${other.port}`);
 });
 
-test('sockets of /proc/net are read in the order of the machine', { skip: new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1 }, () => {
+test('sockets of /proc/net are read in the order of the machine', {
+  skip: new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1,
+}, () => {
   const rest = '00000000:00000000 00:00000000 00000000     0        0 12345 1';
   const tcp = parseListener(`   0: 010200C0:7580 00000000:0000 0A ${rest}`, 'tcp');
   assert.deepEqual([String(tcp?.address), tcp?.port], ['192.0.2.1', 30_080]);
@@ -53,36 +55,43 @@ test('sockets of /proc/net are read in the order of the machine', { skip: new Ui
   assert.equal(parseListener(`   1: 010200C0:7580 020200C0:8000 01 ${rest}`, 'tcp'), undefined);
 });
 
-test('SD15 (ipv4, ipv6): who listens on a node port does not get its packets, and is told so in status and log', needsRoot, async () => {
-  await using node = await TestNode.make();
-  await node.api.create(Services, {
-    metadata: { name: 'shop', namespace: 'default' },
-    spec: {
-      ...{ type: 'NodePort', clusterIP: '10.96.0.90', clusterIPs: ['10.96.0.90', 'fd96::90'] },
-      ports: [
-        { name: 'web', port: 80, nodePort: 30_080 },
-        { name: 'dns', port: 53, nodePort: 30_053, protocol: 'UDP' },
-      ],
-    },
-  });
-  const fds = [
-    listenTcp(node.ns.ns, IpAddr.parse('0.0.0.0'), 30_080),
-    listenTcp(node.ns.ns, IpAddr.parse('127.0.0.1'), 30_053),
-    bindUdp(node.ns.ns, IpAddr.parse('2001:db8::1'), 30_053),
-  ];
-  try {
-    await node.startReady();
-    const about = (): string[] => node.status().warnings.filter((text) => text.includes('a node port of'));
-    const warnings = await eventually(() => {
-      assert.equal(about().length, 2, about().join('\n'));
-      return about().join('\n');
+test(
+  'SD15 (ipv4, ipv6): who listens on a node port does not get its packets, and is told so in status and log',
+  needsRoot,
+  async () => {
+    await using node = await TestNode.make();
+    await node.api.create(Services, {
+      metadata: { name: 'shop', namespace: 'default' },
+      spec: {
+        ...{ type: 'NodePort', clusterIP: '10.96.0.90', clusterIPs: ['10.96.0.90', 'fd96::90'] },
+        ports: [
+          { name: 'web', port: 80, nodePort: 30_080 },
+          { name: 'dns', port: 53, nodePort: 30_053, protocol: 'UDP' },
+        ],
+      },
     });
-    assert.match(warnings, /tcp 0\.0\.0\.0:30080, a node port of default\/shop, which gets what comes to 192\.0\.2\.1:/);
-    assert.match(warnings, /udp \[2001:db8::1\]:30053, a node port of default\/shop, which gets what comes to 2001:db8::1:/);
-    // The Service has no endpoints: whoever comes is refused, and does not meet the process.
-    await assert.rejects(connectTcp(node.peer.ns, IpAddr.parse('192.0.2.1'), 30_080, { timeoutMs: 5000 }), /ECONNREFUSED/);
-    assert.ok(node.log.some((line) => line.includes('listens on tcp 0.0.0.0:30080')), 'the log tells it too');
-  } finally {
-    for (const fd of fds) closeSync(fd);
-  }
-});
+    const fds = [
+      listenTcp(node.ns.ns, IpAddr.parse('0.0.0.0'), 30_080),
+      listenTcp(node.ns.ns, IpAddr.parse('127.0.0.1'), 30_053),
+      bindUdp(node.ns.ns, IpAddr.parse('2001:db8::1'), 30_053),
+    ];
+    try {
+      await node.startReady();
+      const about = (): string[] => node.status().warnings.filter((text) => text.includes('a node port of'));
+      const warnings = await eventually(() => {
+        assert.equal(about().length, 2, about().join('\n'));
+        return about().join('\n');
+      });
+      assert.match(warnings, /tcp 0\.0\.0\.0:30080, a node port of default\/shop, which gets what comes to 192\.0\.2\.1:/);
+      assert.match(warnings, /udp \[2001:db8::1\]:30053, a node port of default\/shop, which gets what comes to 2001:db8::1:/);
+      // The Service has no endpoints: whoever comes is refused, and does not meet the process.
+      await assert.rejects(connectTcp(node.peer.ns, IpAddr.parse('192.0.2.1'), 30_080, { timeoutMs: 5000 }), /ECONNREFUSED/);
+      assert.ok(
+        node.log.some((line) => line.includes('listens on tcp 0.0.0.0:30080')),
+        'the log tells it too',
+      );
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
+  },
+);

@@ -69,6 +69,8 @@ const isNodePort = (held: TakenNodePortsView['held'], family: Family, protocol: 
   takenPortKeys(family, protocol, port, []).some((key) => held.has(key));
 
 function ownerOf(services: readonly Service[], protocol: string, port: number): string | undefined {
-  const owner = services.find(({ spec }) => spec?.ports?.some((one) => one.nodePort === port && (one.protocol ?? 'TCP').toLowerCase() === protocol));
+  const owner = services.find(({ spec }) =>
+    spec?.ports?.some((one) => one.nodePort === port && (one.protocol ?? 'TCP').toLowerCase() === protocol),
+  );
   return owner && `${owner.metadata.namespace}/${owner.metadata.name}`;
 }

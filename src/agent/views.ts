@@ -58,7 +58,10 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
 
 /** Whether two versions of a Node mean the same network: the others come each few seconds (heartbeats). */
 export const sameNode = (a: NodeView, b: NodeView): boolean =>
-  a.zone === b.zone && a.created === b.created && a.addresses.join() === b.addresses.join() && a.podCidrs.join() === b.podCidrs.join();
+  a.zone === b.zone &&
+  a.created === b.created &&
+  a.addresses.join() === b.addresses.join() &&
+  a.podCidrs.join() === b.podCidrs.join();
 
 /** Services of another proxy, and headless ones' copies, are nobody's business here; the server leaves them out (SA20). */
 export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless';
@@ -90,7 +93,8 @@ export function serviceView({ metadata, spec, status }: Service): Service {
   return ingress ? { metadata: kept, spec: view, status: { loadBalancer: { ingress } } } : { metadata: kept, spec: view };
 }
 
-const isSaidAlready = (all: readonly string[] | undefined, first: string | undefined): boolean => all?.length === 1 && all[0] === first;
+const isSaidAlready = (all: readonly string[] | undefined, first: string | undefined): boolean =>
+  all?.length === 1 && all[0] === first;
 
 /** Slices of headless Services have no data path. */
 export const slicesWanted = '!service.kubernetes.io/headless';

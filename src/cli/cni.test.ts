@@ -14,8 +14,8 @@ import {
 import { test } from 'node:test';
 import { callCni } from '../agent/testkit/cni.ts';
 import { eventually, TestNode } from '../agent/testkit/node.ts';
-import { Nodes } from '../kube/resources.ts';
 import { dockerIpv4, dockerIpv6 } from '../foreign/testkit/layouts.ts';
+import { Nodes } from '../kube/resources.ts';
 import { podnetExecutable } from '../lab/supervisor.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';

@@ -41,7 +41,9 @@ export function cniCommand(): Command {
     .option('--network <name>', 'name of the network (cni.network)', 'podnet')
     .action(installPlugin);
   const remove = places(new Command('remove'))
-    .description("take away the plugin, its configuration and podnet's rules in firewalls of others; whatever is not podnet's stays")
+    .description(
+      "take away the plugin, its configuration and podnet's rules in firewalls of others; whatever is not podnet's stays",
+    )
     .option('--force', 'also while pods are attached or the agent runs')
     .action(removeFromNode);
   return new Command('cni').description("podnet's files for container runtimes").addCommand(install).addCommand(remove);
@@ -62,7 +64,8 @@ async function installPlugin({ binDir, confDir, socket, network, color }: Instal
     const why = await whyNotServed(path.join(binDir, executableName));
     const list = path.join(confDir, confListName);
     if (why === undefined) outcomes.push(changing(() => installConfList(confDir, network)));
-    else outcomes.push({ file: list, outcome: 'kept', why: `not written now, but by the agent once pods can be attached: ${why}` });
+    else
+      outcomes.push({ file: list, outcome: 'kept', why: `not written now, but by the agent once pods can be attached: ${why}` });
   } finally {
     // Also what was done before an error: it stays.
     if (outcomes.length > 0) print(outcomes, color);

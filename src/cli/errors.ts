@@ -12,7 +12,10 @@ export function report(error: unknown): void {
   else if (error instanceof UsageError) fail(exitCodes.usage, error.message);
   else if (error instanceof EnvironmentError) fail(exitCodes.environment, `${error.message}\n  Fix: ${error.fix}`);
   else if (error instanceof ForeignFileError)
-    fail(exitCodes.environment, `${error.message}\n  Fix: move it away, or name another directory; podnet replaces nothing of others`);
+    fail(
+      exitCodes.environment,
+      `${error.message}\n  Fix: move it away, or name another directory; podnet replaces nothing of others`,
+    );
   else if (error instanceof CheckError || error instanceof LabError) fail(exitCodes.failed, error.message);
   else if (hasCode(error, 'EROFS'))
     fail(

@@ -76,7 +76,10 @@ function print(reports: readonly IpamReport[], wide: boolean, style: Style): voi
       style.paint(colours[entry.state], entry.state) + why(entry),
     ]),
   );
-  if (rows.length === 0) return console.log('no address is in use');
+  if (rows.length === 0) {
+    console.log('no address is in use');
+    return;
+  }
   console.log(table(['ADDRESSES', 'NODE', 'POD', 'INTERFACE', 'CONTAINER', 'SINCE', ...more, 'STATE'], rows));
 }
 

@@ -25,7 +25,8 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     cni: { load: async () => (await import('./cni.ts')).cniCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
   };
-  for (const [name, { hidden }] of daemons) loaders[name] = { load: name === 'dns' ? dnsDaemon : async () => daemonCommand(name), hidden };
+  for (const [name, { hidden }] of daemons)
+    loaders[name] = { load: name === 'dns' ? dnsDaemon : async () => daemonCommand(name), hidden };
   await addCommands(program, loaders, asked);
   throwInsteadOfExit(program);
   await program.parseAsync().catch(report);

@@ -1,15 +1,15 @@
 import { Command, Option } from 'commander';
 import type { AgentStatus } from '../agent/status.ts';
+import { Services } from '../kube/resources.ts';
+import type { Service } from '../kube/types.ts';
 import type { LabNames } from '../lab/names.ts';
 import { agentStatusOf, podsOf } from '../lab/node-client.ts';
 import { recordedProcesses } from '../lab/processes.ts';
 import { topology } from '../lab/topology.ts';
 import { adminClient } from '../lab/up.ts';
-import { Services } from '../kube/resources.ts';
-import type { Service } from '../kube/types.ts';
 import type { RunnerPod } from '../runner/config.ts';
-import { exitCodes } from './errors.ts';
 import { type AnnouncedAddress, announcedAddresses } from './announced.ts';
+import { exitCodes } from './errors.ts';
 import { printable, Style, table } from './output.ts';
 import { runningLab } from './running-lab.ts';
 
@@ -60,7 +60,8 @@ async function statusOf(lab: string): Promise<LabStatus> {
   const { names, state } = runningLab(lab);
   const recorded = recordedProcesses(names.pidsDir);
   const control = recorded.get('control')?.pid;
-  const api: ReturnType<typeof askApi> = control === undefined ? Promise.resolve({ problems: [controlGone(lab)] }) : askApi(names);
+  const api: ReturnType<typeof askApi> =
+    control === undefined ? Promise.resolve({ problems: [controlGone(lab)] }) : askApi(names);
   const nodes = await Promise.all(
     topology(state.config).nodes.map(async ({ name, interfaces }) => {
       const processes = Object.fromEntries(
@@ -141,7 +142,10 @@ function print({ nodes, loadBalancers = [], problems }: LabStatus, style: Style)
       ]),
     ),
   );
-  if (podRows.length === 0) return console.log('no pods');
+  if (podRows.length === 0) {
+    console.log('no pods');
+    return;
+  }
   console.log(table(['NAMESPACE', 'POD', 'NODE', 'IP', 'CONTAINER', 'RUNS AS', 'STATE', 'IMAGE'], podRows));
   if (podRows.some((row) => row[5]!.includes('stand-in')))
     console.log(

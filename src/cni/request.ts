@@ -72,7 +72,7 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
   const idFault = containerIdFault(id);
   const nameFault = interfaceNameFault(name);
   // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need: what ADD was refused for is not there.
-  if (command === 'DEL') return { command, config, key: idFault ?? nameFault ? undefined : key, netns };
+  if (command === 'DEL') return { command, config, key: (idFault ?? nameFault) ? undefined : key, netns };
   if (idFault) throw new CniError(cniCode.invalidEnvironment, `CNI_CONTAINERID is ${JSON.stringify(id)}: ${idFault}`);
   const made = nameFault ?? unusable(name, config.type === loopbackType);
   if (made) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(name)}: ${made}`);
@@ -92,7 +92,8 @@ const containerIdFault = (text: string): string | undefined =>
  * @param isLoopback the type `loopback` is asked, which is for that link
  */
 function unusable(text: string, isLoopback: boolean): string | undefined {
-  if (text === 'lo' && !isLoopback) return "every network namespace has 'lo' from its beginning: choose another name, such as eth0";
+  if (text === 'lo' && !isLoopback)
+    return "every network namespace has 'lo' from its beginning: choose another name, such as eth0";
   if (text.includes('%')) return `'%' stands for a number that the kernel chooses`;
   if (text === 'all' || text === 'default') return "the kernel keeps 'all' and 'default' for settings of all interfaces";
   return text.includes('\ufffd') ? 'it is not UTF-8' : undefined;

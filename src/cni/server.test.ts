@@ -30,7 +30,14 @@ async function start(t: TestContext): Promise<Bench> {
   const running = async (count: number): Promise<void> => {
     while (calls.length < count) await sleep(5);
   };
-  return { path, server, running, answer: () => calls.forEach((call) => call()) };
+  return {
+    path,
+    server,
+    running,
+    answer: () => {
+      for (const call of calls) call();
+    },
+  };
 }
 
 /** A connection that has sent a whole request. @returns its answer */

@@ -71,7 +71,8 @@ class Calls {
         cniCode.invalidEnvironment,
         `user ${uid ?? 'unknown'} may not use podnet's CNI socket: only root may`,
       );
-      return this.#finish(connection, reply);
+      this.#finish(connection, reply);
+      return;
     }
     try {
       const { bytes, complete } = receiveAll(connection, this.#maximum, patienceMs);
@@ -104,7 +105,10 @@ class Calls {
     const bytes = encodeReply(reply);
     try {
       const sent = sendNow(connection, bytes);
-      if (sent < bytes.length) return this.#sendRest(connection, bytes.subarray(sent));
+      if (sent < bytes.length) {
+        this.#sendRest(connection, bytes.subarray(sent));
+        return;
+      }
     } catch {
       // The caller is gone; what it asked for is done.
     }

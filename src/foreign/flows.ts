@@ -72,7 +72,8 @@ function flowsOfFamily(node: NodeShape, family: Family): Flow[] {
     for (const protocol of ['tcp', 'udp'] as const)
       flows.push({ name, promised, family, protocol, ways: ways(numbers[protocol]) });
   };
-  const both = (from: End, to: End, through?: IpAddr) => (protocol: 6 | 17) => conversation(family, protocol, from, to, { through });
+  const both = (from: End, to: End, through?: IpAddr) => (protocol: 6 | 17) =>
+    conversation(family, protocol, from, to, { through });
   add('pods of this node to each other', both(client(a), server(b)));
   for (const { podCidr: remote, link } of peers) {
     const peer = { address: remote.at(2), link };
@@ -86,7 +87,10 @@ function flowsOfFamily(node: NodeShape, family: Family): Flow[] {
     for (const { podCidr: remote, link } of peers)
       add('pods to Services', both(client(a), server({ address: remote.at(2), link }), vip));
   }
-  if (dns) add("pods to this node's DNS", (protocol) => conversation(family, protocol, client(a), server({ address: dns }, 53), { untracked: protocol === numbers.udp }));
+  if (dns)
+    add("pods to this node's DNS", (protocol) =>
+      conversation(family, protocol, client(a), server({ address: dns }, 53), { untracked: protocol === numbers.udp }),
+    );
   add('pods to addresses outside of the cluster', both(client(a), server(far)), false);
   if (own) add('clients outside of the cluster to node ports', both(client(far), server(a), own), false);
   const { tunnel } = node;

@@ -1,4 +1,5 @@
 export { type Finding, judgeFirewalls, placeWords, sentence } from './findings.ts';
+export { type Flow, flowsOf, type NodeShape } from './flows.ts';
 export {
   changeWords,
   type Opening,
@@ -8,7 +9,6 @@ export {
   withoutOpenings,
   writeOpenings,
 } from './opening.ts';
-export { type Flow, flowsOf, type NodeShape } from './flows.ts';
 export { ipvsLink, judgeOthers, type Surroundings, type Traces, tracesOf } from './others.ts';
 export type { LinkView, Packet } from './packet.ts';
 export { type Hit, hooksOf, type Place, type Step, type Way, walk } from './walk.ts';

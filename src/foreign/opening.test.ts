@@ -16,7 +16,9 @@ function docker(user: readonly Rule[], more: Partial<RulesetTable> = {}): Rulese
 
 /** What is planned with consent. */
 const plan = (tables: readonly RulesetTable[], clusterCidrs = shape.clusterCidrs) => {
-  const openings = judge(withoutOpenings(tables)).flatMap(({ severity, opening }) => (severity === 'problem' ? (opening ?? []) : []));
+  const openings = judge(withoutOpenings(tables)).flatMap(({ severity, opening }) =>
+    severity === 'problem' ? (opening ?? []) : [],
+  );
   return planOpenings(tables, openings, clusterCidrs);
 };
 
@@ -50,7 +52,10 @@ test("F42: without consent only what is podnet's by its comment is deleted, and 
   const [change] = plan([there], [Prefix.parse('10.2.0.0/16')]);
   assert.deepEqual(
     [change!.add.map(({ text }) => text), change!.delete],
-    [['ip saddr 10.2.0.0/16 counter accept', 'ip daddr 10.2.0.0/16 counter accept'], [100, 101]],
+    [
+      ['ip saddr 10.2.0.0/16 counter accept', 'ip daddr 10.2.0.0/16 counter accept'],
+      [100, 101],
+    ],
   );
 });
 
@@ -64,7 +69,11 @@ test("F42: what is needed is judged as if podnet's own rules were not there, so 
 
 test('F42: nothing is written to iptables-legacy, to a chain that FORWARD does not call, or against what an administrator drops in DOCKER-USER', () => {
   assert.deepEqual(plan([docker([], { legacy: true })]), []);
-  const uncalled = { ...table([chain('FORWARD', [], { policy: 'drop' }), chain(dockerUser, [])]), family: 'ip', name: 'filter' } as const;
+  const uncalled = {
+    ...table([chain('FORWARD', [], { policy: 'drop' }), chain(dockerUser, [])]),
+    family: 'ip',
+    name: 'filter',
+  } as const;
   assert.deepEqual(plan([uncalled]), []);
   const forward = chain('FORWARD', [rule(jump(dockerUser))], {});
   const meant = { ...table([forward, chain(dockerUser, [rule(drop)])]), family: 'ip', name: 'filter' } as const;

@@ -1,4 +1,12 @@
-import { canonical, type Expression, match, type Nft, type Rule, type RulesetRule, type RulesetTable } from '../kernel/nftables/index.ts';
+import {
+  canonical,
+  type Expression,
+  match,
+  type Nft,
+  type Rule,
+  type RulesetRule,
+  type RulesetTable,
+} from '../kernel/nftables/index.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { isIptables } from './owners.ts';
 import type { Hit } from './walk.ts';
@@ -28,9 +36,7 @@ export interface OpeningChange extends Opening {
 /** Whether the base chain calls DOCKER-USER. */
 export const hasDockerUser = ({ table, base }: Hit): boolean =>
   table.chains.has(dockerUser) &&
-  base.rules.some(({ expressions }) =>
-    expressions.some((one) => one.name === 'immediate' && one.data === `jump ${dockerUser}`),
-  );
+  base.rules.some(({ expressions }) => expressions.some((one) => one.name === 'immediate' && one.data === `jump ${dockerUser}`));
 
 /**
  * Where a rule of podnet's, written as the firewall's owner wants it done, keeps the packet from this end. Only Docker has such a place: firewalld
@@ -82,7 +88,9 @@ export function planOpenings(
     const missing = new Map(cidrs.flatMap(passing).map((rule) => [keyOf(rule.expressions), rule]));
     // The owner's own rules are asked first; behind the rule that ends the chain for all nothing is.
     const end = rules.findIndex(endsChain);
-    const surplus = rules.filter((rule, i) => isOwn(rule) && ((end !== -1 && i > end) || !missing.delete(keyOf(rule.expressions))));
+    const surplus = rules.filter(
+      (rule, i) => isOwn(rule) && ((end !== -1 && i > end) || !missing.delete(keyOf(rule.expressions))),
+    );
     if (missing.size === 0 && surplus.length === 0) return [];
     return [
       {

@@ -233,7 +233,10 @@ export function ruleWords(rule: RulesetRule, table: Pick<RulesetTable, 'family' 
 const units: Record<number, string> = { 1: 'second', 60: 'minute', 3600: 'hour', 86400: 'day', 604800: 'week' };
 const unit = (seconds: number): string => units[seconds] ?? `${seconds} s`;
 
-function extensionWords(expression: Expression & { name: 'match' | 'target' }, { family, ipsets }: Pick<RulesetTable, 'family' | 'ipsets'>): string {
+function extensionWords(
+  expression: Expression & { name: 'match' | 'target' },
+  { family, ipsets }: Pick<RulesetTable, 'family' | 'ipsets'>,
+): string {
   if (expression.name === 'match') {
     const extension = extensionOf(expression.match ?? '', expression.revision ?? 0, expression.info ?? '0x');
     return xtMatch(extension, anyPacket, freshState(anyPacket), ipsets).words;

@@ -3,7 +3,7 @@ import { endianness } from 'node:os';
 import { test } from 'node:test';
 import type { IpSet, IpSetElement } from '../kernel/ipset.ts';
 import { readIpSets } from '../kernel/ipset.ts';
-import { readRuleset, type RulesetTable } from '../kernel/nftables/index.ts';
+import { type RulesetTable, readRuleset } from '../kernel/nftables/index.ts';
 import type { Rule } from '../kernel/nftables/types.ts';
 import { Prefix } from '../net/prefix.ts';
 import { run } from '../testing/judge.ts';
@@ -38,7 +38,9 @@ const element = (prefix: string, more: Partial<IpSetElement> = {}): IpSetElement
 /** What is found with a set of IPv4 as number 7, when a rule drops what is in it. */
 function found(elements: IpSet['elements'], how: Parameters<typeof rule>[0] = {}, known = true): string[] {
   const set: IpSet = { name: 'theirs', type: 'hash:net', family: 'ipv4', elements };
-  const tables: RulesetTable[] = [{ ...table([chain('forward', [rule(how)], {})]), ...(known ? { ipsets: new Map([[7, set]]) } : {}) }];
+  const tables: RulesetTable[] = [
+    { ...table([chain('forward', [rule(how)], {})]), ...(known ? { ipsets: new Map([[7, set]]) } : {}) },
+  ];
   assert.deepEqual([...ipsetsNamed(tables)], [7]);
   return judge(tables).map(({ severity, what }) => `${severity}: ${/(IPv4 and IPv6|IPv4|IPv6)/.exec(what)?.[0]}`);
 }

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Family, IpAddr } from '../net/ip.ts';
 import { keyOf } from '../reconcile/model.ts';
-import { collide, formatMappings, isStaleAfterAdd, isStaleAfterDelete, mappingsIn, parseMappings, planHostPorts, planMappings } from './index.ts';
+import {
+  collide,
+  formatMappings,
+  isStaleAfterAdd,
+  isStaleAfterDelete,
+  mappingsIn,
+  parseMappings,
+  planHostPorts,
+  planMappings,
+} from './index.ts';
 
 const at = IpAddr.parse;
 const pod = ['10.1.0.2', 'fd01::2'].map(at);
@@ -13,7 +22,12 @@ const elements = (text: string, addresses = pod): string[] =>
 
 const sets = (family: Family) => {
   const of = (name: string): string => `${name}-${family}`;
-  return { serviceCidrs: of('cidrs'), nodePortAddresses: of('nodes'), refusedNodePorts: of('refused'), refusedExternals: of('outer') };
+  return {
+    serviceCidrs: of('cidrs'),
+    nodePortAddresses: of('nodes'),
+    refusedNodePorts: of('refused'),
+    refusedExternals: of('outer'),
+  };
 };
 const node = { addresses: ['192.0.2.1', '2001:db8::1'].map(at), services: { ipv4: sets('ipv4'), ipv6: sets('ipv6') } };
 
@@ -38,7 +52,8 @@ test('a mapping costs two elements for each family and one for its number, and a
 test('what a lease keeps is read as it was written', () => {
   for (const text of ['', '8080:80/tcp', '192.0.2.1:8080:80/udp,[2001:db8::1]:53:53/sctp,[::]:1:2/tcp'])
     assert.equal(formatMappings(parseMappings(text)), text);
-  for (const text of ['x', '80/tcp', '1:2/icmp', '[1:2]:3/tcp', '1:2/tcp,']) assert.throws(() => parseMappings(text), SyntaxError);
+  for (const text of ['x', '80/tcp', '1:2/icmp', '[1:2]:3/tcp', '1:2/tcp,'])
+    assert.throws(() => parseMappings(text), SyntaxError);
 });
 
 test("F23: what a node holds for a pod tells its mappings, and nobody else's", () => {
@@ -64,7 +79,11 @@ test('two pods collide as kube-scheduler has it: protocol and port, and one addr
   ];
   for (const [a, b, expected] of cases) {
     const [one, other] = [parseMappings(a)[0]!, parseMappings(b)[0]!];
-    assert.deepEqual([collide(one, other, ['ipv4', 'ipv6']), collide(other, one, ['ipv4', 'ipv6'])], [expected, expected], `${a} ${b}`);
+    assert.deepEqual(
+      [collide(one, other, ['ipv4', 'ipv6']), collide(other, one, ['ipv4', 'ipv6'])],
+      [expected, expected],
+      `${a} ${b}`,
+    );
   }
   const [v6, all] = [parseMappings('[::]:80:1/tcp')[0]!, parseMappings('80:1/tcp')[0]!];
   assert.equal(collide(v6, all, ['ipv4']), false, 'in a family that one of them has not');
@@ -96,14 +115,18 @@ test('T13, CVE-2019-9946: chains are the same for any pods, look at local addres
     if (item.kind !== 'nft-chain') continue;
     for (const { expressions } of item.rules)
       for (const expression of expressions) {
-        if (expression.name === 'lookup') assert.ok(keys.has(`nft-set ${expression.set}`) || foreign.delete(expression.set!) || /-ipv/.test(expression.set!));
+        if (expression.name === 'lookup')
+          assert.ok(keys.has(`nft-set ${expression.set}`) || foreign.delete(expression.set!) || /-ipv/.test(expression.set!));
         const target = expression.name === 'immediate' ? /^(?:goto|jump) (.*)$/.exec(expression.data ?? '')?.[1] : undefined;
         if (target !== undefined) assert.ok(keys.has(`nft-chain ${target}`), target);
       }
     const { hook, rules } = item;
     if (hook?.hook === 'prerouting' || hook?.hook === 'output') {
       assert.ok(hook.priority > -100, 'after the Services');
-      assert.deepEqual(rules.map(({ text }) => text), ['fib daddr type local jump hostports']);
+      assert.deepEqual(
+        rules.map(({ text }) => text),
+        ['fib daddr type local jump hostports'],
+      );
     }
   }
   assert.deepEqual([...foreign], [], 'every set of the Services is asked');

@@ -43,7 +43,12 @@ function setsOf(family: Family): NftSetSpec[] {
     { name: specific(family), key: `${address} . ${port}`, data, flags: [], comment: 'host port on one address to pod' },
     { name: wildcard(family), key: port, data, flags: [], comment: 'host port on all addresses to pod' },
     { name: target(family), key: `${address} . ${port}`, flags: [], comment: 'where host ports lead to' },
-    { name: hairpin(family), key: `${address} . ${address}`, flags: [], comment: 'pods with host ports: one that reaches itself' },
+    {
+      name: hairpin(family),
+      key: `${address} . ${address}`,
+      flags: [],
+      comment: 'pods with host ports: one that reaches itself',
+    },
   ];
 }
 

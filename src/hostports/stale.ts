@@ -10,7 +10,11 @@ export interface UdpEntry {
 }
 
 /** Whether a new mapping makes it stale: it was opened to the node itself while the port led nowhere, and would hold the client off the pod. */
-export const isStaleAfterAdd = (entry: UdpEntry, mappings: readonly PortMapping[], isLocal: (address: IpAddr) => boolean): boolean =>
+export const isStaleAfterAdd = (
+  entry: UdpEntry,
+  mappings: readonly PortMapping[],
+  isLocal: (address: IpAddr) => boolean,
+): boolean =>
   entry.replySource.equals(entry.destination) &&
   entry.replySourcePort === entry.destinationPort &&
   isLocal(entry.destination) &&
@@ -30,6 +34,5 @@ export const isStaleAfterDelete = (
 ): boolean =>
   addresses.some((address) => address.equals(replySource)) &&
   mappings.some(
-    (mapping) =>
-      mapping.protocol === 'udp' && mapping.containerPort === replySourcePort && mapping.hostPort === destinationPort,
+    (mapping) => mapping.protocol === 'udp' && mapping.containerPort === replySourcePort && mapping.hostPort === destinationPort,
   );

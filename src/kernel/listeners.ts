@@ -23,7 +23,9 @@ const chunkBytes = 64 << 10;
 export function listListeners(ns: NetNs | undefined): Listener[] {
   const protocols = ['tcp', 'udp'] as const;
   const read = (): Listener[] =>
-    protocols.flatMap((protocol) => ['', '6'].flatMap((suffix) => [...listenersIn(`/proc/thread-self/net/${protocol}${suffix}`, protocol)]));
+    protocols.flatMap((protocol) =>
+      ['', '6'].flatMap((suffix) => [...listenersIn(`/proc/thread-self/net/${protocol}${suffix}`, protocol)]),
+    );
   return ns ? ns.enter(read) : read();
 }
 

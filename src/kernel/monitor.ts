@@ -1,6 +1,6 @@
 import { Reader } from '../wire/reader.ts';
 import { errnoName } from './errors.ts';
-import { netlinkNetfilter, netlinkRoute, nlmsgHeaderLength } from './netlink/constants.ts';
+import { netlinkRoute, nlmsgHeaderLength } from './netlink/constants.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNs } from './netns.ts';
 import { type ReadableWatch, watchReadable } from './readiness.ts';

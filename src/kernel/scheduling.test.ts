@@ -15,7 +15,8 @@ test('a thread goes first and runs briefly; what it starts later is as usual', n
   assert.equal(schedule({ nice: -5, sliceUs: 200 }), true);
   assert.equal(os.getPriority(), -5);
   assert.equal(execFileSync('cut', ['-d ', '-f19', '/proc/self/stat'], { encoding: 'utf8' }).trim(), '0');
-  if (!slices || sliceOf(readFileSync('/proc/self/sched', 'utf8')) === usual) return t.diagnostic('this kernel has no slices of one thread (Linux 6.12)');
+  if (!slices || sliceOf(readFileSync('/proc/self/sched', 'utf8')) === usual)
+    return t.diagnostic('this kernel has no slices of one thread (Linux 6.12)');
   assert.equal(sliceOf(readFileSync('/proc/self/sched', 'utf8')), '200000');
   assert.equal(sliceOf(execFileSync('cat', ['/proc/self/sched'], { encoding: 'utf8' })), usual);
 });

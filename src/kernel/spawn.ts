@@ -156,7 +156,8 @@ function running(child: ChildProcess, streams: Streams, started: Promise<void>):
       resolve(signal === undefined ? { code: code ?? 128 } : { code: 128 + signal, signal });
     });
   });
-  if (child.pid === undefined) throw new KernelError(`start ${child.spawnfile}`, 'EAGAIN', { extack: 'no process could be made' });
+  if (child.pid === undefined)
+    throw new KernelError(`start ${child.spawnfile}`, 'EAGAIN', { extack: 'no process could be made' });
   const { stdin, stdout, stderr, resize } = streams;
   return { pid: child.pid, stdin, stdout, stderr, resize, started, exit };
 }

@@ -52,7 +52,10 @@ export function watchConnections(listener: Fd, onConnection: (connection: Fd) =>
   // One in each turn: what the first asks for is done before the second is heard, or all would wait for the last. libuv tells again of those that still wait.
   const take = (): void => {
     const number = sys.accept4(listener.number, null, null, sockCloexec | sockNonblock);
-    if (number >= 0) return onConnection(Fd.own(number, 'accepted connection'));
+    if (number >= 0) {
+      onConnection(Fd.own(number, 'accepted connection'));
+      return;
+    }
     const name = errnoName(errno());
     if (name === 'EAGAIN' || name === 'EINTR' || name === 'ECONNABORTED') return;
     watch?.[Symbol.dispose]();

@@ -1,5 +1,5 @@
-import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
+import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
 import type { Item, Sysctl } from '../reconcile/model.ts';
 import type { AttachMode } from './mode.ts';
 import { hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';

@@ -99,9 +99,15 @@ export class Reaper implements Disposable {
     this.#failures = failure ? this.#failures + 1 : 0;
     // It may not have survived.
     if (failure) this.#thread.rest();
-    if (this.#again && !failure) return this.#start();
+    if (this.#again && !failure) {
+      this.#start();
+      return;
+    }
     this.#settle();
-    if (!failure) return this.#thread.answered();
+    if (!failure) {
+      this.#thread.answered();
+      return;
+    }
     this.#again = true;
     this.#startIn(Math.min(slowestMs, this.#retryMs * 2 ** (this.#failures - 1)));
   }

@@ -8,7 +8,25 @@ test('a MAC address is six hex pairs with colons, in either case', () => {
 });
 
 test('anything else is refused with the text that was seen', () => {
-  const wrong = ['', '0a:58:0a:f4:01', '0a:58:0a:f4:01:0', '0a:58:0a:f4:01:007', '0a-58-0a-f4-01-07', 'g0:58:0a:f4:01:07', '0g:58:0a:f4:01:07'];
-  for (const text of [...wrong, '/0:58:0a:f4:01:07', '@0:58:0a:f4:01:07', '`0:58:0a:f4:01:07', '0a:58:0a:f4:01:0\u0130', ' 0a:58:0a:f4:01:0'])
-    assert.throws(() => Mac.parse(text), (error: Error) => error instanceof SyntaxError && error.message.includes(`"${text}"`));
+  const wrong = [
+    '',
+    '0a:58:0a:f4:01',
+    '0a:58:0a:f4:01:0',
+    '0a:58:0a:f4:01:007',
+    '0a-58-0a-f4-01-07',
+    'g0:58:0a:f4:01:07',
+    '0g:58:0a:f4:01:07',
+  ];
+  for (const text of [
+    ...wrong,
+    '/0:58:0a:f4:01:07',
+    '@0:58:0a:f4:01:07',
+    '`0:58:0a:f4:01:07',
+    '0a:58:0a:f4:01:0\u0130',
+    ' 0a:58:0a:f4:01:0',
+  ])
+    assert.throws(
+      () => Mac.parse(text),
+      (error: Error) => error instanceof SyntaxError && error.message.includes(`"${text}"`),
+    );
 });

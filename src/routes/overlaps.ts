@@ -11,8 +11,7 @@ export interface Overlap {
 }
 
 /** The older Node had its pod CIDR first; of those made in the same second the one whose name sorts first, so that all nodes say the same. */
-const byAge = (a: RouteNode, b: RouteNode): number =>
-  compare(a.created ?? '', b.created ?? '') || compare(a.name, b.name);
+const byAge = (a: RouteNode, b: RouteNode): number => compare(a.created ?? '', b.created ?? '') || compare(a.name, b.name);
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
@@ -28,7 +27,9 @@ export function overlapsOf(nodes: readonly RouteNode[]): Map<string, Overlap[]> 
   const lost = new Map<string, Overlap[]>();
   for (const { name, podCidrs } of nodes.toSorted(byAge))
     for (const cidr of podCidrs) {
-      const wider = [...lengths[cidr.family]].filter((length) => length < cidr.length).map((length) => String(Prefix.of(cidr.address, length)));
+      const wider = [...lengths[cidr.family]]
+        .filter((length) => length < cidr.length)
+        .map((length) => String(Prefix.of(cidr.address, length)));
       const text = String(cidr);
       const found = [text, ...wider].flatMap((key) => had.get(key) ?? [])[0] ?? around.get(text);
       if (found && found.holder !== name) {

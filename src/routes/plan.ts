@@ -149,7 +149,8 @@ export function problemsOfSelf(self: RouteNode, local: LocalFacts, config: Route
   });
 }
 
-export const remedy = 'give the node another pod CIDR (node.spec.podCIDRs cannot be changed: delete the Node and register it anew)';
+export const remedy =
+  'give the node another pod CIDR (node.spec.podCIDRs cannot be changed: delete the Node and register it anew)';
 
 /** Of a pod CIDR of a peer: what makes it no place that this node may have a route to (F27). */
 function conflict(peer: RouteNode, destination: Prefix, self: RouteNode): string | undefined {

@@ -60,7 +60,10 @@ test('only the kernel room calls native code', () => {
     [],
   );
   assert.deepEqual(
-    files.filter((file) => !file.startsWith('kernel/') && !isTest(file) && importsOf(file).some((target) => target.endsWith('/kernel/sys.ts'))),
+    files.filter(
+      (file) =>
+        !file.startsWith('kernel/') && !isTest(file) && importsOf(file).some((target) => target.endsWith('/kernel/sys.ts')),
+    ),
     [],
     'system calls by their numbers have names and types there',
   );

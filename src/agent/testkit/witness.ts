@@ -22,7 +22,10 @@ export class Witness implements Disposable {
     this.#ns = NetNs.open(netns);
     const onResync = (): void => void this.seen.push('events were lost');
     this.#monitors = [
-      watchRoute(this.#ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], { onEvent: (event) => this.#note(event), onResync }),
+      watchRoute(this.#ns, ['links', 'addresses', 'routes', 'neighbours', 'qdiscs'], {
+        onEvent: (event) => this.#note(event),
+        onResync,
+      }),
       watchGroups(
         this.#ns,
         netlinkNetfilter,

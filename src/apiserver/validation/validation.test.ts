@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Api, ApiError, type KubeObject } from '../../kube/api.ts';
-import { IPAddresses, ConfigMaps, Namespaces, Pods, Secrets } from '../../kube/resources.ts';
+import { ConfigMaps, IPAddresses, Namespaces, Pods, Secrets } from '../../kube/resources.ts';
 import type { Pod, PodSpec } from '../../kube/types.ts';
 import { findResource } from '../resources.ts';
 import { TestServer } from '../testkit/server.ts';

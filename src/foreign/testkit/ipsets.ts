@@ -1,5 +1,5 @@
-import { ipsetCommand, ipsetHeader, ipsetType } from '../../kernel/ipset.ts';
 import { KernelError } from '../../kernel/errors.ts';
+import { ipsetCommand, ipsetHeader, ipsetType } from '../../kernel/ipset.ts';
 import { netlinkNetfilter } from '../../kernel/netlink/constants.ts';
 import { NetlinkSocket } from '../../kernel/netlink/socket.ts';
 import type { NetNs } from '../../kernel/netns.ts';
@@ -19,8 +19,13 @@ export function makeIpSet(ns: NetNs, name: string, family: Family, elements: rea
     ipsetType(ipsetCommand.create),
     0x600,
     (batch) => {
-      ipsetHeader(batch).attribute(2, (w) => w.cstring(name)).attribute(3, (w) => w.cstring(type));
-      batch.attribute(4, (w) => w.u8(0)).attribute(5, (w) => w.u8(familyNumber[family])).attribute(7 | nested, () => {});
+      ipsetHeader(batch)
+        .attribute(2, (w) => w.cstring(name))
+        .attribute(3, (w) => w.cstring(type));
+      batch
+        .attribute(4, (w) => w.u8(0))
+        .attribute(5, (w) => w.u8(familyNumber[family]))
+        .attribute(7 | nested, () => {});
     },
     `create ipset ${name}`,
   );

@@ -56,9 +56,15 @@ export const dockerWithIpset = (tool: string, subnet: string, set: string): stri
 
 /** Docker 28.0.1 to 28.5: chains DOCKER-FORWARD, -CT and -BRIDGE; nothing ends DOCKER-USER (moby's daemon/libnetwork/drivers/bridge/internal/iptabler). */
 const dockerForward = (tool: string, subnet: string): string[] => [
-  ...['DOCKER', 'DOCKER-BRIDGE', 'DOCKER-CT', 'DOCKER-FORWARD', 'DOCKER-ISOLATION-STAGE-1', 'DOCKER-ISOLATION-STAGE-2', 'DOCKER-USER'].map(
-    (chain) => `${tool} -N ${chain}`,
-  ),
+  ...[
+    'DOCKER',
+    'DOCKER-BRIDGE',
+    'DOCKER-CT',
+    'DOCKER-FORWARD',
+    'DOCKER-ISOLATION-STAGE-1',
+    'DOCKER-ISOLATION-STAGE-2',
+    'DOCKER-USER',
+  ].map((chain) => `${tool} -N ${chain}`),
   `${tool} -A FORWARD -j DOCKER-USER`,
   `${tool} -A FORWARD -j DOCKER-FORWARD`,
   `${tool} -A DOCKER ! -i docker0 -o docker0 -j DROP`,

@@ -6,8 +6,8 @@ const root = '/sys/fs/cgroup';
 
 /** Removes a control group with all below it, from every hierarchy (one, or one for each controller). */
 export async function removeGroups(group: string): Promise<void> {
+  // Busy until its last process is gone.
   for (const hierarchy of [root, ...readdirSync(root).map((name) => join(root, name))])
-    // Busy until its last process is gone.
     await eventually(() => removeTree(join(hierarchy, group)));
 }
 

@@ -15,10 +15,14 @@ export function ownMachine(skip: string | false): void {
   // The shell stays, as the init of the PID namespace: it reaps what runtimes let go of.
   const script = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/lib && "$0" "$@"';
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const { status, error } = spawnSync('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...ownNamespaces, 'sh', '-c', script, ...again], {
-    stdio: 'inherit',
-    env: { ...process.env, [mark]: '1' },
-  });
+  const { status, error } = spawnSync(
+    'setpriv',
+    ['--pdeathsig', 'KILL', 'unshare', ...ownNamespaces, 'sh', '-c', script, ...again],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [mark]: '1' },
+    },
+  );
   if (error) throw error;
   process.exit(status ?? 1);
 }
