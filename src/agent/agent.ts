@@ -16,6 +16,7 @@ import { agentStatus } from './agent-status.ts';
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
+import { DnsCondition } from './dns-condition.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door } from './door.ts';
 import { watchDrift } from './drift.ts';
@@ -87,6 +88,7 @@ export class NodeAgent {
   #services: ServicePath | undefined;
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
+  #dnsCondition: DnsCondition | undefined;
   #drift: Disposable | undefined;
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
@@ -230,6 +232,7 @@ export class NodeAgent {
       this.#sources,
       this.#drift,
       this.#dns,
+      this.#dnsCondition,
       this.#forgetter,
       this.#foreigners,
       this.#proxyHealth,
@@ -259,8 +262,10 @@ export class NodeAgent {
 
   #onNodes(changes: readonly Change<NodeView>[]): void {
     for (const { type, key, object } of changes) {
-      if (key === this.#settings.nodeName) this.#look();
-      else if (type === 'deleted') {
+      if (key === this.#settings.nodeName) {
+        this.#look();
+        if (type !== 'deleted') this.#dnsCondition?.seen(object.dnsReady);
+      } else if (type === 'deleted') {
         this.#peers.delete(key);
         this.#network.deletePeer(key);
       } else {
@@ -325,7 +330,17 @@ export class NodeAgent {
       return;
     }
     // Whether the DNS of this node answers is part of the plan: planned before it is known, it would be planned away and back.
-    this.#dns = new DnsReadiness({ socketPath, onChange: (ready) => services.setDnsReady(ready) });
+    const { api, log } = this.#parts;
+    const condition = new DnsCondition({ api, log, nodeName: this.#settings.nodeName });
+    this.#dnsCondition = condition;
+    condition.seen(this.#sources.nodes.get(this.#settings.nodeName)?.dnsReady ?? true);
+    const onChange = (ready: boolean): void => {
+      services.setDnsReady(ready);
+      condition.set(ready);
+    };
+    this.#dns = new DnsReadiness({ socketPath, onChange });
+    // One that was never ready does not change.
+    void this.#dns.known.then(() => condition.set(this.#dns!.ready));
     void this.#dns.known.then(goOn);
   }
 

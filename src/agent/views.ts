@@ -1,5 +1,5 @@
 import { excludeLabel } from '../announce/index.ts';
-import { conditionOf } from '../kube/objects.ts';
+import { conditionOf, isDnsReady } from '../kube/objects.ts';
 import type { EndpointSlice, EndpointSlicePort, Node, Service, ServicePort } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -21,6 +21,8 @@ export interface NodeView {
   balances: boolean;
   /** It is being deleted, or the cluster's autoscaler is about to: load balancers should send it nothing new (SD27). */
   isLeaving?: boolean;
+  /** What the Node says of its DNS (dns-condition.ts). */
+  dnsReady: boolean;
   /** Texts that are no address or prefix. */
   faults: readonly string[];
 }
@@ -52,6 +54,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
       metadata.deletionTimestamp === undefined &&
       metadata.labels?.[excludeLabel] === undefined,
     ...(metadata.deletionTimestamp || spec?.taints?.some(({ key }) => key === leavingTaint) ? { isLeaving: true } : {}),
+    dnsReady: isDnsReady({ metadata, spec, status }),
     faults,
   };
 }

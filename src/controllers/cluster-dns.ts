@@ -1,6 +1,6 @@
-import { isNodeReady, nodeAddresses } from '../kube/objects.ts';
+import { isDnsReady, isNodeReady, nodeAddresses } from '../kube/objects.ts';
 import { EndpointSlices, Nodes, Services } from '../kube/resources.ts';
-import type { Endpoint } from '../kube/types.ts';
+import type { Endpoint, Node } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { dnsSlice } from './bootstrap.ts';
 import { type Context, controller, type Running } from './context.ts';
@@ -12,6 +12,9 @@ export interface ClusterDnsOptions {
 }
 
 const serviceKey = 'kube-system/kube-dns';
+
+/** The node's agent says when its DNS is not ready. */
+const answers = (node: Node): boolean => isNodeReady(node) && isDnsReady(node);
 
 /** The endpoints of `kube-system/kube-dns` in a cluster whose nodes serve DNS themselves: the addresses of all nodes. */
 export function clusterDnsController(context: Context, options: ClusterDnsOptions = {}): Running {
@@ -30,7 +33,7 @@ export function clusterDnsController(context: Context, options: ClusterDnsOption
         const address = nodeAddresses(node)
           .map((text) => IpAddr.tryParse(text))
           .find((ip) => ip && (ip.family === 'ipv4') === (family === 'IPv4'));
-        const ready = isNodeReady(node);
+        const ready = answers(node);
         const { name, uid } = node.metadata;
         const conditions = { ready, serving: ready, terminating: false };
         return address
@@ -46,7 +49,7 @@ export function clusterDnsController(context: Context, options: ClusterDnsOption
       const tells = changes.some(
         ({ type, object, previous }) =>
           type !== 'modified' ||
-          isNodeReady(object) !== isNodeReady(previous!) ||
+          answers(object) !== answers(previous!) ||
           nodeAddresses(object).join() !== nodeAddresses(previous!).join(),
       );
       if (tells) running.queue.add(serviceKey);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isPodReady, kubeMicroTime, kubeTime } from '../kube/objects.ts';
+import { dnsConditionType, isPodReady, kubeMicroTime, kubeTime } from '../kube/objects.ts';
 import {
   ConfigMaps,
   Deployments,
@@ -43,7 +43,7 @@ describe('bootstrap', () => {
     await assert.rejects(bootstrap(c.api, { ...options, apiAddresses: ['fd00::1'] }), /none of the API's addresses/);
   });
 
-  test('the endpoints of kube-dns are the nodes, ready as they are', async () => {
+  test('the endpoints of kube-dns are the nodes, ready as they and their DNS are', async () => {
     await using c = new TestCluster();
     await bootstrap(c.api, options);
     await c.start();
@@ -66,6 +66,15 @@ describe('bootstrap', () => {
         ],
       );
     });
+    // As the node's agent says when its DNS does not answer.
+    for (const status of ['False', 'True'] as const) {
+      const conditions = [{ type: 'Ready', status: 'True' as const }, { type: dnsConditionType, status }];
+      await c.api.patch(Nodes, 'node-1', undefined, { status: { conditions } }, 'merge', { subresource: 'status' });
+      await eventually(async () => {
+        const { endpoints } = await c.api.get(EndpointSlices, 'kube-dns-ipv4', 'kube-system');
+        assert.equal(endpoints?.[0]?.conditions?.ready, status === 'True');
+      });
+    }
   });
 });
 

@@ -86,6 +86,11 @@ export function podIps(pod: Pod): string[] {
 export const nodeAddresses = (node: Node, type = 'InternalIP'): string[] =>
   (node.status?.addresses ?? []).filter((address) => address.type === type).map(({ address }) => address);
 
+/** Of a Node: whether podnet's DNS on it answers. Written by its agent, and only once it did not. */
+export const dnsConditionType = 'PodnetDNSReady';
+
+export const isDnsReady = (node: Node): boolean => conditionOf(node.status?.conditions, dnsConditionType)?.status !== 'False';
+
 export const isNodeReady = (node: Node): boolean => conditionOf(node.status?.conditions, 'Ready')?.status === 'True';
 
 /** metav1.Time: RFC 3339 in whole seconds. */
