@@ -40,8 +40,7 @@ test('the Corefile of kubeadm is translated as a whole; pods insecure is told', 
     notes.map(({ line, text }) => `${line} ${text}`),
     ['8 pods insecure'],
   );
-  const { upstream: _, ...rest } = config;
-  assert.equal(parseConfig({ listen: ['10.96.0.10'], podCidrs: [], serviceCidrs: [], ...rest }).ttl, 30);
+  assert.equal(parseConfig({ listen: ['10.96.0.10'], podCidrs: [], serviceCidrs: [], ...config }).ttl, 30);
 });
 
 test("stub domains, NodeHosts as of k3s, rewrites and autopath become podnet's", () => {
@@ -101,6 +100,7 @@ example.org:53, 10.in-addr.arpa {
       cache: { maxTtl: 300, minTtl: 10, maxNegativeTtl: 60, staleSeconds: 5400 },
     },
   });
+  assert.ok(parseConfig({ listen: ['10.96.0.10'], podCidrs: [], serviceCidrs: [], ...config }));
   assert.deepEqual(custom, {
     hosts: { ttl: 60, entries: [{ address: '192.0.2.10', names: ['db.example.com', 'db'] }], files: ['/etc/coredns/NodeHosts'] },
     rewrite: [

@@ -1,4 +1,6 @@
+import type { DnsConfig } from '../config.ts';
 import type { CustomEntries } from '../custom/entries.ts';
+import type { DomainOptions, UpstreamOptions } from '../forward/options.ts';
 import type { Directive } from './parse.ts';
 
 /** A line that means something else here, or nothing. */
@@ -11,28 +13,14 @@ export interface Note {
   custom: boolean;
 }
 
-/** What `upstream` of the configuration becomes; see forward/. */
-export interface TranslatedUpstream {
+/** As UpstreamOptions, to be written. */
+export type TranslatedUpstream = { -readonly [K in keyof UpstreamOptions]: UpstreamOptions[K] } & {
   servers?: string[];
-  resolvConf?: string;
-  policy?: 'ordered' | 'random' | 'roundRobin';
-  domains?: Record<string, { servers: string[]; policy?: 'ordered' | 'random' | 'roundRobin' }>;
-  tlsCa?: string;
-  maxFails?: number;
-  mostUnderWay?: number;
-  cache?: { minTtl?: number; maxTtl?: number; maxNegativeTtl?: number; staleSeconds?: number };
-}
+  domains?: Record<string, DomainOptions>;
+};
 
 /** The fields of DnsConfig that a Corefile decides about; those of the node (listen, podCidrs, …) are not in it. */
-export interface TranslatedConfig {
-  kubeconfig?: string;
-  port?: number;
-  zone?: string;
-  pods?: 'verified' | 'disabled';
-  ttl?: number;
-  endpointPodNames?: boolean;
-  searchWalk?: boolean;
-  metricsListen?: string;
+export interface TranslatedConfig extends Partial<Pick<DnsConfig, 'kubeconfig' | 'port' | 'zone' | 'pods' | 'ttl' | 'endpointPodNames' | 'searchWalk' | 'metricsListen'>> {
   upstream?: TranslatedUpstream;
 }
 

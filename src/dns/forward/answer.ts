@@ -30,6 +30,8 @@ export interface Answer {
   ttl: number;
   /** The aliases lead to a name of our own, for which no resolver may speak; and where that name stands in the message. */
   own?: { name: WireName; at: number };
+  /** Which resolver said so, for people. */
+  from?: string;
 }
 
 export interface Judgement {

@@ -97,6 +97,7 @@ export class Asking {
       const answer = reduceAnswer(await resolver.ask(question, timeoutMs), question, judgement);
       // It lives, but cannot or will not say: perhaps another one can.
       if (typeof answer === 'string') count(metrics.upstreamFailures, answer);
+      else answer.from = resolver.text;
       return answer;
     } catch (error) {
       // RangeError: data of an answer are not what their type says.

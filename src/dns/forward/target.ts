@@ -22,7 +22,7 @@ export function upstreamText({ address, port, protocol = 'udp', serverName }: Om
 
 /** @throws SyntaxError */
 export function parseUpstream(text: string): Upstream {
-  const parts = /^(?:(udp|tcp|tls):\/\/)?(?:\[(.*)\]|([^:]*|[^#]*:[^#]*:[^#]*))(?::(\d+))?(?:#([A-Za-z0-9._-]{1,253}))?$/.exec(text);
+  const parts = /^(?:(udp|tcp|tls):\/\/)?(?:\[(.*)\]|([^:#]*|[^#]*:[^#]*:[^#]*))(?::(\d+))?(?:#([A-Za-z0-9._-]{1,253}))?$/.exec(text);
   const [, protocol = 'udp', bracketed, plain, portText, serverName] = parts ?? [];
   const port = Number(portText ?? defaultPorts[protocol as Protocol]);
   const host = bracketed ?? plain;

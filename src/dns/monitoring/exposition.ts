@@ -1,4 +1,4 @@
-import type { Histogram } from './histogram.ts';
+import type { HistogramCounts } from './histogram.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -14,7 +14,7 @@ export class Exposition {
     return this.#family(name, 'gauge', help, samples);
   }
 
-  histogram(name: string, help: string, samples: readonly (readonly [Labels, Histogram])[]): this {
+  histogram(name: string, help: string, samples: readonly (readonly [Labels, HistogramCounts])[]): this {
     if (samples.length === 0) return this;
     this.#head(name, 'histogram', help);
     for (const [labels, { bounds, counts, sum }] of samples) {

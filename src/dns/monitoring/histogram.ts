@@ -1,5 +1,12 @@
+/** What was counted: of each class, and its upper bounds. */
+export interface HistogramCounts {
+  bounds: readonly number[];
+  counts: ArrayLike<number>;
+  sum: number;
+}
+
 /** Counts values by size. Most are small: bounds are searched from below. */
-export class Histogram {
+export class Histogram implements HistogramCounts {
   /** Upper bounds, each inclusive, ascending. */
   readonly bounds: readonly number[];
   /** Not cumulative; one more than bounds for what is above all. */

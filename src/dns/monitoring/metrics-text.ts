@@ -1,5 +1,6 @@
 import type { Custom } from '../custom/custom.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
+import { durationBounds } from '../forward/resolver.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClusterZone } from '../zone/cluster.ts';
 import { Exposition } from './exposition.ts';
@@ -75,6 +76,7 @@ function cache(out: Exposition, { forwarder }: MetricsParts, server: { server: s
   if (!forwarder) return;
   const { counters } = forwarder;
   const where = { ...server, zones: '.', view: '' };
+  const held = forwarder.describeCache();
   const hits = counters.hitsSuccess + counters.hitsDenial;
   out
     .counter('coredns_cache_requests_total', 'Questions that the cache was asked for.', [[where, hits + counters.misses]])
@@ -83,6 +85,15 @@ function cache(out: Exposition, { forwarder }: MetricsParts, server: { server: s
       [{ ...where, type: 'denial' }, counters.hitsDenial],
     ])
     .counter('coredns_cache_misses_total', 'Questions that the cache could not answer.', [[where, counters.misses]])
+    .gauge('coredns_cache_entries', 'Answers in the cache.', [
+      [{ ...where, type: 'success' }, held.entries - held.denials],
+      [{ ...where, type: 'denial' }, held.denials],
+    ])
+    .counter('coredns_cache_evictions_total', 'Answers thrown away to make room.', [
+      [{ ...where, type: 'success' }, forwarder.cache.evictions.success],
+      [{ ...where, type: 'denial' }, forwarder.cache.evictions.denial],
+    ])
+    .gauge('podnet_dns_cache_bytes', 'What the cache takes.', [[{}, held.bytes]])
     .counter('coredns_cache_prefetch_total', 'Answers fetched anew before their end.', [[where, counters.prefetches]])
     .counter('coredns_cache_served_stale_total', 'Answers given past their end.', [[where, counters.servedStale]]);
 }
@@ -92,8 +103,28 @@ function upstreams(out: Exposition, { forwarder, metrics }: MetricsParts): void 
   const { counters } = forwarder;
   const byReason = (counts: Record<string, number>): [Record<string, string>, number][] =>
     Object.entries(counts).map(([reason, count]) => [{ reason }, count]);
+  // A resolver that stands in several groups is told once.
+  const all = [...new Map(forwarder.describe().map((resolver) => [resolver.server, resolver])).values()];
+  const perResolver = <T>(value: (resolver: (typeof all)[number]) => T): [{ to: string }, T][] => all.map((one) => [{ to: one.server }, value(one)]);
+  const perProxy = <T>(value: (resolver: (typeof all)[number]) => T): [Record<string, string>, T][] =>
+    all.map((one) => [{ proxy_name: 'forward', to: one.server }, value(one)]);
   out
-    .counter('coredns_forward_requests_total', 'Questions sent to resolvers.', [[{ to: '' }, metrics.forwarded]])
+    .counter('coredns_forward_requests_total', 'Questions sent to resolvers.', perResolver(({ counters: { requests } }) => requests))
+    .counter(
+      'coredns_forward_responses_total',
+      'Answers of resolvers.',
+      all.flatMap(({ server, counters: { rcodes } }) => Object.entries(rcodes).map(([rcode, count]) => [{ to: server, rcode }, count] as const)),
+    )
+    .counter('coredns_forward_healthcheck_failures_total', 'Probes of resolvers that failed.', perResolver(({ counters: { probesFailed } }) => probesFailed))
+    .counter('coredns_proxy_healthcheck_failures_total', 'The same, by its newer name.', perProxy(({ counters: { probesFailed } }) => probesFailed))
+    .histogram(
+      'coredns_proxy_request_duration_seconds',
+      'Time to answers of resolvers.',
+      perProxy(({ counters: { durations: counts, seconds: sum } }) => ({ bounds: durationBounds, counts, sum })),
+    )
+    .counter('coredns_proxy_conn_cache_hits_total', 'Questions over a connection that was there.', perProxy(({ connections: { reused } }) => reused))
+    .counter('coredns_proxy_conn_cache_misses_total', 'Connections made to resolvers.', perProxy(({ connections: { made } }) => made))
+    .gauge('podnet_dns_resolver_up', '1: asked first; 0: failed lately.', perResolver(({ state }) => (state === 'up' ? 1 : 0)))
     .counter('coredns_forward_max_concurrent_rejects_total', 'Refused: too many questions under way.', [
       [{}, counters.rejectedTotal + counters.rejectedSource],
     ])

@@ -40,7 +40,7 @@ function parse(text: string): Map<string, number> {
   return samples;
 }
 
-async function served(use: (world: { port: number; health: string }) => Promise<void>): Promise<void> {
+async function served(use: (world: { port: number; health: string; upstream: string }) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'podnet-test-dns-'));
   const health = join(folder, 'health.sock');
   try {
@@ -52,14 +52,14 @@ async function served(use: (world: { port: number; health: string }) => Promise<
     const config = { listen: ['127.0.0.1'], port: 0, podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16'], healthSocket: health };
     await using dns = await startDns({ ...config, upstream: { servers: [upstream.server] } }, { api, log: () => {} });
     await dns.ready;
-    await use({ port: Number(dns.status().listen[0]!.split(':').at(-1)), health });
+    await use({ port: Number(dns.status().listen[0]!.split(':').at(-1)), health, upstream: upstream.server });
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
 test("metrics have the names and labels of CoreDNS' where they mean the same", async () => {
-  await served(async ({ port, health }) => {
+  await served(async ({ port, health, upstream }) => {
     for (let i = 0; i < 3; i++) await askUdp(port, question(web));
     await askUdp(port, question('no.such.cluster.local', { type: 'AAAA', edns: 1232, dnssecOk: true }));
     for (let i = 0; i < 2; i++) await askUdp(port, question('www.example.com'));
@@ -85,6 +85,11 @@ test("metrics have the names and labels of CoreDNS' where they mean the same", a
       ['coredns_cache_misses_total{server="dns://:0",zones=".",view=""}', 1],
       ['coredns_autopath_success_total{server="dns://:0"}', 1],
       ['podnet_dns_search_walks_total{found="true"}', 1],
+      ['coredns_cache_entries{server="dns://:0",zones=".",view="",type="success"}', 1],
+      [`coredns_forward_requests_total{to="${upstream}"}`, 1],
+      [`coredns_forward_responses_total{to="${upstream}",rcode="NOERROR"}`, 1],
+      [`coredns_proxy_request_duration_seconds_count{proxy_name="forward",to="${upstream}"}`, 1],
+      [`coredns_proxy_healthcheck_failures_total{proxy_name="forward",to="${upstream}"}`, 0],
       ['coredns_panics_total', 0],
       ['podnet_dns_synced', 1],
       ['podnet_dns_pods', 1],

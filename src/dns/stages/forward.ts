@@ -33,7 +33,7 @@ export class ForwardStage implements Stage {
     const { forwarder } = this.#options;
     const ready = forwarder.answer(query, reply);
     if (ready) {
-      query.trace?.({ stage: this.name, text: 'from the cache' });
+      query.trace?.({ stage: this.name, text: `from the cache${ready.from === undefined ? '' : `; ${ready.from} said it`}` });
       this.#finish(query, reply, ready);
       return 'answered';
     }
@@ -47,7 +47,7 @@ export class ForwardStage implements Stage {
     try {
       const began = performance.now();
       const served = await forwarder.ask(questionOf(query));
-      query.trace?.({ stage: this.name, text: `from resolvers, in ${(performance.now() - began).toFixed(1)} ms` });
+      query.trace?.({ stage: this.name, text: asked(served?.answer.from, began) });
       if (served) {
         writeAnswer(reply, served.answer, served.age, forwarder.cache.options);
         this.#finish(query, reply, served.answer);
@@ -75,6 +75,10 @@ const questionOf = (query: Query): Question => ({
   ...{ name: query.name(), type: query.type, dnssecOk: query.dnssecOk },
   checkingDisabled: (query.flags & flag.CD) !== 0,
 });
+
+/** For people: who was asked, and how long it took. */
+export const asked = (resolver: string | undefined, beganMs: number): string =>
+  `${resolver === undefined ? 'no resolver answered' : `from resolver ${resolver}`}, in ${(performance.now() - beganMs).toFixed(1)} ms`;
 
 /** The end of a pipeline without resolvers. */
 export const notHere: Stage = {
