@@ -13,6 +13,7 @@ import {
   remedy,
   vxlanLink,
   wayTo,
+  svcLink,
 } from '../routes/plan.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../services/index.ts';
 import { type Door, doorOwner } from './door.ts';
@@ -126,7 +127,7 @@ export class NodeNetwork {
     const { name, addresses, podCidrs } = self;
     const { clusterCidrs, services } = this.#settings;
     return {
-      ...{ name, ...(zone === undefined ? {} : { zone }), addresses, podCidrs, nodePortAddresses },
+      ...{ name, ...(zone === undefined ? {} : { zone }), addresses, podCidrs, nodePortAddresses, sink: svcLink },
       ...{ serviceCidrs: this.#routes.serviceCidrs, clusterCidrs, externalIpCidrs: services.externalIpCidrs },
     };
   }

@@ -1,13 +1,14 @@
 import { type Chain, match } from '../kernel/nftables/index.ts';
 import { named } from './names.ts';
+import type { ServiceNode } from './node.ts';
 import { nodePort, perFamily, servicePort } from './parts.ts';
 
-const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, ctStatusDnat, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
+const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, ctStatusDnat, oifIs, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
 
 const check = rule(ctStateNew, jump('service-check'));
 
 /** What is still addressed to a Service behind the translation found no endpoint (SD6, SD12). */
-export const checkChains: readonly Chain[] = [
+export const checkChains = ({ sink }: ServiceNode): Chain[] => [
   ...(['input', 'output'] as const).map(
     (hook): Chain => ({
       name: `filter-${hook}`,
@@ -47,6 +48,8 @@ export const checkChains: readonly Chain[] = [
           goto('refuse'),
         ),
       ]),
+      // Nobody is there: other ports of a load balancer's address on the node that announces it. Else who asks waits for an ARP answer.
+      ...(sink === undefined ? [] : [rule(oifIs(sink), goto('refuse'))]),
     ],
   },
   { name: 'refuse', rules: [rule(protocol('tcp'), rejectWithTcpReset), rule(reject)] },

@@ -57,6 +57,19 @@ for (const family of families) {
     },
   );
 
+  test(`SD1, SD6 (${family}): on the node that announces an address its port is served, also to the node itself, and other ports and pings are refused at once`, needsRoot, async () => {
+    await using bed = await bedWith(family, ['b']);
+    run(bed.node.path, 'ip', 'route', 'add', balanced[family], 'dev', 'podnet-svc', 'src', nodeIp[family]);
+    bed.planner.setService(loadBalancer(family));
+    bed.planner.setSlice(slice('web', family, ['b']));
+    bed.sync();
+    for (const from of ['a', 'node', 'outside']) {
+      assert.equal((await bed.ask(from, balanced[family], 80)).who, 'b', from);
+      await assert.rejects(bed.connect(from, balanced[family], 81, 2000), refused, from);
+    }
+    assert.throws(() => run(bed.namespace('a').path, 'ping', '-c1', '-W5', balanced[family]), (error: Error & { stdout?: string }) => /unreachable/i.test(`${error.stdout}`));
+  });
+
   test(
     `SD4e, SD7, SD8 (${family}): externalTrafficPolicy Local on a load balancer's address and an externalIP: local endpoints for the outside, all for pods and the node`,
     needsRoot,

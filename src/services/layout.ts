@@ -20,7 +20,7 @@ const element = (name: string, key: string, data?: string): NftElement =>
 /** Table, chains, sets and the elements that describe the node. */
 export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] {
   const chains = [
-    ...[...entryChains, ...choiceChains, ...checkChains, ...sourceChains(node), ...untrackedChains],
+    ...[...entryChains, ...choiceChains, ...checkChains(node), ...sourceChains(node), ...untrackedChains],
     ...timeouts.flatMap(([seconds]) => affinityChains(seconds)),
   ];
   return [

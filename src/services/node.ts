@@ -14,6 +14,8 @@ export interface ServiceNode {
   /** Pod CIDRs of this node: what comes from them is a local pod (SD4c). */
   podCidrs: readonly Prefix[];
   serviceCidrs: readonly Prefix[];
+  /** The link of podnet's own that Service CIDRs and announced addresses are routed to; what leaves by it is refused. */
+  sink?: string;
   /** Pods of the whole cluster: no Service takes their addresses for itself. */
   clusterCidrs?: readonly Prefix[];
   /** spec.externalIPs within these are served; none are when absent (SA17). */

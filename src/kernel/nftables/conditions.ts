@@ -118,12 +118,20 @@ export const toBridgeItself: Part = {
   ],
 };
 
+const linkName = (name: string): string => `0x${Buffer.alloc(16).fill(name, 0, name.length).toString('hex')}`;
+
 /** The packet came by the link of this name. */
 export const iifIs = (name: string): Part => ({
   text: `iifname "${name}"`,
+  expressions: [...iifname.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: linkName(name) }],
+});
+
+/** The packet leaves by the link of this name. In the output hook: as it was routed first, before any translation. */
+export const oifIs = (name: string): Part => ({
+  text: `oifname "${name}"`,
   expressions: [
-    ...iifname.load(0),
-    { name: 'cmp', sreg: 0, op: 'eq', data: `0x${Buffer.alloc(16).fill(name, 0, name.length).toString('hex')}` },
+    { name: 'meta', dreg: 0, key: 'oifname' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: linkName(name) },
   ],
 });
 

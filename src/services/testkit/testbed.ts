@@ -18,6 +18,7 @@ export const serviceNode: ServiceNode = {
   addresses: ['192.168.0.1', 'fd00:192::1'].map(at),
   podCidrs: ['10.244.1.0/24', 'fd00:244:1::/64'].map(Prefix.parse),
   serviceCidrs: ['10.96.0.0/16', 'fd00:96::/112'].map(Prefix.parse),
+  sink: 'podnet-svc',
 };
 const nodeAddress = { ipv4: serviceNode.addresses[0]!, ipv6: serviceNode.addresses[1]! };
 /** Pods a, b, c are on the node; `far` is behind another one. */
