@@ -102,6 +102,15 @@ test(
   },
 );
 
+test("F42: Docker 28 lets pods pass alike, though nothing ends its DOCKER-USER", needsRoot, async () => {
+  await using world = await World.make({ foreignFirewall: 'allow' });
+  const { node } = world;
+  write(node, [...layouts.docker28Ipv4, ...layouts.docker28Ipv6]);
+  assert.deepEqual((await told(node)).problems, []);
+  for (const tool of tools) assert.deepEqual(user(node, tool), own(tool));
+  assert.deepEqual(await world.lost(new Set()), []);
+});
+
 test(
   'F42: without a place of its owner for the rules of others a firewall is told of and left alone, consent or not',
   needsRoot,
