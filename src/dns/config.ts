@@ -3,6 +3,7 @@ import { Prefix } from '../net/prefix.ts';
 import { checkSource, type CustomSourceOptions } from './custom/source.ts';
 import { parseUpstreamOptions, type UpstreamOptions } from './forward/options.ts';
 import { parseUpstream, type Upstream } from './forward/target.ts';
+import { type LimitOptions, type ParsedLimits, parseLimits } from './limits/limits.ts';
 import { labelsOf, parseName } from './wire/names.ts';
 
 /** `podnet dns --config FILE`: JSON of this shape. */
@@ -26,6 +27,8 @@ export interface DnsConfig {
   endpointPodNames?: boolean;
   /** Hosts and rewrite rules by hand, from a file or a ConfigMap; see custom/. */
   custom?: CustomSourceOptions;
+  /** Who is answered, and how often. */
+  limits?: LimitOptions;
   /** Without it, other names than the cluster's are refused. */
   upstream?: UpstreamOptions & {
     /** Network namespace that the questions to resolvers are asked from, e.g. `/proc/1/ns/net`. */
@@ -66,6 +69,7 @@ export interface ParsedConfig {
   endpointPodNames: boolean;
   custom: CustomSourceOptions | undefined;
   upstream: DnsConfig['upstream'];
+  limits: ParsedLimits;
   metricsListen: Upstream | undefined;
   searchWalk: boolean;
   hostResolvConf: string | undefined;
@@ -80,7 +84,7 @@ const fields: Record<keyof DnsConfig, true> = {
   ...{ kubeconfig: true, listen: true, port: true, zone: true, podCidrs: true, serviceCidrs: true, pods: true },
   ...{ ttl: true, endpointPodNames: true, custom: true },
   ...{ searchWalk: true, hostResolvConf: true, nodeName: true, metricsListen: true },
-  ...{ upstream: true, healthSocket: true, runDir: true, standby: true, standbyAfterMs: true },
+  ...{ limits: true, upstream: true, healthSocket: true, runDir: true, standby: true, standbyAfterMs: true },
 };
 
 /**
@@ -117,7 +121,9 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
       throw new SyntaxError(`dns configuration: ${name}: ${(cause as Error).message}`, { cause });
     }
   };
+  let limits: ParsedLimits;
   try {
+    limits = parseLimits(input.limits);
     const { netns: _, ...upstream } = input.upstream ?? {};
     parseUpstreamOptions(upstream);
   } catch (cause) {
@@ -134,6 +140,7 @@ export function parseConfig(input: DnsConfig): ParsedConfig {
       ...field('podCidrs', () => (input.podCidrs ?? []).map(Prefix.parse)),
       ...field('serviceCidrs', () => (input.serviceCidrs ?? []).map(Prefix.parse)),
     ],
+    limits,
     upstream: input.upstream,
     ...{ searchWalk, hostResolvConf: input.hostResolvConf ?? input.upstream?.resolvConf, nodeName: input.nodeName },
     ...{ ttl, endpointPodNames, custom: field('custom', () => (input.custom === undefined ? undefined : checkSource(input.custom))) },

@@ -9,6 +9,7 @@ import { Explainer } from './explain/explain.ts';
 import { explainPaths } from './explain/paths.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { upstreamText } from './forward/target.ts';
+import { Limits } from './limits/limits.ts';
 import { newMetrics } from './metrics.ts';
 import { serveMetrics } from './monitoring/listen.ts';
 import { Monitoring } from './monitoring/monitoring.ts';
@@ -108,7 +109,8 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const custom = config.custom && new Custom(config.custom.file ?? `ConfigMap ${config.custom.configMap}`, log);
   const customSource = custom && parts.add(new CustomSource(custom, config.custom!, api));
   const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search, custom });
-  const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap });
+  const limits = new Limits(config.limits, config.ranges, now);
+  const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap, limits });
 
   const services: Service[] = [];
   const serve = <S extends Service>(service: S): S => {
@@ -139,6 +141,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const status = (): DnsStatus => ({
     ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
     upstreams: forwarder?.describe() ?? [],
+    limits: limits.counters,
     ...(custom ? { custom: custom.status() } : {}),
     ...(forwarder ? { cache: forwarder.describeCache(), forward: forwarder.counters } : {}),
     ...(forwarder?.fault ? { upstreamFault: forwarder.fault } : {}),

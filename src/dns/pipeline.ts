@@ -1,5 +1,6 @@
 import type { Custom } from './custom/custom.ts';
 import type { Forwarder } from './forward/forwarder.ts';
+import type { Limits } from './limits/limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { LogTap } from './monitoring/log-tap.ts';
 import { hostsStage, RewriteStage } from './stages/custom.ts';
@@ -59,15 +60,17 @@ export class Pipeline {
   readonly #reply = new Reply();
   readonly #recursion: boolean;
   readonly #log: LogTap | undefined;
+  readonly #limits: Limits | undefined;
 
   constructor(
     stages: readonly Stage[],
     metrics: Metrics,
-    { recursionAvailable = false, log }: { recursionAvailable?: boolean; log?: LogTap } = {},
+    { recursionAvailable = false, log, limits }: { recursionAvailable?: boolean; log?: LogTap; limits?: Limits } = {},
   ) {
     this.#stages = stages;
     this.#metrics = metrics;
     this.#log = log;
+    this.#limits = limits;
     metrics.traffic.begin(stages.map(({ name }) => name));
     this.#recursion = this.#reply.recursionAvailable = recursionAvailable;
   }
@@ -101,7 +104,11 @@ export class Pipeline {
     const beganMs = this.#log?.isRead ? performance.now() : 0;
     reply.begin(query, out, outAt);
     let stage = -1;
-    if (code !== rcode.NOERROR) reply.finish({ rcode: code });
+    if (this.#limits && !this.#limits.answers(client)) {
+      // Over UDP the address may be somebody else's.
+      if (transport === 'udp') return 0;
+      reply.finish({ rcode: rcode.REFUSED });
+    } else if (code !== rcode.NOERROR) reply.finish({ rcode: code });
     else {
       try {
         stage = this.#ask(query, reply, later);
@@ -112,7 +119,7 @@ export class Pipeline {
     }
     traffic.response(query, reply, stage);
     if (beganMs > 0) this.#log!.note(query, reply, this.#stages[stage]?.name, beganMs);
-    return reply.length;
+    return this.#limited(query, reply);
   }
 
   /** @returns which stage answered; -1 when none did, `none` when there is no answer (yet) */
@@ -141,7 +148,17 @@ export class Pipeline {
     }
     this.#metrics.traffic.responseLater(query, reply, stage, beganMs);
     if (this.#log?.isRead) this.#log.note(query, reply, this.#stages[stage]!.name, beganMs);
-    later(Buffer.from(reply.buffer.subarray(0, reply.length)));
+    later(Buffer.from(reply.buffer.subarray(0, this.#limited(query, reply))));
+  }
+
+  /** @returns bytes to send of a finished answer: all, none, or as many as say that it is to be had over TCP */
+  #limited(query: Query, reply: Reply): number {
+    const ruling = this.#limits?.judge(query, reply) ?? 'send';
+    if (ruling === 'send') return reply.length;
+    if (ruling === 'drop') return 0;
+    reply.restart();
+    reply.truncated = true;
+    return reply.finish({ rcode: rcode.NOERROR });
   }
 
   /** No question may end the process (T32); the fault is counted and told once in a while. */

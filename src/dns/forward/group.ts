@@ -59,7 +59,7 @@ export class Group {
   }
 
   isLooping(resolver: Resolver): boolean {
-    if (this.#options.own.has(resolver.text)) return true;
+    if (this.#options.own.has(upstreamText({ ...resolver.upstream, protocol: 'udp', serverName: undefined }))) return true;
     const until = this.#looping.get(resolver.text);
     return until !== undefined && until > this.#options.now();
   }

@@ -1,6 +1,7 @@
 import type { CustomStatus } from '../custom/custom.ts';
 import type { ForwardCounters } from '../forward/counters.ts';
 import type { Description } from '../forward/describe.ts';
+import type { LimitCounters } from '../limits/limits.ts';
 import { type Answerer, serveHttp } from '../../unix/http.ts';
 
 export interface DnsStatus {
@@ -9,6 +10,7 @@ export interface DnsStatus {
   sources: { kind: string; synced: boolean; objects: number; error?: string }[];
   names: number;
   upstreams: Description[];
+  limits: LimitCounters;
   /** What the cache of forwarded answers holds, and what happened. */
   cache?: { entries: number; denials: number; bytes: number; mostBytes: number; underWay: number; waiting: number };
   forward?: ForwardCounters;
