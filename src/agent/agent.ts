@@ -34,6 +34,7 @@ import { nodeShape } from './node-shape.ts';
 import { PodRanges } from './pod-ranges.ts';
 import { ProblemLog } from './problem-log.ts';
 import { ProxyHealth, SyncHealth } from './proxy-health.ts';
+import { Rest } from './rest.ts';
 import { ServicePath, splitKey } from './service-path.ts';
 import { withAnnounced } from './service-report.ts';
 import type { Settings } from './settings.ts';
@@ -81,6 +82,7 @@ export class NodeAgent {
   readonly #problemLog: ProblemLog;
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
   readonly #health = new SyncHealth();
+  readonly #rest = new Rest();
   readonly #healthPorts: HealthPorts;
   readonly #takenNodePorts: TakenNodePorts;
   readonly #conntrackLimits: ConntrackLimits | undefined;
@@ -201,6 +203,7 @@ export class NodeAgent {
   /** One call of the CNI executable, from the bytes it sent. */
   async call(request: Buffer): Promise<Reply> {
     const reply = await answer(request, this.#attachments);
+    this.#rest.worked();
     this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
     this.#problemLog.tell('leases', unwritable(this.#ipam.storageFault()));
     return reply;
@@ -228,6 +231,7 @@ export class NodeAgent {
     this.#runner.stop();
     this.#healthPorts.close();
     const parts = [
+      this.#rest,
       this.#announcements,
       this.#sources,
       this.#drift,
@@ -350,6 +354,7 @@ export class NodeAgent {
     const result = this.#reconciler.sync();
     this.#counts.syncs++;
     this.#health.done();
+    this.#rest.worked();
     this.#counts.operations += result.operations.length;
     if (result.full) {
       this.#counts.fullChecks++;
