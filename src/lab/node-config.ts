@@ -49,6 +49,8 @@ export function nodeProcesses(
     dns: {
       // Also where the endpoints of kube-dns are: a node whose own DNS is not ready asks the others'.
       ...{ kubeconfig, listen: [...clusterDns, ...addresses], zone: clusterDomain, podCidrs, serviceCidrs },
+      // The outside, which reaches the nodes' own addresses, is nobody's client (T31).
+      limits: { clients: [...new Set(topology.nodes.flatMap(({ interfaces }) => interfaces.map(({ prefix }) => String(prefix))))] },
       upstream: { ...resolvers, netns: hostNetns },
       ...{ hostResolvConf: '/etc/resolv.conf', nodeName: node.name },
       healthSocket: paths.dnsHealthSocket,
