@@ -318,6 +318,7 @@ export class PodAttachments implements Attachments {
   }
 
   #openPorts(lease: Lease): void {
+    if (!lease.notes.ports) return;
     this.#options.reconciler.contributeNow(mappingOwner(lease.key), mappingItems(lease));
     this.#options.hostPorts.added(lease);
   }
@@ -340,8 +341,10 @@ export class PodAttachments implements Attachments {
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
     reconciler.contributeNow(guestOwner(key), []);
-    reconciler.contributeNow(mappingOwner(key), []);
-    hostPorts.deleted(lease);
+    if (lease.notes.ports) {
+      reconciler.contributeNow(mappingOwner(key), []);
+      hostPorts.deleted(lease);
+    }
     this.#items.delete(text);
     ipam.release(key);
     this.#options.forgetter.schedule();
