@@ -107,7 +107,7 @@ test('UDP entries that a change of mappings makes stale are those of its ports, 
   assert.equal(deleted('10.96.0.10', 53, '10.1.0.2', 5354), false);
 });
 
-test('T13, CVE-2019-9946: chains are the same for any pods, look at local addresses only, and come after Services', () => {
+test('T13 (CVE-2019-9946): chains are the same for any pods, look at local addresses only, and come after Services', () => {
   const items = planHostPorts(node);
   const keys = new Set(items.map(keyOf));
   const foreign = new Set(Object.values(node.services).flatMap((names) => Object.values(names)));
