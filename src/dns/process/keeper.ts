@@ -67,6 +67,8 @@ class Family implements Keeper {
   #predecessor: Predecessor | undefined;
   readonly #roles: Roles;
   readonly #workers = new Map<number, ChildProcess>();
+  /** Those that can serve. */
+  readonly #up = new Set<number>();
   #count = 0;
   #timer: NodeJS.Timeout | undefined;
   #handing: Disposable | undefined;
@@ -179,6 +181,7 @@ class Family implements Keeper {
       if (over) return;
       over = true;
       this.#workers.delete(id);
+      this.#up.delete(id);
       if (this.#ending) return;
       const failure = why || `a worker ended (${how})`;
       if (this.#onFirst) this.#onFirst(new Error(failure));
@@ -199,6 +202,7 @@ class Family implements Keeper {
     const now = performance.now();
     if (this.#ending) return;
     if (type === 'up') {
+      this.#up.add(id);
       this.#roles.up(id, now);
       this.#introduce();
       this.#onFirst?.();
@@ -216,7 +220,7 @@ class Family implements Keeper {
 
   /** Each worker is told of the other. */
   #introduce(): void {
-    const ids = [...this.#workers.keys()];
+    const ids = [...this.#up];
     for (const id of ids) {
       const other = ids.find((one) => one !== id);
       const pid = other === undefined ? undefined : this.#workers.get(other)?.pid;

@@ -1,14 +1,16 @@
 import { onProcessEnd } from '../../kernel/process-end.ts';
 import { type DnsConfig, parseConfig } from '../config.ts';
 import { type DnsDependencies, type DnsServer, startDns } from '../index.ts';
-import { serveHandover } from './handover.ts';
+import { Predecessor, serveHandover } from './handover.ts';
 import { firstSocket, type FromWorker, type ToWorker } from './messages.ts';
 import { NamesKeeping } from './names-keeping.ts';
-import { namesFile } from './paths.ts';
+import { handoverSocket, namesFile } from './paths.ts';
 import { handoverName, healthName, metricsName, tcpName, udpName } from './socket-names.ts';
 
 /** Answers under way are waited for so long. */
 const drainMs = 4500;
+/** Whoever has the sockets hands them over sooner. */
+const surelyGoneMs = 300;
 
 const tell = (message: FromWorker): void => {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
@@ -69,12 +71,24 @@ class Worker {
   orphan(): void {
     this.#orphaned = true;
     if (this.#serving) this.#offer();
-    else if (this.#otherPid === undefined) this.#serve();
+    else if (this.#otherPid === undefined) void this.#succeed();
     else
       this.#watching = onProcessEnd(this.#otherPid, () => {
         this.#otherPid = undefined;
-        this.#serve();
+        void this.#succeed();
       });
+  }
+
+  /** Nobody answers any more, as far as this one knows. Should somebody hand sockets over nevertheless, it does, and this one is of no use. */
+  async #succeed(): Promise<void> {
+    const { runDir } = this.#begin.config;
+    const other = runDir === undefined ? undefined : await Predecessor.at(handoverSocket(runDir), surelyGoneMs).catch(() => undefined);
+    if (other === undefined) {
+      this.#serve();
+      return;
+    }
+    other[Symbol.dispose]();
+    process.exit(0);
   }
 
   /** Finishes what is under way, and ends. */
