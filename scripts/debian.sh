@@ -65,3 +65,17 @@ fetch() {
     echo "$name: unpacked $(basename "$deb")"
   done
 }
+
+# wrap FROM NAME PROGRAM WRAPPER: keeps what was unpacked into FROM as $tools/NAME-root, and writes WRAPPER, which runs PROGRAM of it with its own C library.
+wrap() {
+  loader=$(cd "$1" && find . -name 'ld-linux*.so.*' -path '*/lib*' | head -n 1 | cut -c 3-)
+  [ -n "$loader" ] || fail "the packages hold no dynamic loader"
+  rm -rf "$tools/$2-root"
+  mv "$1" "$tools/$2-root"
+  cat >"$4" <<WRAPPER
+#!/bin/sh
+root=\$(dirname "\$(readlink -f "\$0")")/$2-root
+libs=\$(echo "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu* | tr ' ' ':')
+exec "\$root/$loader" --library-path "\$libs" "\$root$3" "\$@"
+WRAPPER
+}

@@ -21,19 +21,6 @@ place() {
   mv "$2" "$tools/$1"
 }
 
-# wrap NAME PROGRAM: keeps what was unpacked into $stage/NAME as $tools/NAME-root, and writes a wrapper that runs PROGRAM of it with its own C library.
-wrap() {
-  loader=$(cd "$stage/$1" && find . -name 'ld-linux*.so.*' -path '*/lib*' | head -n 1 | cut -c 3-)
-  [ -n "$loader" ] || fail "the packages hold no dynamic loader"
-  mv "$stage/$1" "$tools/$1-root"
-  cat >"$stage.$1" <<WRAPPER
-#!/bin/sh
-root=\$(dirname "\$(readlink -f "\$0")")/$1-root
-libs=\$(echo "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu* | tr ' ' ':')
-exec "\$root/$loader" --library-path "\$libs" "\$root$2" "\$@"
-WRAPPER
-}
-
 mkdir -p "$tools"
 stage=$work/stage
 rm -rf "$stage"
@@ -47,16 +34,14 @@ if [ ! -x "$tools/kubectl-1.32" ]; then
   place kubectl-1.32 "$stage/k32/usr/bin/kubectl"
 fi
 if [ ! -x "$tools/nft-1.1" ]; then
-  rm -rf "$tools/nft-root"
   fetch trixie "$stage/nft" nftables libnftables1 libnftnl11 libmnl0 libxtables12 libjansson4 libgmp10 libedit2 libtinfo6 libbsd0 libmd0 libc6
-  wrap nft /usr/sbin/nft
+  wrap "$stage/nft" nft /usr/sbin/nft "$stage.nft"
   place nft-1.1 "$stage.nft"
 fi
 if [ ! -x "$tools/unbound" ]; then
-  rm -rf "$tools/unbound-root"
   fetch bookworm "$stage/unbound" unbound libevent-2.1-7 libnghttp2-14 libprotobuf-c1 libpython3.11 libssl3 libsystemd0 libexpat1 zlib1g \
     libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
-  wrap unbound /usr/sbin/unbound
+  wrap "$stage/unbound" unbound /usr/sbin/unbound "$stage.unbound"
   place unbound "$stage.unbound"
 fi
 rm -rf "$stage"

@@ -1,5 +1,8 @@
 import { Command, Option } from 'commander';
 import { benchCni, type CniBenchOptions } from './cni/index.ts';
+import { benchDns, type DnsBenchOptions } from './dns/index.ts';
+import { kindNames } from './dns/questions.ts';
+import { subjectNames } from './dns/stage.ts';
 import { benchLab } from './lab/index.ts';
 import { benchServices, type ServicesBenchOptions } from './services/index.ts';
 
@@ -8,6 +11,21 @@ const atLeast =
   (text: string): number => {
     if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
     throw new Error(`${option} must be a whole number from ${least} on, not "${text}"`);
+  };
+/** `a,b`: some of these. */
+const someOf =
+  <T extends string>(option: string, all: readonly T[]) =>
+  (text: string): T[] =>
+    text.split(',').map((name) => {
+      const one = all.find((other) => other === name);
+      if (one === undefined) throw new Error(`${option}: "${name}" is none of ${all.join(', ')}`);
+      return one;
+    });
+const atMost =
+  (option: string, most: number) =>
+  (text: string): number => {
+    if (/^\d+(\.\d+)?$/.test(text) && Number(text) > 0 && Number(text) <= most) return Number(text);
+    throw new Error(`${option} must be a number above 0, at most ${most}, not "${text}"`);
   };
 const output = (): Option => new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table');
 const requireRoot = (why: string): void => {
@@ -51,6 +69,22 @@ program
   .action(async (options: ServicesBenchOptions) => {
     requireRoot('network namespaces belong to root');
     if (!(await benchServices(options))) process.exitCode = 1;
+  });
+
+program
+  .command('dns')
+  .description('DNS at 10,000 Services and 100,000 endpoints: answers a second, CPU, latency, memory; beside knot, nsd, unbound and an echo. Needs root')
+  .option('--rounds <n>', 'how often each is measured, in turns', atLeast('--rounds', 1), 11)
+  .option('--seconds <n>', 'how long each measurement takes', atMost('--seconds', 10), 0.5)
+  .option('--services <n>', 'Services; ten times as many endpoints', atLeast('--services', 100), 10_000)
+  .option('--pods', 'with the pods behind the endpoints', false)
+  .option('--only <names>', `some of ${subjectNames.join(',')}`, someOf('--only', subjectNames))
+  .option('--kinds <names>', `some of ${kindNames.join(',')}`, someOf('--kinds', kindNames))
+  .option('--json', 'the same as --output json')
+  .addOption(output())
+  .action(async (options: DnsBenchOptions) => {
+    requireRoot('network namespaces belong to root');
+    if (!(await benchDns(options))) process.exitCode = 1;
   });
 
 await program.parseAsync().catch((error: Error) => {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import test from 'node:test';
 import { needsRoot } from '../testing/root.ts';
-import { schedule } from './scheduling.ts';
+import { processors, runOn, schedule } from './scheduling.ts';
 
 const sliceOf = (text: string): string | undefined => /se\.slice\s*:\s*(\d+)/.exec(text)?.[1];
 
@@ -19,4 +19,15 @@ test('a thread goes first and runs briefly; what it starts later is as usual', n
     return t.diagnostic('this kernel has no slices of one thread (Linux 6.12)');
   assert.equal(sliceOf(readFileSync('/proc/self/sched', 'utf8')), '200000');
   assert.equal(sliceOf(execFileSync('cat', ['/proc/self/sched'], { encoding: 'utf8' })), usual);
+});
+
+test('a thread and what it starts run on the processors they are told', (t) => {
+  const before = processors();
+  t.after(() => runOn(before));
+  const [one] = before;
+  runOn([one!]);
+  assert.deepEqual(processors(), [one]);
+  const list = execFileSync('sed', ['-n', 's/^Cpus_allowed_list:\\t//p', '/proc/self/status'], { encoding: 'utf8' });
+  assert.equal(list.trim(), String(one));
+  assert.throws(() => runOn([1023]), /sched_setaffinity/);
 });

@@ -1,4 +1,5 @@
 import os from 'node:os';
+import { check } from './errors.ts';
 import { addressOf, nativeBuffer, sys, systemCalls } from './sys.ts';
 
 // include/uapi/linux/sched/types.h: struct sched_attr up to sched_period
@@ -29,4 +30,24 @@ export function schedule({ nice, sliceUs }: Scheduling): boolean {
   view.setInt32(16, nice, little);
   view.setBigUint64(24, BigInt(sliceUs) * 1000n, little);
   return sys.syscall(systemCalls.sched_setattr, 0, addressOf(attributes), 0, 0, 0) === 0;
+}
+
+/** Room for 1024 processors, as cpu_set_t. */
+const maskBytes = 128;
+
+/** Numbers of the processors that the calling thread may run on. @throws KernelError */
+export function processors(): number[] {
+  const mask = nativeBuffer(maskBytes);
+  check('sched_getaffinity', sys.syscall(systemCalls.sched_getaffinity, 0, maskBytes, addressOf(mask), 0, 0));
+  return Array.from({ length: maskBytes * 8 }, (_, i) => i).filter((i) => mask[i >> 3]! & (1 << (i & 7)));
+}
+
+/**
+ * The calling thread, and threads and processes that it starts from now on, run on these processors alone.
+ * @throws KernelError EINVAL when there is none of them
+ */
+export function runOn(these: readonly number[]): void {
+  const mask = nativeBuffer(maskBytes);
+  for (const i of these) mask[i >> 3]! |= 1 << (i & 7);
+  check(() => `sched_setaffinity to processors ${these.join()}`, sys.syscall(systemCalls.sched_setaffinity, 0, maskBytes, addressOf(mask), 0, 0));
 }

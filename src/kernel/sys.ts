@@ -178,7 +178,7 @@ export function cString(text: string): Buffer {
 /** Numbers for `sys.syscall` (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h). */
 export const systemCalls: Readonly<
   Record<
-    'pivot_root' | 'pidfd_open' | 'pidfd_send_signal' | 'gettid' | 'mount_setattr' | 'open_tree' | 'move_mount' | 'sched_setattr',
+    'pivot_root' | 'pidfd_open' | 'pidfd_send_signal' | 'gettid' | 'mount_setattr' | 'open_tree' | 'move_mount' | 'sched_setattr' | 'sched_setaffinity' | 'sched_getaffinity',
     number
   >
 > =
@@ -192,6 +192,8 @@ export const systemCalls: Readonly<
         open_tree: 428,
         move_mount: 429,
         sched_setattr: 274,
+        sched_setaffinity: 122,
+        sched_getaffinity: 123,
       }
     : {
         pivot_root: 155,
@@ -202,4 +204,6 @@ export const systemCalls: Readonly<
         open_tree: 428,
         move_mount: 429,
         sched_setattr: 314,
+        sched_setaffinity: 203,
+        sched_getaffinity: 204,
       };

@@ -34,9 +34,11 @@ export class FakeServer implements AsyncDisposable {
     this.#server = tls ? https.createServer(tls, listener) : http.createServer(listener);
   }
 
-  static async listen(api: Api, tls?: https.ServerOptions): Promise<FakeServer> {
+  /** @param fd of a listening socket, e.g. of another network namespace; owned from now on */
+  static async listen(api: Api, tls?: https.ServerOptions, fd?: number): Promise<FakeServer> {
     const server = new FakeServer(api, tls);
-    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    const where = fd === undefined ? { port: 0, host: '127.0.0.1' } : { fd };
+    await new Promise<void>((resolve) => server.#server.listen(where, resolve));
     return server;
   }
 

@@ -1,5 +1,5 @@
 import { openSync, readSync } from 'node:fs';
-import { type Api, initialEventsEnd, type KubeObject, type Resource, type WatchEvent, type WatchOptions } from '../../kube/api.ts';
+import { type Api, initialEventsEnd, type KubeObject, type List, type ListOptions, type Resource, type WatchEvent, type WatchOptions } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { LineSplitter } from '../../kube/lines.ts';
 
@@ -11,7 +11,7 @@ const chunkBytes = 1 << 16;
  */
 export class StreamApi extends FakeApi {
   readonly #files: ReadonlyMap<string, string>;
-  readonly #watches = new Map<string, (event: WatchEvent<KubeObject>) => void>();
+  readonly #watches = new Map<string, Set<(event: WatchEvent<KubeObject>) => void>>();
   readonly #onList: () => void;
 
   /**
@@ -33,17 +33,34 @@ export class StreamApi extends FakeApi {
     if (file === undefined) return super.watch(resource, onEvent, options);
     this.#onList();
     let open = true;
-    this.#watches.set(resource.plural, onEvent as (event: WatchEvent<KubeObject>) => void);
-    void stream(file, (line) => open && onEvent({ type: 'ADDED', object: JSON.parse(line.toString()) as T })).then(() => {
+    // A watch that goes on where a list ended.
+    const listed = !options.sendInitialEvents && options.resourceVersion !== undefined && options.resourceVersion !== '0';
+    const watches = this.#watches.get(resource.plural) ?? new Set();
+    this.#watches.set(resource.plural, watches.add(onEvent as (event: WatchEvent<KubeObject>) => void));
+    if (!listed) void stream(file, (line) => open && onEvent({ type: 'ADDED', object: JSON.parse(line.toString()) as T })).then(() => {
       const metadata = { name: '', resourceVersion: '1', annotations: { [initialEventsEnd]: 'true' } };
       if (open) onEvent({ type: 'BOOKMARK', object: { metadata } as unknown as T });
     });
-    return { close: () => void (open = false) };
+    return {
+      close: () => {
+        open = false;
+        watches.delete(onEvent as (event: WatchEvent<KubeObject>) => void);
+      },
+    };
   }
 
-  /** One event of a watch. @param line the object as JSON */
+  /** For who does not stream lists. All at once. */
+  override async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<List<T>> {
+    const file = this.#files.get(resource.plural);
+    if (file === undefined) return super.list(resource, options);
+    const items: T[] = [];
+    await stream(file, (line) => items.push(JSON.parse(line.toString()) as T));
+    return { items, metadata: { resourceVersion: '1' } };
+  }
+
+  /** One event of all watches. @param line the object as JSON */
   emit(resource: Resource, type: 'ADDED' | 'MODIFIED' | 'DELETED', line: string): void {
-    this.#watches.get(resource.plural)!({ type, object: JSON.parse(line) as KubeObject });
+    for (const onEvent of this.#watches.get(resource.plural) ?? []) onEvent({ type, object: JSON.parse(line) as KubeObject });
   }
 }
 

@@ -55,8 +55,10 @@ export function arm64(out: Assembler): Target {
   const systemCalls = {
     socket: 198,
     setsockopt: 208,
+    bind: 200,
     connect: 203,
     sendto: 206,
+    recvfrom: 207,
     read: 63,
     write: 64,
     shutdown: 210,
@@ -80,6 +82,10 @@ export function arm64(out: Assembler): Target {
     load32: (to, base, offset) =>
       word(`ldur ${name(of(to), 'w')}, [${name(of(base))}, #${offset}]`, 0xb8400000 | (offset << 12) | (of(base) << 5) | of(to)),
     load64: (to, base) => word(`ldr ${name(of(to))}, [${name(of(base))}]`, 0xf9400000 | (of(base) << 5) | of(to)),
+    store8: (from, base, offset) =>
+      word(`sturb ${name(of(from), 'w')}, [${name(of(base))}, #${offset}]`, 0x38000000 | (offset << 12) | (of(base) << 5) | of(from)),
+    store32: (from, base, offset) =>
+      word(`stur ${name(of(from), 'w')}, [${name(of(base))}, #${offset}]`, 0xb8000000 | (offset << 12) | (of(base) << 5) | of(from)),
     compare: (r, value) => {
       constant(scratch, value);
       word(`cmp ${name(of(r), 'w')}, ${name(scratch, 'w')}`, 0x6b00001f | (scratch << 16) | (of(r) << 5));

@@ -6,7 +6,7 @@ export type Register = 'a0' | 'a1' | 'a2' | 'a3' | 'a4' | 'a5' | 's0' | 's1' | '
 
 export type Condition = 'always' | 'equal' | 'not-equal' | 'negative' | 'not-positive';
 
-export type SystemCall = 'socket' | 'setsockopt' | 'connect' | 'sendto' | 'read' | 'write' | 'shutdown' | 'exit_group';
+export type SystemCall = 'socket' | 'setsockopt' | 'bind' | 'connect' | 'sendto' | 'recvfrom' | 'read' | 'write' | 'shutdown' | 'exit_group';
 
 export interface Target {
   /** e_machine of the ELF header (include/uapi/linux/elf-em.h). */
@@ -24,6 +24,10 @@ export interface Target {
   load8(to: Register, base: Register, offset: number): void;
   load32(to: Register, base: Register, offset: number): void;
   load64(to: Register, base: Register): void;
+  /** memory = the low 8 bits; |offset| is below 128 */
+  store8(from: Register, base: Register, offset: number): void;
+  /** memory = the low 32 bits */
+  store32(from: Register, base: Register, offset: number): void;
   /** compares the low 32 bits */
   compare(register: Register, value: number): void;
   /** compares all 64 bits */

@@ -48,7 +48,7 @@ export function x64(out: Assembler): Target {
   const raxIs = (value: number): void => out.instruction(`mov eax, ${value}`, [0xb8, ...le32(value)]);
   const syscall = (comment: string): void => out.instruction(`syscall ; ${comment}`, [0x0f, 0x05]);
 
-  const systemCalls = { socket: 41, setsockopt: 54, connect: 42, sendto: 44, read: 0, write: 1, shutdown: 48, exit_group: 231 };
+  const systemCalls = { socket: 41, setsockopt: 54, bind: 49, connect: 42, sendto: 44, recvfrom: 45, read: 0, write: 1, shutdown: 48, exit_group: 231 };
   return {
     machine: 62, // EM_X86_64
     systemCalls,
@@ -86,6 +86,19 @@ export function x64(out: Assembler): Target {
         rex(true, number(to), number(base)),
         0x8b,
         ...memory(number(to), number(base), 0),
+      ]),
+    // With a REX prefix number 4 to 7 are spl to dil, not ah to bh.
+    store8: (from, base, offset) =>
+      out.instruction(`mov byte [${name(base)} + ${offset}], low of ${name(from)}`, [
+        rex(false, number(from), number(base)),
+        0x88,
+        ...memory(number(from), number(base), offset),
+      ]),
+    store32: (from, base, offset) =>
+      out.instruction(`mov dword [${name(base)} + ${offset}], low of ${name(from)}`, [
+        rex(false, number(from), number(base)),
+        0x89,
+        ...memory(number(from), number(base), offset),
       ]),
     compare: (r, value) =>
       out.instruction(`cmp dword ${name(r)}, ${hex(value)}`, [
