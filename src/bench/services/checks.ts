@@ -1,7 +1,8 @@
+import { spreadOf } from '../stats.ts';
 import { changeKinds } from './changes.ts';
 import type { Load } from './measure.ts';
 import type { Size } from './objects.ts';
-import { reportedSizes, sizeName } from './plan.ts';
+import { isJudged, reportedSizes, sizeName } from './plan.ts';
 import type { ChangeRow } from './report.ts';
 import type { TrafficSample } from './traffic.ts';
 
@@ -56,10 +57,12 @@ function changeChecks(rows: readonly ChangeRow[]): Check[] {
 }
 
 function loadChecks(loads: readonly Load[]): Check[] {
-  const load = loads.find(({ size }) => size.services === 10_000 && size.endpoints === 100_000);
-  const most = load && Math.max(load.memory.rssMb, load.later.rssMb);
+  const judged = loads.filter(({ size }) => isJudged(size));
+  const measured = judged.length > 0;
+  const cold = measured ? spreadOf(judged.map(({ coldMs }) => coldMs)).median / 1000 : undefined;
+  const most = measured ? Math.max(...judged.flatMap(({ memory, later }) => [memory.rssMb, later.rssMb])) : undefined;
   return [
-    below('10,000 Services of 10 endpoints, start of the process to programmed', load && load.coldMs / 1000, 2, 's'),
+    below('10,000 Services of 10 endpoints, start of the process to programmed', cold, 2, 's'),
     below('agent with 10,000 Services and 100,000 endpoints, RSS', most, 200, 'MB', 0),
   ];
 }

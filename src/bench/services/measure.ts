@@ -2,7 +2,7 @@ import { loadAverage } from '../machine.ts';
 import { tell } from '../progress.ts';
 import { type MeasuredKind, measuredKinds } from './changes.ts';
 import type { Size } from './objects.ts';
-import { comparedSizes, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
+import { comparedSizes, isJudged, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
 import type { Memory, Started, Timed } from './subject.ts';
 import { Subject } from './subject-process.ts';
 
@@ -55,7 +55,7 @@ export async function measureAgents(options: MeasureOptions): Promise<Measured> 
   const { sizes, skipped } = sizesUpTo(most);
   const measured: Measured = { loads: [], changes: [], skipped, failed: [], loadAverages: [] };
   const compared = comparedSizes(most);
-  for (const size of [...sizes, ...reportedSizes(most)]) {
+  for (const size of [...sizes, ...sizes.filter(isJudged), ...reportedSizes(most), ...sizes.filter(isJudged)]) {
     const subject = new Subject(`${directory}/subject`, size);
     try {
       const started = await subject.start();

@@ -16,6 +16,9 @@ export function sizesUpTo(most: number): { sizes: Size[]; skipped: Size[] } {
   return { sizes: all.filter(fits), skipped: all.filter((size) => !fits(size)) };
 }
 
+/** Whose load is judged: it is made three times, at times of its own, and the middle one counts. */
+export const isJudged = ({ services, endpoints }: Size): boolean => services === 10_000 && endpoints === 100_000;
+
 /** Whose changes are compared: all of ten endpoints for each Service. */
 export const comparedSizes = (most: number): Size[] =>
   serviceCounts.filter((services) => services <= most).map((services) => ({ services, endpoints: services * 10 }));
