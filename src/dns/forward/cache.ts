@@ -30,7 +30,6 @@ const mostInBucket = 8;
 export class Entry {
   readonly hash: number;
   readonly bits: number;
-  readonly question: Question;
   readonly answer: Answer;
   readonly bytes: number;
   readonly storedMs: number;
@@ -53,14 +52,21 @@ export class Entry {
   constructor(hash: number, question: Question, answer: Answer, times: { now: number; ttlMs: number; staleMs: number }) {
     this.hash = hash;
     this.bits = bitsOf(question);
-    this.question = question;
     this.answer = answer;
     this.bytes = entryBytes + answer.records.length + 2 * answer.marks.length + answer.name.length;
     this.storedMs = times.now;
     this.freshUntilMs = times.now + times.ttlMs;
     this.staleUntilMs = this.freshUntilMs + times.staleMs;
   }
+
+  get question(): Question {
+    const { name, type } = this.answer;
+    return { name, type, dnssecOk: (this.bits & 1) !== 0, checkingDisabled: (this.bits & 2) !== 0 };
+  }
 }
+
+/** In one piece of memory: what was put together from pieces keeps these alive. */
+const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /** DO and CD change answers; they are part of the question here. */
 const bitsOf = ({ dnssecOk, checkingDisabled }: Question): number => (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0);
@@ -137,7 +143,7 @@ export class AnswerCache {
     // Of failures, nothing is worth keeping longer than the failure.
     const staleMs = answer.rcode === rcode.SERVFAIL ? 0 : staleSeconds * 1000;
     const hash = mix(hashName(answer.name), answer.type, bitsOf(question));
-    const entry = new Entry(hash, question, answer, { now, ttlMs: ttl * 1000, staleMs });
+    const entry = new Entry(hash, question, { ...answer, name: flat(answer.name) }, { now, ttlMs: ttl * 1000, staleMs });
     if (entry.bytes > bytes / 8) return undefined;
     const known = before?.queue === this.#main || this.#ghosts.take(hash);
     if (before) this.#remove(before);
