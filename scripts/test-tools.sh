@@ -3,6 +3,7 @@
 #
 #   kubectl-1.20   Debian 12's kubernetes-client       kubectl-1.32   Debian 13's kubectl
 #   nft-1.1        Debian 13's nftables with its own C library, behind a wrapper
+#   drill          Debian 12's ldnsutils               unbound-host   Debian 12's unbound-host; both with their own libraries
 #   unbound        Debian 12's unbound, likewise: the resolver that DNS forwards to in tests
 #
 # What is there stays; -f fetches anew.
@@ -44,6 +45,20 @@ if [ ! -x "$tools/unbound" ]; then
   wrap "$stage/unbound" unbound /usr/sbin/unbound "$stage.unbound"
   place unbound "$stage.unbound"
 fi
+if [ ! -x "$tools/drill" ]; then
+  rm -rf "$tools/drill-root"
+  fetch bookworm "$stage/drill" ldnsutils libldns3 libssl3 libpcap0.8 libdbus-1-3 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 \
+    libzstd1 libc6
+  wrap drill /usr/bin/drill
+  place drill "$stage.drill"
+fi
+if [ ! -x "$tools/unbound-host" ]; then
+  rm -rf "$tools/unbound-host-root"
+  fetch bookworm "$stage/unbound-host" unbound-host libunbound8 libevent-2.1-7 libnghttp2-14 libssl3 libhogweed6 libnettle8 libgmp10 libexpat1 libprotobuf-c1 \
+    libpython3.11 zlib1g libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
+  wrap unbound-host /usr/bin/unbound-host
+  place unbound-host "$stage.unbound-host"
+fi
 rm -rf "$stage"
 
 for tool in kubectl-1.20 kubectl-1.32; do
@@ -53,3 +68,4 @@ for tool in kubectl-1.20 kubectl-1.32; do
 done
 echo "test-tools: nft-1.1 is $("$tools/nft-1.1" --version)"
 echo "test-tools: unbound is $("$tools/unbound" -V | awk '/^Version/ { print $2 }')"
+echo "test-tools: drill is $("$tools/drill" -v 2>&1 | awk '/drill version/ { print $3; exit }' FS='[ (]+'), unbound-host is $("$tools/unbound-host" -h 2>&1 | awk '/^Version/ { print $2 }')"

@@ -32,6 +32,10 @@ export const kubectlBinaries = (): Tool[] => [
 /** nft versions besides the machine's own; fetched by scripts/test-tools.sh. */
 export const nftBinaries = (): Tool[] => [tool('nft 1.1', 'nft-1.1', 'nftables of Debian 13')];
 
+/** Clients of DNS beside those that Debian installs (dig, kdig); fetched by scripts/test-tools.sh. */
+export const drillBinary = (): Tool => tool('drill', 'drill', 'ldnsutils of Debian 12');
+export const unboundHostBinary = (): Tool => tool('unbound-host', 'unbound-host', 'unbound-host of Debian 12');
+
 /** A real resolver, to be forwarded to; fetched by scripts/test-tools.sh. */
 export const unboundBinary = (): Tool => tool('unbound', 'unbound', 'unbound of Debian 12');
 
