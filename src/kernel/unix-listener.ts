@@ -47,7 +47,7 @@ export function watchConnections(listener: Fd, onConnection: (connection: Fd) =>
   let watch: DatagramWatch | undefined;
   let timer: NodeJS.Timeout | undefined;
   const begin = (): void => {
-    watch = watchDatagrams(listener.number, { onDatagram: () => {}, onError: take });
+    watch = watchDatagrams(listener.number, { onDatagram: () => {}, onFailedRead: take });
   };
   // One in each turn: what the first asks for is done before the second is heard, or all would wait for the last. libuv tells again of those that still wait.
   const take = (): void => {
