@@ -8,7 +8,7 @@ const floors: readonly (readonly string[])[] = [
   ['cli'],
   ['lab', 'bench'],
   ['agent', 'runner', 'verify', 'controllers'],
-  ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'announce', 'dns', 'foreign'],
+  ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'announce', 'dns', 'foreign', 'policy'],
   ['apiserver'],
   ['kube'],
   ['reconcile'],
