@@ -7,19 +7,21 @@ import type { Wishes } from '../cni/wishes.ts';
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import { type Attacher, InterfaceExistsError, type LinkNode, type PodLink } from '../links/index.ts';
-import { type Item, keyOf } from '../reconcile/model.ts';
+import type { Item } from '../reconcile/model.ts';
 import type { Reconciler } from '../reconcile/reconciler.ts';
 import { linkOf, resultOf } from './attachment.ts';
-import { toCniError } from './cni-errors.ts';
+import { AttachmentCheck } from './attachment-check.ts';
 import { Books } from './books.ts';
+import { toCniError } from './cni-errors.ts';
 import { type Door, guestOwner } from './door.ts';
-import { contradictions, damaged, toldOf } from './expected-result.ts';
+import { damaged } from './expected-result.ts';
 import type { Forgetter } from './forgetter.ts';
+import { collectGarbage } from './garbage.ts';
 import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
 import { type Asked, leaseFor } from './pod-lease.ts';
-import { recoveredLease, unknownNetwork } from './recover.ts';
+import { recoveredLease } from './recover.ts';
 import { settleSoon } from './settling.ts';
 
 export interface AttachmentsOptions {
@@ -40,9 +42,6 @@ export interface AttachmentsOptions {
   waitForDeletion?: boolean;
 }
 
-/** How often CHECKs have the kernel read at most; what others change between is told by its events. */
-const readAgainMs = 500;
-
 /** How long the kernel may take to put a new link into service. */
 const liveMs = 2000;
 
@@ -56,13 +55,13 @@ export class PodAttachments implements Attachments {
   readonly #options: AttachmentsOptions;
   readonly #queue = new KeyQueue();
   readonly #books = new Books();
-  /** When CHECK had the kernel read, by performance.now(). */
-  #readAt = Number.NEGATIVE_INFINITY;
+  readonly #checks: AttachmentCheck;
   /** What the node holds for each attachment whose link is there, by `keyText`. */
   readonly #items = new Map<string, readonly Item[]>();
 
   constructor(options: AttachmentsOptions) {
     this.#options = options;
+    this.#checks = new AttachmentCheck(options);
   }
 
   add(key: AttachmentKey, netns: string, pod: PodIdentity, wishes: Wishes): Promise<Result> {
@@ -138,25 +137,9 @@ export class PodAttachments implements Attachments {
       const lease = this.#leaseOf(key);
       const link = lease && linkOf(lease);
       if (!link) throw damaged([`container ${key.containerId} has no lease for ${key.ifname} here`]);
-      const { attacher } = this.#options;
-      const wrong = contradictions(expected, link);
-      wrong.push(...attacher.check(link, netns, this.#node(), toldOf(expected, link)));
-      wrong.push(...this.#notInKernel(lease, link, this.#node()));
+      const wrong = this.#checks.wrongWith(lease, link, netns, this.#node(), expected);
       if (wrong.length > 0) throw damaged(wrong);
     });
-  }
-
-  /** What the node must hold for a pod, and the kernel does not (CNI8); it is mended soon. All is read for it, so that is done now and then only. */
-  #notInKernel(lease: Lease, link: PodLink, node: LinkNode): string[] {
-    const { attacher, reconciler } = this.#options;
-    const items = [...attacher.mode.planPod(link, node), ...this.#options.door.guest(link), ...mappingItems(lease)];
-    const keys = new Set(items.map(keyOf));
-    const read = performance.now() - this.#readAt > readAgainMs;
-    if (read) this.#readAt = performance.now();
-    const gone = reconciler.plan({ read }).filter(({ key, verb }) => verb !== 'delete' && keys.has(key));
-    // What was read is settled by a sync, and what is gone mended.
-    if (read || gone.length > 0) reconciler.markAll();
-    return gone.map(({ key }) => `the node does not hold ${key}`);
   }
 
   /** CNI9. */
@@ -176,30 +159,13 @@ export class PodAttachments implements Attachments {
       );
   }
 
-  async collect(network: string, valid: readonly AttachmentKey[]): Promise<void> {
-    const { ipam } = this.#options;
-    const problems: string[] = [];
-    const deleteAll = async (leases: readonly Lease[]): Promise<void> => {
-      for (const { key } of leases) {
-        try {
-          await this.delete(key);
-        } catch (error) {
-          problems.push(`${key.containerId} ${key.ifname}: ${(error as Error).message}`);
-        }
-      }
-    };
-    const known = valid.map((key) => this.#leaseOf(key));
-    await deleteAll(ipam.stale(network, valid));
-    // When every attachment that shall stay has a lease that can be read, and there is no other network, nobody is behind those that cannot, and
-    // behind those that were made anew from links.
-    const isOnly = ipam.leases().every(({ key }) => key.network === network || key.network === unknownNetwork);
-    if (isOnly && known.every((lease) => lease !== undefined)) {
-      for (const { file } of ipam.damaged()) ipam.discardDamaged(file);
-      await deleteAll(ipam.stale(unknownNetwork, []));
-      this.#options.forgetter.schedule();
-    }
-    if (problems.length > 0)
-      throw new CniError(cniCode.internal, `${problems.length} attachments could not be deleted`, problems.join('; '));
+  collect(network: string, valid: readonly AttachmentKey[]): Promise<void> {
+    const { ipam, forgetter } = this.#options;
+    return collectGarbage(network, valid, {
+      ...{ ipam, forgetter },
+      leaseOf: (key) => this.#leaseOf(key),
+      delete: (key) => this.delete(key),
+    });
   }
 
   /**

@@ -1,18 +1,18 @@
 import { randomInt } from 'node:crypto';
-import { isExists, isNotFound, type KernelError } from '../kernel/errors.ts';
+import { isExists, type KernelError } from '../kernel/errors.ts';
 import { NetNs } from '../kernel/netns.ts';
-import { routeProtocol, routeTable } from '../kernel/rtnetlink/routes.ts';
+import { routeTable } from '../kernel/rtnetlink/routes.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { RtTemplate } from '../kernel/rtnetlink/template.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Item } from '../reconcile/model.ts';
-import { InterfaceExistsError, NamespaceError } from './errors.ts';
-import { foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
+import { Detacher } from './detacher.ts';
+import { InterfaceExistsError, NamespaceError, throwFirst } from './errors.ts';
+import { checkHost, foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
-import { deletionGroup, hostMac, type PodLink, podGroup } from './pod-link.ts';
+import { type PodLink, podGroup } from './pod-link.ts';
 import { checkPod, configurePod, settlePod, type ToldOfPod } from './pod-side.ts';
-import { Reaper } from './reaper.ts';
 import { shaperLinkName } from './shaper.ts';
 import { Templates } from './templates.ts';
 
@@ -38,7 +38,7 @@ export class Attacher implements Disposable {
   readonly mode: AttachMode;
   readonly #ns: NetNs;
   readonly #rt: RtNetlink;
-  readonly #reaper: Reaper;
+  readonly #detacher: Detacher;
   readonly #templates: Templates;
   #nextIndex = firstIndex + randomInt(1 << 20) * 64;
 
@@ -48,9 +48,7 @@ export class Attacher implements Disposable {
     this.mode = mode;
     this.#templates = new Templates(mode);
     this.#rt = RtNetlink.open(ns);
-    this.#reaper = new Reaper(ns);
-    // What a killed agent had no time for.
-    if (this.#rt.links().some(({ group }) => group === deletionGroup)) this.#reaper.schedule();
+    this.#detacher = new Detacher(ns, this.#rt);
   }
 
   /** The namespace of a pod at a path. @throws NamespaceError when the path leads to anything else, or to the node's own */
@@ -120,36 +118,24 @@ export class Attacher implements Disposable {
    * @returns whether the link was there
    */
   detach(hostLink: string, items: readonly Item[] = [], { drained = false } = {}): boolean {
-    this.#deleteElsewhere(hostLink, items);
-    this.#detachShaper(hostLink, items);
-    const link = this.#rt.link(hostLink);
-    if (!link) return false;
-    try {
-      this.#rt.setLink(link.index, { ...(drained ? {} : { up: false }), group: deletionGroup });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      return false; // its namespace was deleted this moment
-    }
-    this.#reaper.schedule();
-    return true;
+    return this.#detacher.detach(hostLink, items, drained);
   }
 
   /** Waits until every detached link is gone. */
   drain(): Promise<void> {
-    return this.#reaper.drain();
+    return this.#detacher.drain();
   }
 
   /** What keeps detached links from being deleted, in words; it is tried again. */
   problems(): string[] {
-    const { failure } = this.#reaper;
-    return failure ? [`links of deleted pods are still there: ${failure.message}; it is tried again`] : [];
+    return this.#detacher.problems();
   }
 
   /** What is wrong with an attachment, in words. @throws NamespaceError */
   check(pod: PodLink, netns: string, node: LinkNode, told?: ToldOfPod): string[] {
     using ns = this.open(netns);
     using inside = RtNetlink.open(ns);
-    return [...this.#checkHost(pod, node), ...checkPod(inside, pod, this.mode, node, told)];
+    return [...checkHost(this.#rt, pod, this.mode, node), ...checkPod(inside, pod, this.mode, node, told)];
   }
 
   /**
@@ -188,11 +174,11 @@ export class Attacher implements Disposable {
 
   /** Fulfilled when nothing of it runs any more; after dispose. */
   get ended(): Promise<void> {
-    return this.#reaper.ended;
+    return this.#detacher.ended;
   }
 
   [Symbol.dispose](): void {
-    this.#reaper[Symbol.dispose]();
+    this.#detacher[Symbol.dispose]();
     this.#rt[Symbol.dispose]();
   }
 
@@ -242,61 +228,4 @@ export class Attacher implements Disposable {
     const made = this.#rt.link(this.#nextIndex - 1);
     if (made?.name === shaperLinkName(hostLink)) this.#rt.deleteLink(made.index);
   }
-
-  /** The ifb of a limited pod goes with its link. What is in the deletion group is the reaper's, and nobody's own any more. */
-  #detachShaper(hostLink: string, items: readonly Item[]): void {
-    const shaper = items.find((item) => item.kind === 'link' && item.name !== hostLink);
-    const link = shaper?.kind === 'link' ? this.#rt.link(shaper.name) : undefined;
-    if (!link) return;
-    try {
-      this.#rt.setLink(link.index, { alias: '', group: deletionGroup });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      return;
-    }
-    this.#reaper.schedule();
-  }
-
-  /** A link that goes down takes its routes and neighbours along; those on a bridge stay. */
-  #deleteElsewhere(hostLink: string, items: readonly Item[]): void {
-    const elsewhere = items.filter((item) => (item.kind === 'route' || item.kind === 'neighbour') && item.link !== hostLink);
-    if (elsewhere.length === 0) return;
-    // Looked up beforehand: a batch and a request cannot be under way at once.
-    const names = new Set(elsewhere.flatMap((item) => ('link' in item && item.link !== undefined ? [item.link] : [])));
-    const indexes = new Map(Array.from(names, (name) => [name, this.#rt.link(name)?.index]));
-    const errors = this.#rt.tryBatch((batch) => {
-      for (const item of elsewhere) {
-        if (item.kind === 'route') {
-          const { destination, type, table } = item;
-          batch.deleteRoute({ destination, type, table, protocol: routeProtocol.podnet });
-        }
-        const link = item.kind === 'neighbour' ? indexes.get(item.link) : undefined;
-        if (item.kind === 'neighbour' && link !== undefined) batch.deleteNeighbour({ link, address: item.address });
-      }
-    });
-    throwFirst(errors);
-  }
-
-  #checkHost(pod: PodLink, node: LinkNode): string[] {
-    const link = this.#rt.link(pod.hostLink);
-    if (!link) return [`the node has no link ${pod.hostLink}`];
-    const wrong: string[] = [];
-    if (!link.up) wrong.push(`${pod.hostLink} is down`);
-    if (!link.mac?.equals(hostMac)) wrong.push(`${pod.hostLink} has the MAC ${link.mac}, not ${hostMac}`);
-    for (const item of this.mode.planPod(pod, node)) {
-      if (item.kind !== 'route') continue;
-      const { family } = item.destination;
-      const via = item.link === undefined ? undefined : this.#rt.link(item.link)?.index;
-      const found = this.#rt
-        .routes({ family, table: 254, link: via })
-        .some((route) => route.destination.equals(item.destination));
-      if (!found) wrong.push(`the node has no route to ${item.destination} by ${item.link}`);
-    }
-    return wrong;
-  }
-}
-
-function throwFirst(errors: ReadonlyMap<number, KernelError>): void {
-  const [error] = errors.values();
-  if (error) throw error;
 }

@@ -1,3 +1,5 @@
+import type { KernelError } from '../kernel/errors.ts';
+
 /** The pod has an interface of this name already (CNI5). */
 export class InterfaceExistsError extends Error {
   constructor(ifname: string, options?: ErrorOptions) {
@@ -12,4 +14,10 @@ export class NamespaceError extends Error {
     super(message, options);
     this.name = 'NamespaceError';
   }
+}
+
+/** Of several changes the first that failed, if any. */
+export function throwFirst(errors: ReadonlyMap<number, KernelError>): void {
+  const [error] = errors.values();
+  if (error) throw error;
 }

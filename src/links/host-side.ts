@@ -1,7 +1,8 @@
 import type { RtBatch } from '../kernel/rtnetlink/batch.ts';
 import type { Ipv4Conf } from '../kernel/rtnetlink/links.ts';
+import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Item, Sysctl } from '../reconcile/model.ts';
-import type { AttachMode } from './mode.ts';
+import type { AttachMode, LinkNode } from './mode.ts';
 import { hostMac, type PodLink, podGroup, podMac } from './pod-link.ts';
 import { makeShaper } from './shaper.ts';
 
@@ -71,4 +72,21 @@ function ipv4ConfOf(items: readonly Item[], link: string): Ipv4Conf | undefined 
   const own = items.filter((item) => item.kind === 'sysctl').filter((item) => isIpv4Conf(item, link));
   if (own.length === 0) return undefined;
   return Object.fromEntries(own.map(({ name, value }) => [name.slice(ipv4ConfName(link, '').length), Number(value)]));
+}
+
+/** What is wrong with the node's end of an attachment, in words. */
+export function checkHost(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: LinkNode): string[] {
+  const link = rt.link(pod.hostLink);
+  if (!link) return [`the node has no link ${pod.hostLink}`];
+  const wrong: string[] = [];
+  if (!link.up) wrong.push(`${pod.hostLink} is down`);
+  if (!link.mac?.equals(hostMac)) wrong.push(`${pod.hostLink} has the MAC ${link.mac}, not ${hostMac}`);
+  for (const item of mode.planPod(pod, node)) {
+    if (item.kind !== 'route') continue;
+    const { family } = item.destination;
+    const via = item.link === undefined ? undefined : rt.link(item.link)?.index;
+    const found = rt.routes({ family, table: 254, link: via }).some((route) => route.destination.equals(item.destination));
+    if (!found) wrong.push(`the node has no route to ${item.destination} by ${item.link}`);
+  }
+  return wrong;
 }
