@@ -13,7 +13,8 @@ const alias = (owner: string, data: string, ttl = 60): RecordText => ({ name: ow
 const soa = (owner: string, ttl = 20, minimum = 11): RecordText => ({ name: owner, type: 'SOA', ttl, data: String(minimum) });
 
 type Said = Parameters<typeof answer>[1];
-const reduced = (said: Said, judgement?: Judgement): Answer | Unusable => reduceAnswer(parseMessage(answer(question(name), said)), asked, judgement);
+const reduced = (said: Said, judgement?: Judgement): Answer | Unusable =>
+  reduceAnswer(parseMessage(answer(question(name), said)), asked, judgement);
 function taken(said: Said, judgement?: Judgement): Answer {
   const got = reduced(said, judgement);
   assert.ok(typeof got !== 'string', `unusable: ${got}`);
@@ -23,7 +24,13 @@ const seen = (kept: Answer) => read(Buffer.from(messageOf(kept).buffer));
 
 test('T30: only the aliases from the name on and the records at their end are taken; nothing else of an answer is', () => {
   const kept = taken({
-    answers: [a('other.example.com'), alias(name, 'cdn.example.net'), a(name.replace('www', 'mail')), a('cdn.example.net'), a('bank.example', '203.0.113.66')],
+    answers: [
+      a('other.example.com'),
+      alias(name, 'cdn.example.net'),
+      a(name.replace('www', 'mail')),
+      a('cdn.example.net'),
+      a('bank.example', '203.0.113.66'),
+    ],
     authority: [{ name: 'com', type: 'NS', data: 'ns.evil.example' }],
     additional: [a('ns.evil.example', '203.0.113.66'), a('bank.example', '203.0.113.66')],
   });
@@ -43,7 +50,8 @@ test('T30: aliases that lead to a name of our own end there: no resolver speaks 
 
 test('T32: aliases in a circle, or more than ten of them, are no answer', () => {
   assert.equal(reduced({ answers: [alias(name, 'b.example'), alias('b.example', name)] }), 'alias loop');
-  const chain = (length: number): RecordText[] => Array.from({ length }, (_, i) => alias(i === 0 ? name : `n${i}.example`, `n${i + 1}.example`));
+  const chain = (length: number): RecordText[] =>
+    Array.from({ length }, (_, i) => alias(i === 0 ? name : `n${i}.example`, `n${i + 1}.example`));
   assert.equal(reduced({ answers: [...chain(12), a('n12.example')] }), 'alias loop');
   assert.equal(seen(taken({ answers: [...chain(10), a('n10.example')] })).answers.length, 11);
 });
@@ -83,7 +91,12 @@ test('data that are not what their type says make the whole message malformed', 
   const short = answer(question(name), { answers: [a(name)] });
   // An A record of three bytes, with everything else in order.
   const at = short.indexOf(Buffer.from([192, 0, 2, 1]));
-  const wrong = Buffer.concat([short.subarray(0, at - 2), Buffer.from([0, 3]), short.subarray(at, at + 3), short.subarray(at + 4)]);
+  const wrong = Buffer.concat([
+    short.subarray(0, at - 2),
+    Buffer.from([0, 3]),
+    short.subarray(at, at + 3),
+    short.subarray(at + 4),
+  ]);
   assert.throws(() => reduceAnswer(parseMessage(wrong), asked), RangeError);
 });
 

@@ -54,7 +54,8 @@ export function reduceAnswer(message: Message, question: Question, { isOwn, isDe
   if (message.rcode !== rcode.NOERROR && message.rcode !== rcode.NXDOMAIN) return `rcode ${rcodeName(message.rcode)}`;
   const { type, dnssecOk = false } = question;
   const name = lowerName(question.name);
-  const bySection = (section: RecordAt['section']) => message.records.filter((record) => record.section === section && record.class === classIn);
+  const bySection = (section: RecordAt['section']) =>
+    message.records.filter((record) => record.section === section && record.class === classIn);
   const inAnswer = bySection('answer');
   const owners = inAnswer.map((record) => ownerOf(message, record));
   const writer = new RecordWriter(name, headerBytes + name.length + 4);
@@ -85,7 +86,12 @@ export function reduceAnswer(message: Message, question: Question, { isOwn, isDe
       }
     }
     for (const record of alias ? [alias] : wanted) {
-      if (isDenied && (type === rrType.A || type === rrType.AAAA) && record.type === type && isDenied(message.buffer.subarray(record.dataAt, record.end))) {
+      if (
+        isDenied &&
+        (type === rrType.A || type === rrType.AAAA) &&
+        record.type === type &&
+        isDenied(message.buffer.subarray(record.dataAt, record.end))
+      ) {
         denied = true;
         ttl = Math.min(ttl, record.ttl);
         continue;
@@ -108,7 +114,13 @@ export function reduceAnswer(message: Message, question: Question, { isOwn, isDe
     if (message.rcode !== rcode.NOERROR) return 'contradiction';
     // For wildcards, the proof that nothing closer exists (RFC 4035 3.1.3.3).
     if (dnssecOk) for (const record of authority) if (isProof(message, record)) add(ownerOf(message, record), record);
-    return { ...base, rcode: rcode.NOERROR, ...tail(writer.end(), answers), negative: denied && answers === followed.length - 1, ttl };
+    return {
+      ...base,
+      rcode: rcode.NOERROR,
+      ...tail(writer.end(), answers),
+      negative: denied && answers === followed.length - 1,
+      ttl,
+    };
   }
   const soa = authority.find((record) => record.type === rrType.SOA && isBelow(at, ownerOf(message, record)));
   if (!soa && answers === 0 && isReferral(message, authority)) return 'lame';
@@ -116,7 +128,9 @@ export function reduceAnswer(message: Message, question: Question, { isOwn, isDe
     const { buffer } = message;
     const minimum = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength).getUint32(soa.end - 4);
     add(ownerOf(message, soa), soa, Math.min(soa.ttl, minimum));
-    if (dnssecOk) for (const record of authority) if (isProof(message, record) || record.type === rrsig) add(ownerOf(message, record), record);
+    if (dnssecOk)
+      for (const record of authority)
+        if (isProof(message, record) || record.type === rrsig) add(ownerOf(message, record), record);
   }
   return { ...base, rcode: message.rcode, ...tail(writer.end(), answers), negative: true, ttl: soa ? ttl : 0 };
 }

@@ -91,7 +91,12 @@ export class Asking {
   }
 
   /** @returns why the answer is of no use; `none`: there was none */
-  async #one(resolver: Resolver, question: Question, timeoutMs: number, judgement: Judgement): Promise<Answer | Unusable | 'none'> {
+  async #one(
+    resolver: Resolver,
+    question: Question,
+    timeoutMs: number,
+    judgement: Judgement,
+  ): Promise<Answer | Unusable | 'none'> {
     const { metrics } = this.#options;
     try {
       const answer = reduceAnswer(await resolver.ask(question, timeoutMs), question, judgement);

@@ -33,8 +33,13 @@ test('an answer is found by name without case, type, DO and CD, by a question an
   const entry = keep(cache, 'www.example.com');
   assert.equal(cache.find(query('wWw.Example.com')), entry);
   assert.equal(cache.get(asked('WWW.example.com')), entry);
-  for (const other of [query('www.example.co'), query('ww.example.com'), query('www.example.com', { type: 'AAAA' }),
-    query('www.example.com', { edns: 1232, dnssecOk: true }), query('www.example.com', { flags: 0x0110 })])
+  for (const other of [
+    query('www.example.co'),
+    query('ww.example.com'),
+    query('www.example.com', { type: 'AAAA' }),
+    query('www.example.com', { edns: 1232, dnssecOk: true }),
+    query('www.example.com', { flags: 0x0110 }),
+  ])
     assert.equal(cache.find(other), undefined);
   cache.set({ ...asked('www.example.com'), dnssecOk: true }, address('www.example.com'), 0);
   assert.ok(cache.find(query('www.example.com', { edns: 1232, dnssecOk: true })));

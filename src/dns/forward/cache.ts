@@ -112,7 +112,8 @@ export class AnswerCache {
     const bits = (query.dnssecOk ? 1 : 0) | (query.flags & flag.CD ? 2 : 0);
     const hash = mix(query.hashes[0]!, query.type, bits);
     for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
-      if (entry.hash !== hash || entry.answer.type !== query.type || entry.bits !== bits || !isNameOf(query, entry.answer.name)) continue;
+      if (entry.hash !== hash || entry.answer.type !== query.type || entry.bits !== bits || !isNameOf(query, entry.answer.name))
+        continue;
       entry.visited = true;
       return entry;
     }
@@ -124,7 +125,8 @@ export class AnswerCache {
     const bits = bitsOf(question);
     const hash = mix(hashName(name), question.type, bits);
     for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
-      if (entry.hash !== hash || entry.answer.type !== question.type || entry.bits !== bits || entry.answer.name !== name) continue;
+      if (entry.hash !== hash || entry.answer.type !== question.type || entry.bits !== bits || entry.answer.name !== name)
+        continue;
       entry.visited = true;
       return entry;
     }

@@ -29,7 +29,8 @@ export class RecordWriter {
   /** @param name the question's, in lower case. @param begin of the records in the message */
   constructor(name: WireName, begin: number) {
     this.#begin = begin;
-    for (let i = 0; name.charCodeAt(i) > 0; i += name.charCodeAt(i) + 1) this.#names.set(name.slice(i), begin - 4 - name.length + i);
+    for (let i = 0; name.charCodeAt(i) > 0; i += name.charCodeAt(i) + 1)
+      this.#names.set(name.slice(i), begin - 4 - name.length + i);
   }
 
   /** Where the last name written in data stands in the message. */

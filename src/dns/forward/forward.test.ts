@@ -19,19 +19,31 @@ test('a resolver that is not there is known at once by its ICMP error, and the n
   using forwarder = new TestForwarder({ servers: [dead, upstream.server], maxFails: 1 });
   assert.equal(await forwarder.said(), '0 1');
   assert.equal(forwarder.metrics.upstreamFailures.ECONNREFUSED, 1);
-  assert.deepEqual(forwarder.describe().map(({ server, state }) => [server, state]), [[dead, 'down'], [upstream.server, 'up']]);
+  assert.deepEqual(
+    forwarder.describe().map(({ server, state }) => [server, state]),
+    [
+      [dead, 'down'],
+      [upstream.server, 'up'],
+    ],
+  );
   await forwarder.said({ ...asked, name: parseName('b.example') });
   assert.equal(forwarder.metrics.upstreamFailures.ECONNREFUSED, 1, 'the dead one is spared');
 });
 
 test('a resolver that fails or refuses is left for the next one; when none can, the failure is remembered for a moment (RFC 9520)', async () => {
   await using broken = await TestUpstream.listen((request) => answer(request, { rcode: rcode.SERVFAIL }));
-  await using lame = await TestUpstream.listen((request) => answer(request, { authority: [{ name: 'com', type: 'NS', data: 'a.gtld.example' }] }));
+  await using lame = await TestUpstream.listen((request) =>
+    answer(request, { authority: [{ name: 'com', type: 'NS', data: 'a.gtld.example' }] }),
+  );
   await using upstream = await TestUpstream.listen(positive);
   using three = new TestForwarder({ servers: [broken.server, lame.server, upstream.server] });
   assert.equal(await three.said(), '0 1');
   assert.deepEqual(three.metrics.upstreamFailures, { 'rcode SERVFAIL': 1, lame: 1 });
-  assert.deepEqual(three.describe().map(({ state }) => state), ['up', 'up', 'up'], 'they live');
+  assert.deepEqual(
+    three.describe().map(({ state }) => state),
+    ['up', 'up', 'up'],
+    'they live',
+  );
   broken.take();
   using one = new TestForwarder({ servers: [broken.server] });
   assert.equal(await one.said(), '2 0');
@@ -70,7 +82,10 @@ test('R9: a resolver that brings the probe back is not asked, nor is one at the 
   using probing = new TestForwarder({ servers: [looping.server] });
   assert.equal(await probing.said(), '2 0');
   assert.equal(looping.asked.length, 0);
-  assert.deepEqual(probing.describe().map(({ server, looping: loops }) => [server, loops]), [[looping.server, true]]);
+  assert.deepEqual(
+    probing.describe().map(({ server, looping: loops }) => [server, loops]),
+    [[looping.server, true]],
+  );
   await using other = await TestUpstream.listen(positive);
   using own = new TestForwarder({ servers: [other.server] }, { own: [other.server] });
   assert.equal(own.probe.active, false);
@@ -81,7 +96,8 @@ test('R9: a resolver that brings the probe back is not asked, nor is one at the 
 test('RFC 8767: past its end an answer is given with TTL 30 when the resolvers fail; at once while they are known to be down', async () => {
   let silent = false;
   await using upstream = await TestUpstream.listen((request, about) =>
-    silent ? (isProbe(about) ? undefined : answer(request, { rcode: rcode.SERVFAIL })) : positive(request, about));
+    silent ? (isProbe(about) ? undefined : answer(request, { rcode: rcode.SERVFAIL })) : positive(request, about),
+  );
   using forwarder = new TestForwarder({ servers: [upstream.server], cache: { staleSeconds: 3600 } });
   await forwarder.said();
   forwarder.clock.aheadMs += 61_000;
@@ -89,7 +105,10 @@ test('RFC 8767: past its end an answer is given with TTL 30 when the resolvers f
   silent = true;
   assert.equal(await forwarder.said(), '0 1 stale');
   const stale = forwarder.cached(asked);
-  assert.deepEqual(stale?.message.records.map(({ ttl }) => ttl), [30]);
+  assert.deepEqual(
+    stale?.message.records.map(({ ttl }) => ttl),
+    [30],
+  );
   upstream.take();
   for (let i = 0; i < 10; i++) assert.ok(forwarder.cached(asked));
   assert.deepEqual(upstream.take(), [], 'and not asked for again for half a minute');
@@ -119,7 +138,7 @@ test('RFC 8767: who has waited 1.8 seconds gets the stale answer, and the fresh 
   assert.ok(ms >= 1750, `${ms} ms`);
   answerIt!();
   slow = false;
-  await until(() => forwarder.cached(asked)?.message.records[0]!.ttl === 60);
+  await until(() => forwarder.cached(asked)?.message.records[0]?.ttl === 60);
 });
 
 test('an answer that is asked for often is fetched anew in the last tenth of its time, once', async () => {
@@ -146,8 +165,10 @@ test('an answer that is asked for often is fetched anew in the last tenth of its
 
 test('RFC 2308: absences are kept by type and by name, for as long as SOA says; without SOA not at all', async () => {
   await using upstream = await TestUpstream.listen((request, about) =>
-    about.name === 'nosoa.example.' ? answer(request, { rcode: rcode.NXDOMAIN })
-    : answer(request, { rcode: about.type === 'A' ? rcode.NOERROR : rcode.NXDOMAIN, authority: [soa] }));
+    about.name === 'nosoa.example.'
+      ? answer(request, { rcode: rcode.NXDOMAIN })
+      : answer(request, { rcode: about.type === 'A' ? rcode.NOERROR : rcode.NXDOMAIN, authority: [soa] }),
+  );
   using forwarder = new TestForwarder({ servers: [upstream.server] });
   for (const type of [rrType.A, rrType.AAAA]) {
     await forwarder.ask({ ...asked, type });
@@ -185,10 +206,49 @@ test('T31: a source that floods is refused alone; the last quarter of all that m
 
 test('T32: of random names below one domain, as many are under way as may be; memory stays bounded', async () => {
   await using silent = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
-  using forwarder = new TestForwarder({ servers: [silent.server], mostUnderWay: 50, cache: { bytes: 50_000 }, timeoutMs: 60, deadlineMs: 100 });
-  const all = await Promise.all(Array.from({ length: 3000 }, (_, i) => forwarder.ask({ ...asked, name: parseName(`x${i}.${name}`) })));
+  using forwarder = new TestForwarder({
+    servers: [silent.server],
+    mostUnderWay: 50,
+    cache: { bytes: 50_000 },
+    timeoutMs: 60,
+    deadlineMs: 100,
+  });
+  const all = await Promise.all(
+    Array.from({ length: 3000 }, (_, i) => forwarder.ask({ ...asked, name: parseName(`x${i}.${name}`) })),
+  );
   assert.equal(all.filter(Boolean).length, 50);
   assert.equal(forwarder.counters.rejectedTotal, 2950);
   assert.ok(forwarder.cache.bytes <= 50_000);
   assert.deepEqual([forwarder.describeCache().underWay, address.name], [0, name]);
+});
+
+test('all tries together keep to their budget: the next resolver after one try, more time with each round, then it is over', async () => {
+  await using first = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
+  await using second = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
+  using forwarder = new TestForwarder({ servers: [first.server, second.server], timeoutMs: 100, deadlineMs: 700 });
+  const began = performance.now();
+  assert.equal(await forwarder.said(), '2 0');
+  const ms = performance.now() - began;
+  assert.ok(ms >= 390 && ms < 3000, `${ms} ms`);
+  const tries = [first.take().length, second.take().length];
+  assert.ok(tries[0]! >= 2 && tries[0]! <= 4 && tries[1]! >= 2 && tries[1]! <= 4, `${tries} tries`);
+});
+
+test('T32: outside names may not have denied addresses (rebinding); those of a domain of its own may', async () => {
+  await using upstream = await TestUpstream.listen((request, about) =>
+    isProbe(about)
+      ? positive(request, about)
+      : answer(request, {
+          answers: [
+            { name: about.name, type: 'A', data: '10.0.0.7' },
+            { name: about.name, type: 'A', data: '192.0.2.1' },
+          ],
+        }),
+  );
+  using forwarder = new TestForwarder({
+    ...{ servers: [upstream.server], denyAddresses: ['10.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16'] },
+    domains: { 'corp.example': { servers: [upstream.server] } },
+  });
+  assert.equal(await forwarder.said(), '0 1');
+  assert.equal(await forwarder.said({ ...asked, name: parseName('intranet.corp.example') }), '0 2');
 });

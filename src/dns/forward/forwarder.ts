@@ -82,7 +82,13 @@ export class Forwarder implements Disposable {
     this.probe = new LoopProbe(now);
     const surroundings = { netns, counters: this.counters, underWay: this.#exchanges };
     this.#domains = domainsOf(parsed, { now, own: new Set(own), surroundings });
-    this.#asking = new Asking({ ...options, upstream: parsed, domains: this.#domains, probe: this.probe, counters: this.counters });
+    this.#asking = new Asking({
+      ...options,
+      upstream: parsed,
+      domains: this.#domains,
+      probe: this.probe,
+      counters: this.counters,
+    });
   }
 
   /** Learns early whether a resolver leads back here. */
@@ -153,7 +159,11 @@ export class Forwarder implements Disposable {
       if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.answer.name).allDown)) return undefined;
       if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
       counters.servedStale++;
-    } else if (++entry.hits >= hotHits && !entry.refreshing && entry.freshUntilMs - now < (entry.freshUntilMs - entry.storedMs) / 10) {
+    } else if (
+      ++entry.hits >= hotHits &&
+      !entry.refreshing &&
+      entry.freshUntilMs - now < (entry.freshUntilMs - entry.storedMs) / 10
+    ) {
       counters.prefetches++;
       this.#refresh(entry);
     }
@@ -183,7 +193,8 @@ export class Forwarder implements Disposable {
       this.counters.rejectedTotal++;
       return Promise.resolve(undefined);
     }
-    const asked = this.#asking.ask(question)
+    const asked = this.#asking
+      .ask(question)
       .then((answer) => this.#keep(question, answer))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
@@ -224,7 +235,11 @@ export class Forwarder implements Disposable {
   /** For people: what the cache holds. */
   describeCache(): { entries: number; denials: number; bytes: number; mostBytes: number; underWay: number; waiting: number } {
     const { size: entries, denials, bytes, options } = this.cache;
-    return { ...{ entries, denials, bytes, mostBytes: options.bytes }, underWay: this.#underWay.size, waiting: this.#waiting.total };
+    return {
+      ...{ entries, denials, bytes, mostBytes: options.bytes },
+      underWay: this.#underWay.size,
+      waiting: this.#waiting.total,
+    };
   }
 }
 

@@ -16,12 +16,24 @@ import { TlsConnector } from './tls.ts';
 function groupOf(options: Partial<GroupOptions>): Group {
   const surroundings = { counters: newForwardCounters(), underWay: new Set<() => void>() };
   return new Group({
-    ...{ servers: [], policy: 'ordered', own: new Set<string>(), maxFails: 2, now: () => 0, tls: new TlsConnector(undefined), surroundings },
+    ...{
+      servers: [],
+      policy: 'ordered',
+      own: new Set<string>(),
+      maxFails: 2,
+      now: () => 0,
+      tls: new TlsConnector(undefined),
+      surroundings,
+    },
     ...options,
   });
 }
 const servers = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
-const order = (group: Group): string => group.candidates().map(({ text }) => text.replace(/^192\.0\.2\.(\d):53$/, '$1')).join('');
+const order = (group: Group): string =>
+  group
+    .candidates()
+    .map(({ text }) => text.replace(/^192\.0\.2\.(\d):53$/, '$1'))
+    .join('');
 
 test('the order in which resolvers are asked: as configured, in turns, at random, or the fastest first', () => {
   assert.deepEqual([order(groupOf({ servers })), order(groupOf({ servers }))], ['123', '123']);
@@ -74,7 +86,9 @@ test('a resolver that is down is probed in the background and comes back by itse
 });
 
 test('a question that takes long does not make a resolver that lives look dead', async () => {
-  await using upstream = await TestUpstream.listen((request, about) => (about.type === 'A' ? undefined : positive(request, about)));
+  await using upstream = await TestUpstream.listen((request, about) =>
+    about.type === 'A' ? undefined : positive(request, about),
+  );
   using forwarder = new TestForwarder({ servers: [upstream.server], timeoutMs: 60, deadlineMs: 1000, maxFails: 1 });
   for (let i = 0; i < 3; i++) {
     assert.equal(await forwarder.said(), '2 0');
@@ -85,15 +99,21 @@ test('a question that takes long does not make a resolver that lives look dead',
 });
 
 test('names of a domain go to its own resolvers, the longest domain that fits; also reverse names of a range; without resolvers they are refused', async () => {
-  const listen = () => TestUpstream.listen((request, about) => (about.type === 'PTR' ? answer(request, { rcode: rcode.NXDOMAIN }) : positive(request, about)));
+  const listen = () =>
+    TestUpstream.listen((request, about) =>
+      about.type === 'PTR' ? answer(request, { rcode: rcode.NXDOMAIN }) : positive(request, about),
+    );
   await using others = await listen();
   await using corp = await listen();
   await using lab = await listen();
   using forwarder = new TestForwarder({
     servers: [others.server],
     domains: {
-      'corp.example.': { servers: [corp.server] }, 'Lab.Corp.Example': { servers: [lab.server] },
-      '172.16.0.0/15': { servers: [corp.server] }, 'fd12::/16': { servers: [corp.server] }, 'secret.example': { servers: [] },
+      'corp.example.': { servers: [corp.server] },
+      'Lab.Corp.Example': { servers: [lab.server] },
+      '172.16.0.0/15': { servers: [corp.server] },
+      'fd12::/16': { servers: [corp.server] },
+      'secret.example': { servers: [] },
     },
   });
   const goes = async (name: string, type = 1): Promise<string[]> => {
@@ -113,7 +133,8 @@ test('names of a domain go to its own resolvers, the longest domain that fits; a
 });
 
 test('R8: the nameserver lines of resolv.conf count; it is read again when it changes, and kept when it is gone', () => {
-  const lines = '# comment\nsearch example.com\nnameserver 192.0.2.53\n nameserver 192.0.2.54\nnameserver fd00::53 # b\nnameserver nonsense\n';
+  const lines =
+    '# comment\nsearch example.com\nnameserver 192.0.2.53\n nameserver 192.0.2.54\nnameserver fd00::53 # b\nnameserver nonsense\n';
   assert.deepEqual(parseResolvConf(lines).map(upstreamText), ['192.0.2.53:53', '[fd00::53]:53']);
   const path = `/tmp/podnet-test-dns-${process.pid}-resolv.conf`;
   let clock = 0;
@@ -141,12 +162,43 @@ test('R8: the nameserver lines of resolv.conf count; it is read again when it ch
 });
 
 test('resolvers are written as addresses, with a port or without, and with a scheme', () => {
-  const texts = ['1.2.3.4', '1.2.3.4:5353', 'fd00::1', '[fd00::1]:5353', '[fd00::1]', 'tcp://1.2.3.4', 'tls://1.2.3.4', 'tls://[fd00::1]:8853#dns.example', 'tls://fd00::1#a'];
-  assert.deepEqual(texts.map((text) => upstreamText(parseUpstream(text))), [
-    ...['1.2.3.4:53', '1.2.3.4:5353', '[fd00::1]:53', '[fd00::1]:5353', '[fd00::1]:53', 'tcp://1.2.3.4:53', 'tls://1.2.3.4:853'],
-    ...['tls://[fd00::1]:8853#dns.example', 'tls://[fd00::1]:853#a'],
-  ]);
-  for (const wrong of ['', 'dns.example', '1.2.3.4:0', '1.2.3.4:70000', '1.2.3.4:x', '[fd00::1', 'https://1.2.3.4', '1.2.3.4#dns.example', 'tls://1.2.3.4#'])
+  const texts = [
+    '1.2.3.4',
+    '1.2.3.4:5353',
+    'fd00::1',
+    '[fd00::1]:5353',
+    '[fd00::1]',
+    'tcp://1.2.3.4',
+    'tls://1.2.3.4',
+    'tls://[fd00::1]:8853#dns.example',
+    'tls://fd00::1#a',
+  ];
+  assert.deepEqual(
+    texts.map((text) => upstreamText(parseUpstream(text))),
+    [
+      ...[
+        '1.2.3.4:53',
+        '1.2.3.4:5353',
+        '[fd00::1]:53',
+        '[fd00::1]:5353',
+        '[fd00::1]:53',
+        'tcp://1.2.3.4:53',
+        'tls://1.2.3.4:853',
+      ],
+      ...['tls://[fd00::1]:8853#dns.example', 'tls://[fd00::1]:853#a'],
+    ],
+  );
+  for (const wrong of [
+    '',
+    'dns.example',
+    '1.2.3.4:0',
+    '1.2.3.4:70000',
+    '1.2.3.4:x',
+    '[fd00::1',
+    'https://1.2.3.4',
+    '1.2.3.4#dns.example',
+    'tls://1.2.3.4#',
+  ])
     assert.throws(() => parseUpstream(wrong), SyntaxError, wrong);
 });
 
@@ -160,7 +212,10 @@ test('a wrong configuration of forwarding is refused with the field, the value s
     [{ mostUnderWay: '9' }, /^upstream.mostUnderWay must be .*not "9"/],
     [{ cache: { size: 1 } }, /^unknown field "upstream.cache.size"; known are bytes/],
     [{ cache: { staleSeconds: -1 } }, /^upstream.cache.staleSeconds must be .*not -1/],
-    [{ domains: { 'corp.example': { server: [] } } }, /^unknown field "upstream.domains\["corp.example"\].server"; known are servers, policy/],
+    [
+      { domains: { 'corp.example': { server: [] } } },
+      /^unknown field "upstream.domains\["corp.example"\].server"; known are servers, policy/,
+    ],
     [{ domains: { 'corp.example': { servers: ['x'] } } }, /^upstream.domains\["corp.example"\].servers: "x" is not an IP/],
     [{ domains: { '.': { servers: [] } } }, /^upstream.domains\["."\]: the root/],
     [{ domains: { 'a..b': { servers: [] } } }, /^upstream.domains\["a..b"\]: /],

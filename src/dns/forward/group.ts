@@ -10,8 +10,6 @@ export interface GroupOptions extends ResolverOptions {
   servers: readonly string[];
   resolvConf?: string;
   policy: Policy;
-  /** `address:port` that this server listens on: asking them would be asking itself. */
-  own: ReadonlySet<string>;
 }
 
 /** What is lost of a round-trip time each time another is asked: a slow one gets its chance again. */
@@ -59,7 +57,7 @@ export class Group {
   }
 
   isLooping(resolver: Resolver): boolean {
-    if (this.#options.own.has(upstreamText({ ...resolver.upstream, protocol: 'udp', serverName: undefined }))) return true;
+    if (resolver.isOwn) return true;
     const until = this.#looping.get(resolver.text);
     return until !== undefined && until > this.#options.now();
   }

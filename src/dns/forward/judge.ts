@@ -22,7 +22,8 @@ export function judge(request: Uint8Array, question: Question, received: Uint8Ar
   if (received[0] !== request[0] || received[1] !== request[1]) return { stray: 'id' };
   const end = headerBytes + question.name.length + 4;
   // A server that cannot read the question may leave it out (FORMERR).
-  if (received[4] === 0 && received[5] === 0 && (flags & 0xf) !== 0) return { message: withoutQuestion(question, flags, received) };
+  if (received[4] === 0 && received[5] === 0 && (flags & 0xf) !== 0)
+    return { message: withoutQuestion(question, flags, received) };
   if (received[4] !== 0 || received[5] !== 1 || received.length < end) return { stray: 'question' };
   let sameCase = true;
   for (let i = headerBytes; i < end; i++) {

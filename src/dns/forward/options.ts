@@ -53,14 +53,34 @@ export interface ParsedUpstream {
 }
 
 const fields: Record<keyof UpstreamOptions, true> = {
-  ...{ servers: true, resolvConf: true, policy: true, domains: true, tlsCa: true, timeoutMs: true, deadlineMs: true, maxFails: true },
+  ...{
+    servers: true,
+    resolvConf: true,
+    policy: true,
+    domains: true,
+    tlsCa: true,
+    timeoutMs: true,
+    deadlineMs: true,
+    maxFails: true,
+  },
   ...{ cache: true, mostUnderWay: true, mostPerSource: true, denyAddresses: true },
 };
 
 /** Smallest and largest value of each number. */
 const ranges: Record<string, [number, number]> = {
-  ...{ timeoutMs: [50, 60_000], deadlineMs: [100, 600_000], maxFails: [1, 1000], mostUnderWay: [1, 16_384], mostPerSource: [1, 16_384] },
-  ...{ 'cache.bytes': [0, 2 ** 32], 'cache.minTtl': [0, 3600], 'cache.maxTtl': [0, 604_800], 'cache.maxNegativeTtl': [0, 86_400] },
+  ...{
+    timeoutMs: [50, 60_000],
+    deadlineMs: [100, 600_000],
+    maxFails: [1, 1000],
+    mostUnderWay: [1, 16_384],
+    mostPerSource: [1, 16_384],
+  },
+  ...{
+    'cache.bytes': [0, 2 ** 32],
+    'cache.minTtl': [0, 3600],
+    'cache.maxTtl': [0, 604_800],
+    'cache.maxNegativeTtl': [0, 86_400],
+  },
   ...{ 'cache.staleSeconds': [0, 604_800] },
 };
 
@@ -120,7 +140,8 @@ function serversOf(at: string, servers: readonly string[]): readonly string[] {
 }
 
 function policyOf(at: string, policy: Policy = 'ordered'): Policy {
-  if (!policies.includes(policy)) throw new SyntaxError(`${at} must be one of ${policies.join(', ')}, not ${JSON.stringify(policy)}`);
+  if (!policies.includes(policy))
+    throw new SyntaxError(`${at} must be one of ${policies.join(', ')}, not ${JSON.stringify(policy)}`);
   return policy;
 }
 

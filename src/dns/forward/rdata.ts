@@ -33,7 +33,10 @@ const layouts = new Map<number, Layout>([
 ]);
 
 const naptr = 35;
-const fixedLengths = new Map([[1, 4], [28, 16]]);
+const fixedLengths = new Map([
+  [1, 4],
+  [28, 16],
+]);
 
 /** Data of a record in pieces: bytes as they are, and names, decompressed. */
 export type Piece = { bytes: string } | { name: string; compress: boolean };
@@ -49,7 +52,8 @@ export function takeApart(message: Message, { type, dataAt, end }: RecordAt): Pi
     return Buffer.from(buffer.buffer, buffer.byteOffset + from, to - from).toString('latin1');
   };
   const fixed = fixedLengths.get(type);
-  if (fixed !== undefined && end - dataAt !== fixed) throw new RangeError(`data of a record of type ${type} have ${end - dataAt} bytes`);
+  if (fixed !== undefined && end - dataAt !== fixed)
+    throw new RangeError(`data of a record of type ${type} have ${end - dataAt} bytes`);
   const where = type === naptr ? layout(naptrHead(buffer, dataAt, end), 1) : layouts.get(type);
   if (!where) return [{ bytes: text(dataAt, end) }];
   let at = dataAt + where.before;

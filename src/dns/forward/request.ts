@@ -49,7 +49,10 @@ const paddingOption = 12;
 /**
  * A question for a resolver. AD says that we understand it in answers (RFC 6840 5.7); nothing of the asker's own options is carried along.
  */
-export function encodeRequest(question: Question, { id, name = lowerName(question.name), edns = true, padTo }: RequestOptions): Buffer {
+export function encodeRequest(
+  question: Question,
+  { id, name = lowerName(question.name), edns = true, padTo }: RequestOptions,
+): Buffer {
   const bare = headerBytes + name.length + 4 + (edns ? optBytes : 0);
   const length = edns && padTo ? Math.ceil((bare + 4) / padTo) * padTo : bare;
   const request = Buffer.alloc(length);

@@ -10,7 +10,9 @@ import type { TlsConnector } from './tls.ts';
 import { askUdp, type OverTcp, type Surroundings } from './udp.ts';
 
 /** Upper ends of the classes of durations, in seconds; the last class has no end. */
-export const durationBounds: readonly number[] = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096];
+export const durationBounds: readonly number[] = [
+  0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+];
 
 export interface ResolverCounters {
   requests: number;
@@ -28,6 +30,8 @@ export interface ResolverOptions {
   tls: TlsConnector;
   surroundings: Surroundings;
   now: () => number;
+  /** `address:port` that this server listens on: asking them would be asking itself. */
+  own: ReadonlySet<string>;
 }
 
 const probeMs = 1000;
@@ -42,6 +46,7 @@ const leastTryMs = 400;
 export class Resolver {
   readonly upstream: Upstream;
   readonly text: string;
+  readonly isOwn: boolean;
   readonly health: Health;
   readonly pool: ConnectionPool;
   readonly counters: ResolverCounters = {
@@ -58,12 +63,14 @@ export class Resolver {
   constructor(upstream: Upstream, options: ResolverOptions) {
     this.upstream = upstream;
     this.text = upstreamText(upstream);
+    this.isOwn = options.own.has(upstreamText({ address: upstream.address, port: upstream.port }));
     this.#options = options;
     this.pool = new ConnectionPool(upstream, options.tls, options.surroundings);
     this.health = new Health({
       maxFails: options.maxFails,
       // Whatever it says of the root, it lives. Asked both ways: some answer only what they may ask others for, some cannot ask others now.
-      probe: () => Promise.any([true, false].map((iterative) => this.exchange({ name: rootName, type: rrType.NS, iterative }, probeMs))),
+      probe: () =>
+        Promise.any([true, false].map((iterative) => this.exchange({ name: rootName, type: rrType.NS, iterative }, probeMs))),
       onProbeFailed: () => this.counters.probesFailed++,
     });
   }

@@ -49,7 +49,8 @@ test('R9: two servers that forward to each other find it out; both say so, and a
 
 test('T31: a source that floods outside names while resolvers are silent is refused alone; others and cluster names go on', async (t) => {
   await using upstream = await TestUpstream.listen((request, about) =>
-    about.name.endsWith('flood.example.') ? undefined : positive(request, about));
+    about.name.endsWith('flood.example.') ? undefined : positive(request, about),
+  );
   await using dns = await dnsWith({ servers: [upstream.server], mostPerSource: 50 });
   const flooder = dgram.createSocket('udp4').bind(0, '127.0.0.66');
   await once(flooder, 'listening');
@@ -72,7 +73,9 @@ test('T31: a source that floods outside names while resolvers are silent is refu
     assert.ok(forward!.rejectedSource > 1000);
     assert.ok(cache!.waiting <= 50, `${cache!.waiting} wait`);
     slow.sort((a, b) => a - b);
-    t.diagnostic(`2,000 questions of a flood, ${JSON.stringify(got)}; for others, two answers took ${slow[20]!.toFixed(1)} ms, at most ${slow[39]!.toFixed(1)}`);
+    t.diagnostic(
+      `2,000 questions of a flood, ${JSON.stringify(got)}; for others, two answers took ${slow[20]!.toFixed(1)} ms, at most ${slow[39]!.toFixed(1)}`,
+    );
     assert.ok(slow[20]! < 200);
   } finally {
     await new Promise<void>((resolve) => flooder.close(() => resolve()));
@@ -81,18 +84,35 @@ test('T31: a source that floods outside names while resolvers are silent is refu
 
 test('T30: an outside name that is an alias to a cluster name gets what the cluster says of it, now and out of the cache; forged addresses are not given', async () => {
   await using upstream = await TestUpstream.listen((request, about) =>
-    isProbe(about) ? positive(request, about)
-    : answer(request, { answers: [{ name: about.name, type: 'CNAME', data: webName }, { name: webName, type: 'A', data: '203.0.113.66' }],
-        additional: [{ name: webName, type: 'A', data: '203.0.113.66' }, { name: 'bank.example', type: 'A', data: '203.0.113.66' }] }));
+    isProbe(about)
+      ? positive(request, about)
+      : answer(request, {
+          answers: [
+            { name: about.name, type: 'CNAME', data: webName },
+            { name: webName, type: 'A', data: '203.0.113.66' },
+          ],
+          additional: [
+            { name: webName, type: 'A', data: '203.0.113.66' },
+            { name: 'bank.example', type: 'A', data: '203.0.113.66' },
+          ],
+        }),
+  );
   await using dns = await dnsWith({ servers: [upstream.server] });
   for (let i = 0; i < 2; i++) {
     const { answers, additional } = await askUdp(dns.port, question('www.example.com'));
-    assert.deepEqual(answers.map((text) => text.split(' ').slice(2).join(' ')), [`CNAME ${webName}.`, 'A 10.96.1.1']);
+    assert.deepEqual(
+      answers.map((text) => text.split(' ').slice(2).join(' ')),
+      [`CNAME ${webName}.`, 'A 10.96.1.1'],
+    );
     assert.deepEqual(additional, []);
   }
   assert.equal(upstream.take().length, 1);
   upstream.behaviour = (request, about) => positive(request, about);
-  assert.deepEqual((await askUdp(dns.port, question('bank.example'))).answers, ['bank.example. 60 A 192.0.2.1'], 'asked for on its own');
+  assert.deepEqual(
+    (await askUdp(dns.port, question('bank.example'))).answers,
+    ['bank.example. 60 A 192.0.2.1'],
+    'asked for on its own',
+  );
 });
 
 test('T32: half a million random names of one domain leave memory where it was', async (t) => {
@@ -111,7 +131,9 @@ test('T32: half a million random names of one domain leave memory where it was',
     (globalThis as { gc?: () => void }).gc?.();
     grown.push(bytes());
   }
-  t.diagnostic(`${forwarder.cache.size} entries; heap after each 100,000: ${grown.map((value) => `${(value / 1e6).toFixed(0)} MB`).join(', ')}`);
+  t.diagnostic(
+    `${forwarder.cache.size} entries; heap after each 100,000: ${grown.map((value) => `${(value / 1e6).toFixed(0)} MB`).join(', ')}`,
+  );
   assert.ok(forwarder.cache.bytes <= 4 << 20);
   assert.ok(Math.max(...grown) < Math.min(...grown) + (40 << 20));
 });

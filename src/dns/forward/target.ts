@@ -15,14 +15,21 @@ export interface Upstream {
 const defaultPorts: Record<Protocol, number> = { udp: 53, tcp: 53, tls: 853 };
 
 /** `1.2.3.4:53`, `tcp://1.2.3.4:53`, `tls://1.2.3.4:853#dns.example`: with the port always, so that equal resolvers have equal texts. */
-export function upstreamText({ address, port, protocol = 'udp', serverName }: Omit<Upstream, 'protocol'> & Partial<Upstream>): string {
+export function upstreamText({
+  address,
+  port,
+  protocol = 'udp',
+  serverName,
+}: Omit<Upstream, 'protocol'> & Partial<Upstream>): string {
   const host = address.family === 'ipv4' ? address : `[${address}]`;
   return `${protocol === 'udp' ? '' : `${protocol}://`}${host}:${port}${serverName === undefined ? '' : `#${serverName}`}`;
 }
 
 /** @throws SyntaxError */
 export function parseUpstream(text: string): Upstream {
-  const parts = /^(?:(udp|tcp|tls):\/\/)?(?:\[(.*)\]|([^:#]*|[^#]*:[^#]*:[^#]*))(?::(\d+))?(?:#([A-Za-z0-9._-]{1,253}))?$/.exec(text);
+  const parts = /^(?:(udp|tcp|tls):\/\/)?(?:\[(.*)\]|([^:#]*|[^#]*:[^#]*:[^#]*))(?::(\d+))?(?:#([A-Za-z0-9._-]{1,253}))?$/.exec(
+    text,
+  );
   const [, protocol = 'udp', bracketed, plain, portText, serverName] = parts ?? [];
   const port = Number(portText ?? defaultPorts[protocol as Protocol]);
   const host = bracketed ?? plain;
@@ -32,5 +39,10 @@ export function parseUpstream(text: string): Upstream {
     );
   if (serverName !== undefined && protocol !== 'tls')
     throw new SyntaxError(`"${text}" is not a resolver: a name of a certificate is for tls:// only`);
-  return { address: IpAddr.parse(host), port, protocol: protocol as Protocol, ...(serverName === undefined ? {} : { serverName }) };
+  return {
+    address: IpAddr.parse(host),
+    port,
+    protocol: protocol as Protocol,
+    ...(serverName === undefined ? {} : { serverName }),
+  };
 }

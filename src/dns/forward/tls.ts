@@ -33,7 +33,8 @@ export class TlsConnector {
   }
 
   #secureContext(): tls.SecureContext {
-    if (this.#path === undefined) return (this.#context ??= { seen: '', secure: tls.createSecureContext({ minVersion: 'TLSv1.2' }) }).secure;
+    if (this.#path === undefined)
+      return (this.#context ??= { seen: '', secure: tls.createSecureContext({ minVersion: 'TLSv1.2' }) }).secure;
     const { mtimeMs, ino } = statSync(this.#path);
     const seen = `${mtimeMs} ${ino}`;
     if (this.#context?.seen !== seen)

@@ -68,10 +68,13 @@ test('T30: a forged answer before the right one is not taken: wrong id, wrong qu
     const forged = answer(request, { answers: [evil] });
     const query = Buffer.from(request);
     return [
-      withId(Buffer.from(forged), id ^ 1), withId(Buffer.from(forged), id + 7),
+      withId(Buffer.from(forged), id ^ 1),
+      withId(Buffer.from(forged), id + 7),
       withId(answer(question('bank.example'), { answers: [evil] }), id),
       withId(answer(question(name, { type: 'AAAA' }), { answers: [evil] }), id),
-      query, Buffer.of(1, 2, 3), positive(request, about),
+      query,
+      Buffer.of(1, 2, 3),
+      positive(request, about),
     ];
   });
   using forwarder = new TestForwarder({ servers: [upstream.server] });
@@ -81,8 +84,10 @@ test('T30: a forged answer before the right one is not taken: wrong id, wrong qu
 
 test('T30: somebody who guesses ids gets eight guesses; then TCP is asked, where nobody can', async () => {
   await using upstream = await doing((request, about) =>
-    about.transport === 'tcp' ? positive(request, about)
-    : Array.from({ length: 100 }, (_, i) => withId(answer(request, { answers: [evil] }), request.readUInt16BE(0) + 1 + i)));
+    about.transport === 'tcp'
+      ? positive(request, about)
+      : Array.from({ length: 100 }, (_, i) => withId(answer(request, { answers: [evil] }), request.readUInt16BE(0) + 1 + i)),
+  );
   using forwarder = new TestForwarder({ servers: [upstream.server] });
   assert.deepEqual(await addresses(forwarder), ['192.0.2.1']);
   assert.deepEqual(forwarder.counters.overTcp, { guessing: 1 });
@@ -122,7 +127,9 @@ test('0x20: an answer in another case is asked for again over TCP; a resolver th
 });
 
 test('0x20: without TCP, three questions in a row whose case was lost tell that the resolver does not keep it', async () => {
-  await using upstream = await TestUpstream.listen((request, about) => (about.transport === 'tcp' ? undefined : lower(positive(request, about))));
+  await using upstream = await TestUpstream.listen((request, about) =>
+    about.transport === 'tcp' ? undefined : lower(positive(request, about)),
+  );
   using forwarder = new TestForwarder({ servers: [upstream.server], timeoutMs: 100, deadlineMs: 2000, maxFails: 1000 });
   for (let i = 0; i < 3 && forwarder.describe()[0]!.anyCase !== true; i++) {
     await forwarder.said();
@@ -169,7 +176,10 @@ test('what is asked says our own EDNS size, DO and CD of the asker, AD, and noth
   assert.equal(asks.readUInt16BE(0), 0xabcd);
   assert.equal(asks.readUInt16BE(2), flag.RD | flag.AD | flag.CD);
   const { records } = parseMessage(asks);
-  assert.deepEqual(records.map(({ type, class: size, ttl, dataLength }) => [type, size, ttl, dataLength]), [[rrType.OPT, 1232, 0x8000, 0]]);
+  assert.deepEqual(
+    records.map(({ type, class: size, ttl, dataLength }) => [type, size, ttl, dataLength]),
+    [[rrType.OPT, 1232, 0x8000, 0]],
+  );
   assert.equal(parseMessage(encodeRequest(asked, { id: 1, edns: false })).records.length, 0);
   const padded = encodeRequest(asked, { id: 1, padTo: 128 });
   assert.equal(padded.length, 128);

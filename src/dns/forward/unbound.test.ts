@@ -58,15 +58,51 @@ async function dnsWith(upstream: UpstreamOptions): Promise<DnsServer & { port: n
 
 /** Status, and the records of answer and authority as dig prints them, without TTLs, sorted; NS of an answer's authority is not ours to pass on. */
 async function dug(port: number, ...args: string[]): Promise<string[]> {
-  const { stdout } = await promisify(execFile)('dig', ['@127.0.0.1', '-p', String(port), '+tries=1', '+time=10', '+noadditional', ...args]);
+  const { stdout } = await promisify(execFile)('dig', [
+    '@127.0.0.1',
+    '-p',
+    String(port),
+    '+tries=1',
+    '+time=10',
+    '+noadditional',
+    ...args,
+  ]);
   const lines = stdout.split('\n').filter((line) => line !== '' && !line.startsWith(';'));
-  const records = lines.map((line) => line.replace(/^(\S+)\s+\d+\s+/, '$1 ').replaceAll(/\s+/g, ' ')).filter((line) => !/ IN NS /.test(line));
+  const records = lines
+    .map((line) => line.replace(/^(\S+)\s+\d+\s+/, '$1 ').replaceAll(/\s+/g, ' '))
+    .filter((line) => !/ IN NS /.test(line));
   return [/status: (\w+)/.exec(stdout)?.[1] ?? '', ...records.sort()];
 }
 
 const questions: string[][] = [
-  ['www A', 'www AAAA', 'www MX', 'WwW A', 'alias A', 'alias AAAA', 'alias CNAME', 'next TXT', 'dangling A', 'nothing A', 'nothing.at.all AAAA'],
-  ['. MX', '. TXT', '. CAA', '. SOA', '. NS', '_sip._tcp SRV', 'sip NAPTR', 'sip AAAA', 'web HTTPS', 'ptr PTR', 'host HINFO', 'loc LOC', 'ssh SSHFP'],
+  [
+    'www A',
+    'www AAAA',
+    'www MX',
+    'WwW A',
+    'alias A',
+    'alias AAAA',
+    'alias CNAME',
+    'next TXT',
+    'dangling A',
+    'nothing A',
+    'nothing.at.all AAAA',
+  ],
+  [
+    '. MX',
+    '. TXT',
+    '. CAA',
+    '. SOA',
+    '. NS',
+    '_sip._tcp SRV',
+    'sip NAPTR',
+    'sip AAAA',
+    'web HTTPS',
+    'ptr PTR',
+    'host HINFO',
+    'loc LOC',
+    'ssh SSHFP',
+  ],
   ['naked\\.dot A', 'a.wild A', 'b.c.wild AAAA', 'below.deep A', 'many A', 'many AAAA', 'www TYPE65280'],
 ];
 
@@ -75,7 +111,10 @@ for (const way of ['udp', 'tcp', 'tls'] as const) {
     skip: needsUnbound.skip || needsDig.skip,
   }, async () => {
     await using unbound = await Unbound.start(zone);
-    const server = way === 'tls' ? `tls://127.0.0.1:${unbound.tlsPort}#${serverName}` : `${way === 'tcp' ? 'tcp://' : ''}127.0.0.1:${unbound.port}`;
+    const server =
+      way === 'tls'
+        ? `tls://127.0.0.1:${unbound.tlsPort}#${serverName}`
+        : `${way === 'tcp' ? 'tcp://' : ''}127.0.0.1:${unbound.port}`;
     await using dns = await dnsWith({ servers: [server], tlsCa: unbound.caFile });
     for (const text of questions.flat()) {
       const [name = '', type = ''] = text.split(' ');
@@ -96,26 +135,44 @@ for (const way of ['udp', 'tcp', 'tls'] as const) {
   });
 }
 
-test('DNS over TLS: a certificate of another authority, or for another name, is refused; for the address it will do', needsUnbound, async () => {
+test('DNS over TLS: fifty questions at once take one connection', needsUnbound, async () => {
   await using unbound = await Unbound.start(zone);
-  await using other = await Unbound.start(zone);
-  const server = `tls://127.0.0.1:${unbound.tlsPort}`;
-  const tried = async (upstream: UpstreamOptions): Promise<[string, Record<string, number>]> => {
-    await using dns = await dnsWith({ deadlineMs: 1500, ...upstream });
-    const { rcode } = await askUdp(dns.port, question('www.example.test'));
-    return [rcode, dns.status().upstreams[0]!.counters.failures];
-  };
-  assert.deepEqual(await tried({ servers: [server], tlsCa: unbound.caFile }), ['NOERROR', {}]);
-  const reason = async (upstream: UpstreamOptions): Promise<string> => {
-    const [rcode, failures] = await tried(upstream);
-    assert.equal(rcode, 'SERVFAIL');
-    return Object.keys(failures).join();
-  };
-  assert.match(await reason({ servers: [`${server}#other.test`], tlsCa: unbound.caFile }), /^tls ERR_TLS_CERT_ALTNAME_INVALID$/);
-  assert.match(await reason({ servers: [server], tlsCa: other.caFile }), /^tls .*(SIGNATURE|SELF_SIGNED|ISSUER)/);
-  assert.match(await reason({ servers: [server] }), /^tls .*(SIGNATURE|SELF_SIGNED|ISSUER)/, 'the machine does not trust it');
-  assert.match(await reason({ servers: [server], tlsCa: '/nonexistent' }), /^tls ENOENT$/);
+  await using dns = await dnsWith({ servers: [`tls://127.0.0.1:${unbound.tlsPort}#${serverName}`], tlsCa: unbound.caFile });
+  const ask = (name: string) => askUdp(dns.port, question(name));
+  assert.equal((await ask('mail.example.test')).rcode, 'NOERROR');
+  const before = dns.status().upstreams[0]!.connections.made;
+  const all = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(`h${i}.wild.example.test`)));
+  assert.ok(all.every(({ rcode, answers }) => rcode === 'NOERROR' && answers.length === 1));
+  assert.ok(dns.status().upstreams[0]!.connections.made <= before + 1);
 });
+
+test(
+  'DNS over TLS: a certificate of another authority, or for another name, is refused; for the address it will do',
+  needsUnbound,
+  async () => {
+    await using unbound = await Unbound.start(zone);
+    await using other = await Unbound.start(zone);
+    const server = `tls://127.0.0.1:${unbound.tlsPort}`;
+    const tried = async (upstream: UpstreamOptions): Promise<[string, Record<string, number>]> => {
+      await using dns = await dnsWith({ deadlineMs: 1500, ...upstream });
+      const { rcode } = await askUdp(dns.port, question('www.example.test'));
+      return [rcode, dns.status().upstreams[0]!.counters.failures];
+    };
+    assert.deepEqual(await tried({ servers: [server], tlsCa: unbound.caFile }), ['NOERROR', {}]);
+    const reason = async (upstream: UpstreamOptions): Promise<string> => {
+      const [rcode, failures] = await tried(upstream);
+      assert.equal(rcode, 'SERVFAIL');
+      return Object.keys(failures).join();
+    };
+    assert.match(
+      await reason({ servers: [`${server}#other.test`], tlsCa: unbound.caFile }),
+      /^tls ERR_TLS_CERT_ALTNAME_INVALID$/,
+    );
+    assert.match(await reason({ servers: [server], tlsCa: other.caFile }), /^tls .*(SIGNATURE|SELF_SIGNED|ISSUER)/);
+    assert.match(await reason({ servers: [server] }), /^tls .*(SIGNATURE|SELF_SIGNED|ISSUER)/, 'the machine does not trust it');
+    assert.match(await reason({ servers: [server], tlsCa: '/nonexistent' }), /^tls ENOENT$/);
+  },
+);
 
 test('D16, RFC 8767: while the resolver is dead, cluster names are answered as fast as before, and what it said stays; when it is back, so is all', {
   skip: needsUnbound.skip || (existsSync('/usr/bin/dig') ? false : 'needs dig'),
@@ -125,7 +182,10 @@ test('D16, RFC 8767: while the resolver is dead, cluster names are answered as f
     const { port, tlsPort } = unbound;
     await using dns = await dnsWith({ servers: [`127.0.0.1:${port}`], cache: { maxTtl: 1 } });
     const ask = (name: string) => askUdp(dns.port, question(name));
-    assert.deepEqual((await ask('www.example.test')).answers.map((text) => text.split(' ')[3]).sort(), ['192.0.2.1', '192.0.2.2']);
+    assert.deepEqual((await ask('www.example.test')).answers.map((text) => text.split(' ')[3]).sort(), [
+      '192.0.2.1',
+      '192.0.2.2',
+    ]);
     const times = async (): Promise<number[]> => {
       const all: number[] = [];
       for (let i = 0; i < 300; i++) {
@@ -141,14 +201,20 @@ test('D16, RFC 8767: while the resolver is dead, cluster names are answered as f
     const storm = Promise.all(Array.from({ length: 100 }, (_, i) => ask(`n${i}.example.test`)));
     const during = await times();
     const ms = (sorted: number[], share: number): string => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
-    t.diagnostic(`cluster names, ms: ${ms(before, 0.5)} (p99 ${ms(before, 0.99)}) with the resolver, ${ms(during, 0.5)} (p99 ${ms(during, 0.99)}) without`);
+    t.diagnostic(
+      `cluster names, ms: ${ms(before, 0.5)} (p99 ${ms(before, 0.99)}) with the resolver, ${ms(during, 0.5)} (p99 ${ms(during, 0.99)}) without`,
+    );
     assert.ok(during[150]! < 20, `${during[150]} ms`);
     assert.deepEqual([...new Set((await storm).map(({ rcode }) => rcode))], ['SERVFAIL']);
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const began = performance.now();
     const stale = await ask('www.example.test');
     assert.ok(performance.now() - began < 1000, 'at once');
-    assert.deepEqual([stale.rcode, stale.answers.length, stale.answers[0]?.split(' ')[1]], ['NOERROR', 2, '30'], 'its TTL of 1 s is over');
+    assert.deepEqual(
+      [stale.rcode, stale.answers.length, stale.answers[0]?.split(' ')[1]],
+      ['NOERROR', 2, '30'],
+      'its TTL of 1 s is over',
+    );
     assert.equal(dns.status().upstreams[0]!.state, 'down');
     unbound = await Unbound.start(zone, { port, tlsPort });
     for (let i = 0; dns.status().upstreams[0]!.state !== 'up'; i++) {

@@ -28,7 +28,7 @@ export function writeAnswer(reply: Reply, answer: Answer, age: number, { minTtl,
   for (let i = 0; i < whole; i++) {
     const at = begin + marks.charCodeAt(2 * i);
     const came = ((buffer[at]! << 24) | (buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!) >>> 0;
-    const kept = came < minTtl ? minTtl : came > most ? most : came;
+    const kept = Math.min(Math.max(came, minTtl), most);
     const left = age < 0 ? -age : kept > age ? kept - age : 0;
     buffer[at] = left >>> 24;
     buffer[at + 1] = left >>> 16;
@@ -36,7 +36,7 @@ export function writeAnswer(reply: Reply, answer: Answer, age: number, { minTtl,
     buffer[at + 3] = left;
   }
   reply.position += end;
-  reply.answers += whole < answers ? whole : answers;
+  reply.answers += Math.min(whole, answers);
   reply.authority += whole < answers ? 0 : whole - answers;
 }
 

@@ -28,18 +28,35 @@ export class AskTarget implements Disposable {
   constructor() {
     const ports = [{ name: 'http', protocol: 'TCP' as const, port: 80 }];
     const cluster = new TestCluster(
-      namespace('default'), service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1', 'fd00:10:96::1'], ports }),
-      service('db', { clusterIP: 'None', ports }), slice('db', Array.from({ length: 60 }, (_, i) => ({ ip: `10.244.1.${i}`, hostname: `db-${i}` }))),
-      service('out', { type: 'ExternalName', externalName: askedOutside }), service('loop', { type: 'ExternalName', externalName: 'loop.default.svc.cluster.local' }),
+      namespace('default'),
+      service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1', 'fd00:10:96::1'], ports }),
+      service('db', { clusterIP: 'None', ports }),
+      slice(
+        'db',
+        Array.from({ length: 60 }, (_, i) => ({ ip: `10.244.1.${i}`, hostname: `db-${i}` })),
+      ),
+      service('out', { type: 'ExternalName', externalName: askedOutside }),
+      service('loop', { type: 'ExternalName', externalName: 'loop.default.svc.cluster.local' }),
       pod('10.244.1.7'),
     );
     const { zones, ttl } = cluster.zone;
     const now = (): number => performance.now();
     const metrics = this.#metrics;
-    this.#forwarder = new Forwarder({ upstream: { servers: [], cache: { bytes: 1 << 20 } }, metrics, now, isOwn: (name) => zones.apexOf(name) !== undefined });
+    this.#forwarder = new Forwarder({
+      upstream: { servers: [], cache: { bytes: 1 << 20 } },
+      metrics,
+      now,
+      isOwn: (name) => zones.apexOf(name) !== undefined,
+    });
     this.#fill(askedOutside, 1);
     const search = { cluster: cluster.zone, lists: new SearchLists({ zone: 'cluster.local', servers: ['10.96.0.10'] }) };
-    const stages = stagesOf({ zones, answerer: new ZoneAnswerer(zones, ttl), isSynced: () => true, forwarder: this.#forwarder, search });
+    const stages = stagesOf({
+      zones,
+      answerer: new ZoneAnswerer(zones, ttl),
+      isSynced: () => true,
+      forwarder: this.#forwarder,
+      search,
+    });
     const limits = new Limits(parseLimits({ clients: ['192.0.2.0/24'], responsesPerSecond: 100_000 }), [], now);
     this.#pipeline = new Pipeline(stages, metrics, { recursionAvailable: true, limits });
   }
@@ -51,7 +68,16 @@ export class AskTarget implements Disposable {
     this.#client.setText(bits & 2 ? '10.244.1.7' : '192.0.2.7');
     const isQuestion = packet.length >= 12 && (packet[2]! & 0x80) === 0;
     const out = this.#out;
-    const length = this.#pipeline.answer(packet, 0, packet.length, transport, out, 0, () => (message) => this.#judge(packet, message, transport), this.#client);
+    const length = this.#pipeline.answer(
+      packet,
+      0,
+      packet.length,
+      transport,
+      out,
+      0,
+      () => (message) => this.#judge(packet, message, transport),
+      this.#client,
+    );
     if (!isQuestion) {
       this.ignored++;
       if (length !== 0) throw new Error('an answer to what is no question');
@@ -70,7 +96,8 @@ export class AskTarget implements Disposable {
 
   #judge(packet: Buffer, answer: Buffer, transport: 'udp' | 'tcp'): void {
     this.answered++;
-    if (answer.length < 12 || answer.length > (transport === 'udp' ? 1232 : 65535)) throw new Error(`an answer of ${answer.length} bytes over ${transport}`);
+    if (answer.length < 12 || answer.length > (transport === 'udp' ? 1232 : 65535))
+      throw new Error(`an answer of ${answer.length} bytes over ${transport}`);
     if (word(answer, 0) !== word(packet, 0)) throw new Error('an answer with another id');
     if ((answer[2]! & 0x80) === 0) throw new Error('an answer that is a question');
     if (((answer[2]! ^ packet[2]!) & 0x78) !== 0) throw new Error('an answer with another opcode');
@@ -81,12 +108,18 @@ export class AskTarget implements Disposable {
     const message = parseMessage(answer);
     const end = message.records.at(-1)?.end ?? message.questionEnd;
     if (end !== answer.length) throw new Error(`${answer.length - end} bytes behind the last record`);
-    if (answer.compare(packet, 12, message.questionEnd, 12, message.questionEnd) !== 0) throw new Error('another question than the asked one');
+    if (answer.compare(packet, 12, message.questionEnd, 12, message.questionEnd) !== 0)
+      throw new Error('another question than the asked one');
   }
 
   #fill(name: string, type: number): void {
     const asked = { name: parseName(name), type };
-    const said = answerText(question(name), { answers: [{ name, type: 'CNAME', data: 'edge.example.net' }, { name: 'edge.example.net', type: 'A', data: '192.0.2.1' }] });
+    const said = answerText(question(name), {
+      answers: [
+        { name, type: 'CNAME', data: 'edge.example.net' },
+        { name: 'edge.example.net', type: 'A', data: '192.0.2.1' },
+      ],
+    });
     const kept = reduceAnswer(parseMessage(said), asked);
     if (typeof kept === 'string') throw new Error(kept);
     this.#forwarder.cache.set(asked, kept, performance.now());

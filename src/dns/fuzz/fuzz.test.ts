@@ -11,7 +11,8 @@ test('D18, T32: 100,000 mutated and random packets: no crash, no fault, no answe
   t.diagnostic(JSON.stringify(result));
   const { answered, ignored, later, taken, refused } = result;
   // Each way is gone by many, or nothing would be shown.
-  for (const [what, count] of Object.entries({ answered, ignored, later, taken, refused })) assert.ok(count > 2000, `only ${count} ${what}`);
+  for (const [what, count] of Object.entries({ answered, ignored, later, taken, refused }))
+    assert.ok(count > 2000, `only ${count} ${what}`);
   assert.ok(result.slowestMs < 1000, `${result.slowestMs} ms for one packet`);
 });
 

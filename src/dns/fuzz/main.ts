@@ -26,7 +26,9 @@ const number = (text: string): number => {
   throw new Error(`expected a whole number, not "${text}"`);
 };
 
-const program = new Command('fuzz').description('throws mutated and random packets at podnet: nothing may crash, hang, grow, or answer an answer');
+const program = new Command('fuzz').description(
+  'throws mutated and random packets at podnet: nothing may crash, hang, grow, or answer an answer',
+);
 program
   .command('dns')
   .description('the parser of questions, the whole pipeline, and the parser of what resolvers say')
@@ -40,7 +42,13 @@ program
     const watching = new Worker(watcher, { eval: true, workerData: current });
     console.log(`seed ${seed}, ${count} packets`);
     try {
-      const { memory, ...result } = await fuzz({ seed, from, count, current, onProgress: (index) => console.log(`${index} packets`) });
+      const { memory, ...result } = await fuzz({
+        seed,
+        from,
+        count,
+        current,
+        onProgress: (index) => console.log(`${index} packets`),
+      });
       const [early, end] = memory.map((bytes) => Math.round(bytes / 1024 / 1024));
       console.log({ ...result, memory: `${early} MiB after a tenth, ${end} MiB at the end` });
       // Not what a few collections more or less make.

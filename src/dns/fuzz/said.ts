@@ -36,7 +36,11 @@ export class SaidTarget {
     }
     let answer: ReturnType<typeof reduceAnswer>;
     try {
-      answer = reduceAnswer(judged.message, { ...this.#asked, dnssecOk: (bits & 2) !== 0 }, { isOwn: (name) => isBelow(name, this.#apex) });
+      answer = reduceAnswer(
+        judged.message,
+        { ...this.#asked, dnssecOk: (bits & 2) !== 0 },
+        { isOwn: (name) => isBelow(name, this.#apex) },
+      );
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.refused++;
@@ -64,7 +68,8 @@ export class SaidTarget {
     let name = this.#asked.name;
     for (const record of told.records) {
       if (record.section !== 'answer') {
-        if (record.type !== rrType.SOA && record.type !== rrType.OPT) throw new Error(`a record of type ${record.type} beside the answer`);
+        if (record.type !== rrType.SOA && record.type !== rrType.OPT)
+          throw new Error(`a record of type ${record.type} beside the answer`);
         continue;
       }
       if (ownerOf(told, record) !== name) throw new Error('a record of a name that nobody asked for');

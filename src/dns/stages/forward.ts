@@ -61,7 +61,8 @@ export class ForwardStage implements Stage {
     const { answerer, isSynced } = this.#options;
     let code = answer.rcode;
     // Aliases lead to our own zone: it goes on there, with what is true now (T30).
-    if (answer.own && !reply.truncated) code = isSynced() ? answerer.writeOwn(answer.own.name, query.type, answer.own.at, reply) : rcode.SERVFAIL;
+    if (answer.own && !reply.truncated)
+      code = isSynced() ? answerer.writeOwn(answer.own.name, query.type, answer.own.at, reply) : rcode.SERVFAIL;
     ending.rcode = code;
     ending.authenticated = answer.authenticated && !answer.own && mayTellAuthenticated(query);
     reply.finish(ending);
