@@ -12,16 +12,22 @@ export const addressBits = (family: Family): number => (family === 'ipv4' ? 32 :
  */
 export class IpAddr {
   readonly family: Family;
-  readonly #bytes: Uint8Array;
+  /** Of IPv4 its 32 bits, with a sign: there are as many as endpoints, and an array for each would cost more than all else of it. */
+  readonly #value: number;
+  readonly #long: Uint8Array | undefined;
   #text: string | undefined;
 
-  private constructor(bytes: Uint8Array) {
-    this.family = bytes.length === 4 ? 'ipv4' : 'ipv6';
-    this.#bytes = bytes;
+  private constructor(address: Uint8Array | number) {
+    const isLong = typeof address === 'object' && address.length === 16;
+    this.family = isLong ? 'ipv6' : 'ipv4';
+    this.#long = isLong ? address : undefined;
+    this.#value = typeof address === 'number' ? address : isLong ? 0 : valueOf(address);
   }
 
   /** @throws SyntaxError naming the input and the position of the fault. */
   static parse(text: string): IpAddr {
+    const quick = quickIpv4(text);
+    if (!Number.isNaN(quick)) return new IpAddr(quick);
     return new IpAddr(text.includes(':') ? parseIpv6(text) : parseIpv4(text, text, 0));
   }
 
@@ -53,12 +59,14 @@ export class IpAddr {
 
   /** A copy, in network byte order. */
   get bytes(): Uint8Array {
-    return this.#bytes.slice();
+    if (this.#long) return this.#long.slice();
+    const value = this.#value;
+    return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
   }
 
   toBigInt(): bigint {
     let value = 0n;
-    for (const byte of this.#bytes) value = (value << 8n) | BigInt(byte);
+    for (const byte of this.bytes) value = (value << 8n) | BigInt(byte);
     return value;
   }
 
@@ -73,32 +81,31 @@ export class IpAddr {
 
   /** Orders IPv4 before IPv6, then by value. */
   compare(other: IpAddr): number {
-    return (
-      Buffer.compare(this.#bytes, other.#bytes) * (this.family === other.family ? 1 : 0) ||
-      this.#bytes.length - other.#bytes.length
-    );
+    if (this.#long && other.#long) return Buffer.compare(this.#long, other.#long);
+    if (this.#long || other.#long) return this.#long ? 1 : -1;
+    return Math.sign((this.#value >>> 0) - (other.#value >>> 0));
   }
 
   get isUnspecified(): boolean {
-    return this.#bytes.every((byte) => byte === 0);
+    return this.#long ? this.#long.every((byte) => byte === 0) : this.#value === 0;
   }
 
   get isLoopback(): boolean {
-    return this.family === 'ipv4' ? this.#bytes[0] === 127 : this.toString() === '::1';
+    return this.#long ? this.toString() === '::1' : this.#value >>> 24 === 127;
   }
 
   get isMulticast(): boolean {
-    return this.family === 'ipv4' ? (this.#bytes[0]! & 0xf0) === 0xe0 : this.#bytes[0] === 0xff;
+    return this.#long ? this.#long[0] === 0xff : this.#value >>> 28 === 0xe;
   }
 
   get isLinkLocal(): boolean {
-    const [a, b] = this.#bytes;
-    return this.family === 'ipv4' ? a === 169 && b === 254 : a === 0xfe && (b! & 0xc0) === 0x80;
+    if (!this.#long) return this.#value >>> 16 === 0xa9fe;
+    return this.#long[0] === 0xfe && (this.#long[1]! & 0xc0) === 0x80;
   }
 
   /** Canonical text: RFC 5952 for IPv6. Usable as a Map key. */
   toString(): string {
-    this.#text ??= this.family === 'ipv4' ? this.#bytes.join('.') : formatIpv6(this.#bytes);
+    this.#text ??= this.#long ? formatIpv6(this.#long) : formatIpv4(this.#value);
     return this.#text;
   }
 
@@ -107,36 +114,45 @@ export class IpAddr {
   }
 }
 
-function quickIpv4(text: string): Uint8Array | undefined {
-  const bytes = new Uint8Array(4);
-  return writeIpv4(text, bytes, 0) ? bytes : undefined;
-}
-
-/**
- * Writes an address of four numbers of 0 to 255 without leading zeros, as nearly all are, without making anything of it.
- * @returns false for whatever else, of which `IpAddr.parse` tells what is wrong; some bytes may be written then
- */
-export function writeIpv4(text: string, into: Uint8Array, at: number): boolean {
-  let [octet, digits, value] = [0, 0, 0];
+/** Four numbers of 0 to 255 without leading zeros, as nearly all are, as 32 bits with a sign; NaN for whatever else, of which `parseIpv4` tells what is wrong. */
+function quickIpv4(text: string): number {
+  let [octets, octet, digits, value] = [0, 0, 0, 0];
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code >= 48 && code <= 57) {
-      if (digits === 3 || (digits > 0 && value === 0)) return false;
+      if (digits === 3 || (digits > 0 && value === 0)) return Number.NaN;
       value = value * 10 + code - 48;
       digits++;
     } else if (code === 46 && digits > 0 && value < 256 && octet < 3) {
-      into[at + octet++] = value;
+      octets = (octets << 8) | value;
+      octet++;
       value = digits = 0;
-    } else return false;
+    } else return Number.NaN;
   }
-  if (octet !== 3 || digits === 0 || value > 255) return false;
+  return octet === 3 && digits > 0 && value < 256 ? (octets << 8) | value : Number.NaN;
+}
+
+/**
+ * Writes an IPv4 address as nearly all are, without making anything of it.
+ * @returns false, and nothing is written, for whatever else: `IpAddr.parse` tells what it is
+ */
+export function writeIpv4(text: string, into: Uint8Array, at: number): boolean {
+  const value = quickIpv4(text);
+  if (Number.isNaN(value)) return false;
+  into[at] = value >>> 24;
+  into[at + 1] = value >>> 16;
+  into[at + 2] = value >>> 8;
   into[at + 3] = value;
   return true;
 }
 
+const valueOf = ([a = 0, b = 0, c = 0, d = 0]: Uint8Array): number => (a << 24) | (b << 16) | (c << 8) | d;
+
+const formatIpv4 = (value: number): string => `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+
 function parseIpv4(part: string, whole: string, at: number): Uint8Array {
-  const quick = quickIpv4(part);
-  if (quick) return quick;
+  const quick = new Uint8Array(4);
+  if (writeIpv4(part, quick, 0)) return quick;
   const octets = part.split('.');
   let position = at;
   if (octets.length !== 4) throw fault(whole, position, 'expected an IPv4 address of four numbers or an IPv6 address');

@@ -67,6 +67,12 @@ export class Contributions {
     return this.#places.isWanted(place) ? [this.#nameOf(this.#places.owner(place))] : [];
   }
 
+  /** Nobody else wants anything there. */
+  isAlone(place: Place, owner: string): boolean {
+    const places = this.#places;
+    return !places.shared(place) && (!places.isWanted(place) || this.#nameOf(places.owner(place)) === owner);
+  }
+
   placesOf(owner: string): readonly Place[] {
     return this.#owners.get(owner)?.places ?? [];
   }

@@ -68,7 +68,8 @@ export class Reconciler {
     // Who wants the same under another owner's name may win or lose by this.
     const others = new Set<string>();
     this.#contributions.set(owner, items, (place) => {
-      for (const other of this.#contributions.ownersOf(place)) if (other !== owner) others.add(other);
+      if (!this.#contributions.isAlone(place, owner))
+        for (const other of this.#contributions.ownersOf(place)) if (other !== owner) others.add(other);
       if (applied) this.#assume(place);
       else {
         this.#dirty.add(place);

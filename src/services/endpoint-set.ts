@@ -5,7 +5,7 @@ import type { Ids } from './ids.ts';
 import { named } from './names.ts';
 import type { Family } from '../net/ip.ts';
 import { assignSlots } from './slots.ts';
-import { classMask, maxEndpoints, numberOf, slotKey } from './values.ts';
+import { classMask, maxEndpoints, numberOf, setKey, slotKey } from './values.ts';
 
 /** In no address and port. */
 const between = '\n';
@@ -55,7 +55,8 @@ export class EndpointSet {
   #plain(slots: readonly string[], family: Family): NftElement[] {
     this.#places = undefined;
     const set = named('slots', family);
-    return slots.map((data, slot) => ({ kind: 'nft-element', set, key: slotKey(this.id, slot), data }));
+    const id = setKey(this.id);
+    return slots.map((data, slot) => ({ kind: 'nft-element', set, key: `${id} . ${slot}`, data }));
   }
 
   #sticky(slots: readonly string[], wanted: ReadonlySet<string>, family: Family): NftElement[] {

@@ -6,8 +6,14 @@ export const tableName = 'podnet';
 export const layoutVersion = 'podnet layout 3';
 
 const number = { ipv4: 4, ipv6: 6 } as const;
-/** `service-ips4` for ipv4. */
-export const named = (name: string, family: Family): string => `${name}${number[family]}`;
+const made = { ipv4: new Map<string, string>(), ipv6: new Map<string, string>() };
+
+/** `service-ips4` for ipv4; the same string each time, since it is asked for with each element. */
+export function named(name: string, family: Family): string {
+  let whole = made[family].get(name);
+  if (whole === undefined) made[family].set(name, (whole = `${name}${number[family]}`));
+  return whole;
+}
 
 export const protocols = ['tcp', 'udp', 'sctp'] as const;
 export type Protocol = (typeof protocols)[number];

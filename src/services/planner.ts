@@ -175,7 +175,9 @@ export class ServicePlanner {
       const answerable = this.#answerable.has(serviceKey(port));
       const sets = chooseBackends(answerable && !answeredHere ? elsewhere(backends) : backends, this.#node);
       const planned = portPlan.plan(port, {
-        ...{ view: view!, sets, adopted: this.#adopted },
+        view: view!,
+        sets,
+        adopted: this.#adopted,
         ...{ answeredHere, answerable },
         affinity: plan.seconds === undefined ? undefined : affinityClass(this.#timeouts.indexOf(plan.seconds)),
       });

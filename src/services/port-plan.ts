@@ -76,7 +76,8 @@ export class PortPlan {
     if (hasNodePort) elements.push(element(named('nodeports', family), nodePortKey(port), clusterValue));
     for (const key of externalKeys(port)) elements.push(element(named('external-ports', family), key, clusterValue));
     if (view.externalLocal) elements.push(...localElements(port, localValue));
-    return [...elements, ...sourceElements(view, port)];
+    if (view.sources) elements.push(...sourceElements(view, port));
+    return elements;
   }
 
   /** Gives the ids back. */

@@ -65,9 +65,13 @@ export function viewOf(service: Service, node: ServiceNode): ServiceView {
       const { family } = clusterIp;
       return [
         {
-          ...{ name: port.name ?? '', family, protocol, clusterIp, port: port.port },
+          name: port.name ?? '',
+          family,
+          protocol,
+          clusterIp,
+          port: port.port,
           nodePort: hasNodePorts ? port.nodePort || undefined : undefined,
-          externalIps: external.all.filter((address) => address.family === family),
+          externalIps: external.all.length === 0 ? none.clusterIps : external.all.filter((address) => address.family === family),
         },
       ];
     }),
