@@ -70,9 +70,9 @@ export class Hosts {
 
   #record({ name, type, ttl, data }: ZoneRecord): void {
     const entry: Entry = this.#table.get(name) ?? this.#table.add(name, apex);
-    let set = entry.sets.find((one) => one.type === type);
-    if (!set) entry.sets.push((set = new RecordSet(type, ttl)));
-    set.add(data);
+    const set = entry.sets.find((one) => one.type === type);
+    if (set) set.add(data);
+    else entry.sets = [...entry.sets, new RecordSet(type, ttl, data)];
   }
 
   /** Lines as in hosts(5). Those that cannot be used are told, and disturb no others. */

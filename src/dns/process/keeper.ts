@@ -11,6 +11,8 @@ import { Roles } from './roles.ts';
 import { handoverName } from './socket-names.ts';
 
 const workerProgram = fileURLToPath(new URL('./worker.js', import.meta.url));
+/** Objects that are parsed and thrown away need little room: with V8's own 16 MiB, 100,000 endpoints take a quarter more memory. */
+const workerFlags = ['--max-semi-space-size=2'];
 
 const pingMs = 200;
 /** So long answers under way are waited for. */
@@ -170,7 +172,7 @@ class Family implements Keeper {
 
   #spawn(): void {
     const id = ++this.#count;
-    const child = spawn(process.execPath, [workerProgram], {
+    const child = spawn(process.execPath, [...workerFlags, workerProgram], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...this.#sockets.all.values()],
     });
     this.#workers.set(id, child);

@@ -1,6 +1,6 @@
 import { IpAddr } from '../../net/ip.ts';
 import { labelsOf, lowerName, nameOf, parseName, type WireName } from '../wire/names.ts';
-import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
+import { endpointsOf, type NamespaceFacts, type PodFacts, type ServiceFacts, type SliceFacts } from './facts.ts';
 import { addressRecord, cnameRecord, nsRecord, ptrRecord, srvRecord, txtRecord, type ZoneRecord } from './records.ts';
 import { reverseName } from './reverse.ts';
 import type { Contribution } from './zone.ts';
@@ -66,7 +66,7 @@ export function sliceRecords(naming: Naming, slice: SliceFacts): Contribution {
   const service = serviceName(naming, slice.namespace, slice.service);
   const { ttl } = naming;
   const records: ZoneRecord[] = [];
-  for (const endpoint of slice.endpoints) {
+  for (const endpoint of endpointsOf(slice)) {
     if (slice.isFqdn) {
       records.push(...hostRecords(naming, slice, service, endpoint.hostname, endpoint.addresses));
       continue;

@@ -1,3 +1,5 @@
+const few = 8;
+
 /**
  * All records of one name and type. Several objects may contribute the same data (two slices while an endpoint moves between them): it is kept as
  * often as it was given and answered once.
@@ -5,16 +7,19 @@
 export class RecordSet {
   readonly type: number;
   ttl: number;
-  readonly #given: string[] = [];
+  #given: string[];
   #data: readonly string[] | undefined;
 
-  constructor(type: number, ttl: number) {
+  constructor(type: number, ttl: number, first: string) {
     this.type = type;
     this.ttl = ttl;
+    this.#given = [first];
   }
 
   add(data: string): void {
-    this.#given.push(data);
+    // As long as needed and no longer: pushing makes room for 17 more, and most sets have one or two.
+    if (this.#given.length < few) this.#given = [...this.#given, data];
+    else this.#given.push(data);
     this.#data = undefined;
   }
 

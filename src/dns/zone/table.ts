@@ -15,14 +15,16 @@ export interface Entry {
   readonly name: WireName;
   readonly hash: number;
   readonly apex: Apex;
-  /** Few: one for each type. */
-  sets: RecordSet[];
+  /** Few: one for each type. Replaced when one comes, never pushed to: that would make room for more. */
+  sets: readonly RecordSet[];
   /** Existing names directly below. */
   children: number;
   /** Reasons to exist without records. */
   pins: number;
   next: Entry | undefined;
 }
+
+const noSets: readonly RecordSet[] = [];
 
 /** Names by hash, chained, so that taking one away costs no more than putting one in. */
 export class NameTable {
@@ -55,7 +57,7 @@ export class NameTable {
     if (this.#size >= this.#buckets.length) this.#grow();
     const hash = hashName(name);
     const bucket = hash & (this.#buckets.length - 1);
-    const entry: Entry = { name, hash, apex, sets: [], children: 0, pins: 0, next: this.#buckets[bucket] };
+    const entry: Entry = { name, hash, apex, sets: noSets, children: 0, pins: 0, next: this.#buckets[bucket] };
     this.#buckets[bucket] = entry;
     this.#size++;
     return entry;

@@ -48,16 +48,22 @@ export class Zones {
   }
 
   /** Sets all that `owner` gives; records outside of the zones are left out. */
-  contribute(owner: string, { records, names = [] }: Contribution): void {
+  contribute(owner: string, { records, names = noNames }: Contribution): void {
     const before = this.#given.get(owner);
     if (!before && records.length === 0 && names.length === 0) return;
     const gone = new Map<string, ZoneRecord>((before?.records ?? []).map((record) => [keyOf(record), record]));
+    const kept: ZoneRecord[] = [];
     // Before taking away: a name that stays is not removed and made anew.
-    for (const record of records) if (!gone.delete(keyOf(record))) this.#add(record);
+    for (const record of records) {
+      const key = keyOf(record);
+      const same = gone.get(key);
+      if (same) gone.delete(key);
+      kept.push(same ?? this.#add(record));
+    }
     for (const name of names) this.#pin(name);
     for (const record of gone.values()) this.#remove(record);
     for (const name of before?.names ?? []) this.#unpin(name);
-    if (records.length > 0 || names.length > 0) this.#given.set(owner, { records, names });
+    if (records.length > 0 || names.length > 0) this.#given.set(owner, { records: kept.slice(), names });
     else this.#given.delete(owner);
     this.serial = Math.floor(this.#now() / 1000);
   }
@@ -104,12 +110,17 @@ export class Zones {
     yield* this.#table.entries();
   }
 
-  #add({ name, type, ttl, data }: ZoneRecord): void {
+  /** @returns the record as it is kept: with the entry's own string for its name, and without the parts that its data were made of */
+  #add(record: ZoneRecord): ZoneRecord {
+    const { name, type, ttl } = record;
     const entry = this.#entry(name);
-    if (!entry) return;
-    let set = entry.sets.find((other) => other.type === type);
-    if (!set) entry.sets.push((set = new RecordSet(type, ttl)));
-    set.add(data);
+    if (!entry) return record;
+    // Data are often another name of the zones.
+    const data = this.#table.get(record.data)?.name ?? flat(record.data);
+    const set = entry.sets.find((other) => other.type === type);
+    if (set) set.add(data);
+    else entry.sets = [...entry.sets, new RecordSet(type, ttl, data)];
+    return { name: entry.name, type, ttl, data };
   }
 
   #remove({ name, type, data }: ZoneRecord): void {
@@ -138,7 +149,7 @@ export class Zones {
     if (present) return present;
     const apex = this.apexOf(name);
     if (!apex) return undefined;
-    const entry = this.#table.add(name, apex);
+    const entry = this.#table.add(flat(name), apex);
     this.#entry(parentName(name))!.children++;
     return entry;
   }
@@ -152,5 +163,10 @@ export class Zones {
     }
   }
 }
+
+const noNames: readonly WireName[] = [];
+
+/** The same text in one piece: strings that were put together keep their parts. */
+const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 const keyOf = ({ name, type, ttl, data }: ZoneRecord): string => `${type} ${ttl} ${name} ${data}`;
