@@ -17,8 +17,8 @@ import { DnsProcesses } from '../testkit/processes.ts';
 
 const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
 const webName = 'web.default.svc.cluster.local';
-/** What a worker takes from a socket before it answers: a batch, and the one that it was woken by. */
-const inHands = 65;
+/** What a worker takes from a socket before it answers. */
+const inHands = 64;
 
 /** Not of those that the kernel gives to connections: with UDP free, TCP might not be. */
 function freePort(): number {

@@ -110,7 +110,7 @@ test('a client that has said all it has to say still gets its answer, then the c
   await client.closed;
 });
 
-test('a client that never ends its question is cut off, however it drips', async () => {
+test('F55: a client that never ends its question is cut off, however it drips', async () => {
   await using served = await serve({ idleMs: 150 });
   using client = new TcpClient(served.port);
   const drip = setInterval(() => client.socket.write(Buffer.of(0x7f)), 20);
@@ -121,7 +121,7 @@ test('a client that never ends its question is cut off, however it drips', async
   }
 });
 
-test('a client that asks and never reads does not fill the memory: reading stops, and others are served', async () => {
+test('F55: a client that asks and never reads does not fill the memory: reading stops, and others are served', async () => {
   await using served = await serve({ unsentBytes: 1 << 16 });
   using greedy = new TcpClient(served.port);
   greedy.socket.pause();
@@ -152,4 +152,25 @@ test('one client has only its share of connections', async () => {
   assert.equal(served.metrics.tcpRefused, 1);
   first.socket.destroy();
   await first.closed;
+});
+
+test('F55: connections of clients that say nothing give way to one who asks; one that waits for an answer stays', async () => {
+  await using served = await serve({ connections: 20 });
+  const silent = Array.from({ length: 20 }, () => new TcpClient(served.port));
+  try {
+    // Each has asked once, the first one last: it is not the one that has been silent for longest.
+    for (const client of [...silent.slice(1), silent[0]!]) {
+      client.socket.write(framed(question(webName)));
+      await client.next();
+    }
+    using other = new TcpClient(served.port);
+    other.socket.write(framed(question(webName)));
+    assert.equal((await other.next()).rcode, 'NOERROR');
+    await silent[1]!.closed;
+    assert.deepEqual(silent.filter(({ socket }) => socket.destroyed).length, 1);
+    silent[0]!.socket.write(framed(question(webName)));
+    assert.equal((await silent[0]!.next()).rcode, 'NOERROR');
+  } finally {
+    for (const client of silent) client[Symbol.dispose]();
+  }
 });

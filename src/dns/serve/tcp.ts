@@ -8,7 +8,7 @@ import { tcpBytes } from '../wire/constants.ts';
 import { type Service, UnderWay } from './service.ts';
 
 export interface TcpLimits {
-  /** All connections of one listening socket, and those of one client. */
+  /** All connections of one listening socket: one more takes the place of the one that has been silent for longest. And those of one client. */
   connections: number;
   connectionsPerClient: number;
   /** Questions of one connection that wait for resolvers; no more is read until one is answered. */
@@ -73,11 +73,24 @@ export class TcpService implements Service {
     closeSync(this.#fd);
   }
 
+  /** Many who say nothing must not keep out those who ask (RFC 7766 6.2.3). @returns whether there was one */
+  #endSilent(): boolean {
+    for (const connection of this.#connections) {
+      if (!connection.isSilent) continue;
+      this.#connections.delete(connection);
+      connection.end();
+      this.#metrics.tcpRefused++;
+      return true;
+    }
+    return false;
+  }
+
   #accept(socket: net.Socket): void {
     const client = socket.remoteAddress ?? '';
     const of = this.#perClient.get(client) ?? 0;
     const { connections, connectionsPerClient } = this.#limits;
-    if (this.#connections.size >= connections || of >= connectionsPerClient) {
+    const isFull = this.#connections.size >= connections;
+    if (of >= connectionsPerClient || (isFull && !this.#endSilent())) {
       this.#metrics.tcpRefused++;
       socket.resetAndDestroy();
       return;
@@ -85,7 +98,10 @@ export class TcpService implements Service {
     this.#metrics.tcpConnections++;
     this.#perClient.set(client, of + 1);
     this.#underWay.begin();
-    const connection = new Connection(socket, this.#pipeline, this.#limits);
+    const connection = new Connection(socket, this.#pipeline, this.#limits, () => {
+      // To the end of the order.
+      if (this.#connections.delete(connection)) this.#connections.add(connection);
+    });
     this.#connections.add(connection);
     socket.on('close', () => {
       this.#connections.delete(connection);
@@ -103,6 +119,7 @@ export class TcpService implements Service {
 const firstQuestionMs = 500;
 
 class Connection {
+  readonly #onQuestion: () => void;
   readonly #socket: net.Socket;
   readonly #pipeline: Pipeline;
   readonly #limits: TcpLimits;
@@ -116,7 +133,8 @@ class Connection {
   #asked = false;
   #patience: NodeJS.Timeout | undefined;
 
-  constructor(socket: net.Socket, pipeline: Pipeline, limits: TcpLimits) {
+  constructor(socket: net.Socket, pipeline: Pipeline, limits: TcpLimits, onQuestion: () => void) {
+    this.#onQuestion = onQuestion;
     this.#socket = socket;
     this.#pipeline = pipeline;
     this.#limits = limits;
@@ -141,6 +159,11 @@ class Connection {
 
   end(): void {
     this.#socket.destroy();
+  }
+
+  /** It has no question that waits for its answer. */
+  get isSilent(): boolean {
+    return this.#waiting === 0 && this.#socket.writableLength === 0;
   }
 
   /** Ends when everything that was asked is answered. The question of one who has not asked yet is probably on its way. */
@@ -170,6 +193,7 @@ class Connection {
       from += 2 + length;
       this.#asked = true;
       this.#idle.refresh();
+      this.#onQuestion();
     }
     if (from > 0) this.#received = this.#received.subarray(from);
     if (this.#mayRead()) this.#socket.resume();

@@ -1,11 +1,8 @@
-import dgram from 'node:dgram';
 import { closeSync } from 'node:fs';
 import { DatagramBatch, sendDatagram } from '../../kernel/datagrams.ts';
 import { KernelError } from '../../kernel/errors.ts';
-import { duplicate } from '../../kernel/pass-fds.ts';
-import { sockaddr } from '../../kernel/sockaddr.ts';
+import { type ReadableWatch, watchReadable } from '../../kernel/readiness.ts';
 import { localEndpoint } from '../../kernel/sockets.ts';
-import { IpAddr } from '../../net/ip.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Later, Pipeline } from '../pipeline.ts';
 import { ClientAddress } from '../wire/client.ts';
@@ -18,8 +15,8 @@ const receiveBytes = 1232;
 const mostBatches = 16;
 
 /**
- * Answers on one UDP socket. libuv tells of the first datagram of a burst; the rest of it is taken and answered in batches with recvmmsg and sendmmsg,
- * which costs a third of one by one. One socket for each address: answers leave from the address that was asked.
+ * Answers on one UDP socket. libuv tells that there is something; it is taken and answered in batches with recvmmsg and sendmmsg, which costs a third of one by
+ * one. One socket for each address: answers leave from the address that was asked.
  */
 export class UdpService implements Service {
   readonly #fd: number;
@@ -28,9 +25,8 @@ export class UdpService implements Service {
   readonly #metrics: Metrics;
   readonly #batch = new DatagramBatch({ count: 64, receiveBytes, sendBytes: ednsUdpBytes });
   readonly #client = new ClientAddress();
-  readonly #first = Buffer.alloc(ednsUdpBytes);
   readonly #underWay = new UnderWay();
-  #socket: dgram.Socket | undefined;
+  #watch: ReadableWatch | undefined;
   #closed = false;
 
   /** @param fd non-blocking; owned from now on */
@@ -42,23 +38,13 @@ export class UdpService implements Service {
   }
 
   start(): void {
-    if (this.#socket || this.#closed) return;
-    const family = this.#ipv4 ? 4 : 6;
-    const socket = dgram.createSocket({
-      type: `udp${family}`,
-      lookup: (host, _, callback) => callback(null, host, family),
-    });
-    socket.on('message', (datagram, from) => this.#answerFirst(socket, datagram, from));
-    // Answers to askers that are gone come back as errors; there is nothing to do about them.
-    socket.on('error', () => {});
-    // libuv closes what it is given.
-    socket.bind({ fd: duplicate(this.#fd), exclusive: true });
-    this.#socket = socket;
+    if (this.#watch || this.#closed) return;
+    this.#watch = watchReadable(this.#fd, () => this.#answer());
   }
 
   stop(): void {
-    this.#socket?.close();
-    this.#socket = undefined;
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
   }
 
   drained(): Promise<void> {
@@ -72,29 +58,14 @@ export class UdpService implements Service {
     closeSync(this.#fd);
   }
 
-  #answerFirst(socket: dgram.Socket, datagram: Buffer, { port, address }: dgram.RemoteInfo): void {
-    const send = (message: Buffer): void => {
-      if (this.#socket) this.#socket.send(message, port, address, () => {});
-      else this.#sendAfterStop(message, address, port);
-    };
-    this.#client.setText(address);
-    const later = (): Later => this.#later(send);
-    const length = this.#pipeline.answer(datagram, 0, datagram.length, 'udp', this.#first, 0, later, this.#client);
-    // A copy: the kernel may take it only when its buffer has room again.
-    if (length > 0) send(Buffer.from(this.#first.subarray(0, length)));
+  #answer(): void {
     try {
-      if (this.#socket === socket) this.#drain();
+      this.#drain();
     } catch (error) {
-      // The socket's pending error, or no memory for answers: that batch is lost, as datagrams may be. The next is another matter.
+      // The socket's pending error (answers to askers that are gone come back as such), or no memory for answers: that batch is lost, as datagrams may be.
       if (!(error instanceof KernelError)) throw error;
       this.#metrics.udpErrors++;
     }
-  }
-
-  #sendAfterStop(message: Buffer, address: string, port: number): void {
-    // A link-local asker, with its link behind the address, asks again.
-    const to = IpAddr.tryParse(address);
-    if (to) sendDatagram(this.#fd, message, sockaddr(to, port));
   }
 
   #drain(): void {
@@ -105,7 +76,7 @@ export class UdpService implements Service {
         if (batch.truncated(i)) continue;
         const later = (): Later => {
           const to = batch.senderCopy(i);
-          return this.#later((message) => sendDatagram(this.#fd, message, to));
+          return this.#later(to);
         };
         if (this.#ipv4) client.setIpv4(batch.senders, batch.senderAt(i) + 4);
         else client.setIpv6(batch.senders, batch.senderAt(i) + 8);
@@ -118,10 +89,10 @@ export class UdpService implements Service {
     }
   }
 
-  #later(send: (message: Buffer) => void): Later {
+  #later(to: Buffer): Later {
     this.#underWay.begin();
     return (message) => {
-      if (!this.#closed && message.length > 0) send(message);
+      if (!this.#closed && message.length > 0) sendDatagram(this.#fd, message, to);
       this.#underWay.end();
     };
   }
