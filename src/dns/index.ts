@@ -135,8 +135,6 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   });
   const customRead = customSource?.read;
   void Promise.all([sources.synced, customRead]).then(markReady);
-  // Learns early whether a resolver leads back here.
-  forwarder?.start();
 
   const status = (): DnsStatus => ({
     ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
@@ -157,7 +155,11 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const close = (): Promise<void> => parts.close();
   const server: DnsServer = {
     ...{ ready, sources, status, close, [Symbol.asyncDispose]: close },
-    start: () => services.forEach((service) => service.start()),
+    start: () => {
+      services.forEach((service) => service.start());
+      // Learns early whether a resolver leads back here; one that does not listen would not see it.
+      forwarder?.start();
+    },
     stop: () => services.forEach((service) => service.stop()),
     drained: () => Promise.all(services.map((service) => service.drained())).then(() => undefined),
     remember: (facts) => {

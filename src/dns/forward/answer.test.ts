@@ -128,3 +128,50 @@ test('AD is kept, and the message that is made of an answer is well-formed with 
     ['30', '30'],
   );
 });
+
+test('signatures and proofs are for those who ask with DO (RFC 4035): of the names of the answer, and of an absence', () => {
+  const raw = (owner: string, type: number, data: Buffer): Buffer => {
+    const fixed = Buffer.from([type >> 8, type & 255, 0, 1, 0, 0, 0, 60, data.length >> 8, data.length & 255]);
+    return Buffer.concat([Buffer.from(parseName(owner), 'latin1'), fixed, data]);
+  };
+  const signature = (owner: string, covered: number): Buffer =>
+    raw(
+      owner,
+      46,
+      Buffer.concat([
+        Buffer.from([covered >> 8, covered & 255, 8, 2]),
+        Buffer.alloc(14),
+        Buffer.from(parseName('example.com'), 'latin1'),
+        Buffer.alloc(64, 7),
+      ]),
+    );
+  const next = (owner: string): Buffer =>
+    raw(owner, 47, Buffer.concat([Buffer.from(parseName('z.example.com'), 'latin1'), Buffer.of(0, 1, 0x40)]));
+  /** Records put behind those of a section, in front of OPT. */
+  const said = (of: Said, counts: [answers: Buffer[], authority: Buffer[]]): Buffer => {
+    const packet = answer(question(name), of);
+    const opt = packet.length - 11;
+    const [answers, authority] = counts;
+    const all = Buffer.concat([packet.subarray(0, opt), ...answers, ...authority, packet.subarray(opt)]);
+    all.writeUInt16BE(all.readUInt16BE(6) + answers.length, 6);
+    all.writeUInt16BE(all.readUInt16BE(8) + authority.length, 8);
+    return all;
+  };
+  const count = (packet: Buffer, dnssecOk: boolean): [number, number] => {
+    const kept = reduceAnswer(parseMessage(packet), { ...asked, dnssecOk });
+    assert.ok(typeof kept !== 'string', String(kept));
+    return [kept.answers, kept.authority];
+  };
+  const signed = said({ answers: [a(name)] }, [
+    [signature(name, 1), signature('other.example.com', 1)],
+    [next('a.example.com'), signature('a.example.com', 47)],
+  ]);
+  assert.deepEqual(count(signed, false), [1, 0]);
+  assert.deepEqual(count(signed, true), [2, 2], 'its own signature, and that nothing is closer than a wildcard');
+  const absent = said({ rcode: rcode.NXDOMAIN, authority: [soa('example.com')] }, [
+    [],
+    [signature('example.com', 6), next('a.example.com'), signature('a.example.com', 47)],
+  ]);
+  assert.deepEqual(count(absent, false), [0, 1]);
+  assert.deepEqual(count(absent, true), [0, 4]);
+});

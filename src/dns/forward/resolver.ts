@@ -42,6 +42,9 @@ const mostCaseFaults = 3;
 /** A try takes no shorter than this, however fast the resolver was: it may have to ask others. */
 const leastTryMs = 400;
 
+/** What went wrong here, and says nothing of the resolver: the end of this process, too few descriptors, too little memory. */
+const ownFaults = /^(?:(?:tcp|tls) )?(?:closed|EMFILE|ENFILE|ENOBUFS|ENOMEM|EAGAIN|ENOENT)$/;
+
 /** A resolver with all that is known of it: how to ask it, how fast it is, whether it lives. */
 export class Resolver {
   readonly upstream: Upstream;
@@ -107,7 +110,7 @@ export class Resolver {
       if (!(error instanceof ExchangeError)) throw error;
       count(counters.failures, error.reason);
       if (error.reason === 'timeout') this.health.late();
-      else if (error.reason !== 'closed') this.health.failed();
+      else if (!ownFaults.test(error.reason)) this.health.failed();
       throw error;
     }
   }

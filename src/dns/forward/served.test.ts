@@ -10,6 +10,7 @@ import { namespace, service } from '../testkit/cluster.ts';
 import { positive, until } from '../testkit/forwarder.ts';
 import { answer, question, read } from '../testkit/message.ts';
 import { type Asked, TestUpstream } from '../testkit/upstream.ts';
+import { parseMessage } from '../wire/message.ts';
 import type { UpstreamOptions } from './options.ts';
 
 const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
@@ -136,4 +137,32 @@ test('T32: half a million random names of one domain leave memory where it was',
   );
   assert.ok(forwarder.cache.bytes <= 4 << 20);
   assert.ok(Math.max(...grown) < Math.min(...grown) + (40 << 20));
+});
+
+test('AD of a resolver is told to those who ask for it with AD or DO; DO and CD are told to the resolver, options of the asker are not', async () => {
+  await using upstream = await TestUpstream.listen((request, about) =>
+    answer(request, { flags: 0x20, answers: about.type === 'A' ? [{ name: about.name, type: 'A', data: '192.0.2.1' }] : [] }),
+  );
+  await using dns = await dnsWith({ servers: [upstream.server] });
+  const flags = async (options: Parameters<typeof question>[1]): Promise<boolean> =>
+    (await askUdp(dns.port, question('www.example.com', options))).flags.includes('AD');
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await flags({}), false);
+    assert.equal(await flags({ flags: 0x120 }), true, 'AD');
+    assert.equal(
+      await flags({ edns: 1232, dnssecOk: true, options: Buffer.from('000a00080102030405060708', 'hex') }),
+      true,
+      'DO',
+    );
+    assert.equal(await flags({ flags: 0x110 }), false, 'CD');
+  }
+  const asked = upstream.requests.map((request) => {
+    const { flags: word, records } = parseMessage(request);
+    return [word & 0x10, records[0]!.ttl & 0x8000, records[0]!.dataLength];
+  });
+  assert.deepEqual(asked, [
+    [0, 0, 0],
+    [0, 0x8000, 0],
+    [0x10, 0, 0],
+  ]);
 });

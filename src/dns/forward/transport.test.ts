@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
 import { address, asked, name, positive, TestForwarder, until } from '../testkit/forwarder.ts';
 import { answer, question } from '../testkit/message.ts';
@@ -6,6 +7,8 @@ import { type Asked, TestUpstream } from '../testkit/upstream.ts';
 import { flag, rcode, rrType } from '../wire/constants.ts';
 import { parseMessage } from '../wire/message.ts';
 import { readName } from '../wire/names.ts';
+import { Connection } from './connection.ts';
+import { newForwardCounters } from './counters.ts';
 import { encodeRequest, randomCase } from './request.ts';
 
 const evil = { ...address, data: '203.0.113.66' };
@@ -223,4 +226,56 @@ test('a resolver that answers none of the questions on a connection is left for 
   assert.equal(await forwarder.said(), '0 1');
   assert.equal(forwarder.metrics.upstreamFailures.timeout, 1);
   assert.equal(parseMessage(answer(question(name), { rcode: rcode.NOERROR })).rcode, 0);
+});
+
+for (const [family, at] of [
+  ['ipv4', '127.0.0.1'],
+  ['ipv6', '::1'],
+] as const) {
+  test(`a resolver on ${family} is asked over UDP and TCP; when it is gone, its ICMP error and its RST are known at once`, async () => {
+    const upstream = await TestUpstream.listen(positive, at);
+    const { server } = upstream;
+    try {
+      for (const text of [server, `tcp://${server}`]) {
+        using forwarder = new TestForwarder({ servers: [text] });
+        assert.equal(await forwarder.said(), '0 1');
+      }
+      assert.deepEqual(upstream.take(), [`${name}. A udp`, `${name}. A tcp`]);
+    } finally {
+      await upstream[Symbol.asyncDispose]();
+    }
+    for (const text of [server, `tcp://${server}`]) {
+      using forwarder = new TestForwarder({ servers: [text], timeoutMs: 30_000, deadlineMs: 60_000 });
+      const began = performance.now();
+      assert.equal(await forwarder.said(), '2 0');
+      assert.ok(performance.now() - began < 5000);
+      assert.match(Object.keys(forwarder.metrics.upstreamFailures).join(), /^(tcp )?ECONNREFUSED$/);
+    }
+  });
+}
+
+test('RFC 7766: a connection on which nothing was asked for a while is closed, not before the last answer', async () => {
+  let answerIt: (() => void) | undefined;
+  await using upstream = await TestUpstream.listen(async (request, about) => {
+    await new Promise<void>((resolve) => {
+      answerIt = resolve;
+    });
+    return positive(request, about);
+  });
+  const stream = net.connect(Number(upstream.server.split(':')[1]), '127.0.0.1');
+  let closed = false;
+  const connection = new Connection(stream, {
+    ...{ server: upstream.server, counters: newForwardCounters(), idleMs: 50 },
+    onClose: () => {
+      closed = true;
+    },
+  });
+  const answered = connection.ask(asked, { timeoutMs: 10_000, edns: true });
+  await until(() => answerIt !== undefined);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(closed, false, 'an answer is waited for');
+  answerIt!();
+  assert.equal((await answered).rcode, rcode.NOERROR);
+  await until(() => closed);
+  await assert.rejects(connection.ask(asked, { timeoutMs: 1000, edns: true }), { reason: 'ended' });
 });

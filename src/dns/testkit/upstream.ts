@@ -70,19 +70,21 @@ export class TestUpstream implements AsyncDisposable {
     });
   }
 
-  static async listen(behaviour: Behaviour): Promise<TestUpstream> {
+  /** @param address 127.0.0.1 or ::1 */
+  static async listen(behaviour: Behaviour, address = '127.0.0.1'): Promise<TestUpstream> {
     const tcp = net.createServer();
-    tcp.listen(0, '127.0.0.1');
+    tcp.listen(0, address);
     await once(tcp, 'listening');
-    const udp = dgram.createSocket('udp4');
-    udp.bind((tcp.address() as AddressInfo).port, '127.0.0.1');
+    const udp = dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    udp.bind((tcp.address() as AddressInfo).port, address);
     await once(udp, 'listening');
     return new TestUpstream(udp, tcp, behaviour);
   }
 
-  /** `127.0.0.1:PORT` */
+  /** `127.0.0.1:PORT` or `[::1]:PORT` */
   get server(): string {
-    return `127.0.0.1:${this.#udp.address().port}`;
+    const { address, port } = this.#udp.address();
+    return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
   }
 
   /** What it was asked since the last call, as `name type transport`. */
