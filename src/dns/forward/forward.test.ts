@@ -252,3 +252,37 @@ test('T32: outside names may not have denied addresses (rebinding); those of a d
   assert.equal(await forwarder.said(), '0 1');
   assert.equal(await forwarder.said({ ...asked, name: parseName('intranet.corp.example') }), '0 2');
 });
+
+test('T32: a fault while an answer is fetched anew, with nobody waiting, ends nothing; a fetch that failed is not tried again at once', async () => {
+  let faulty = false;
+  await using upstream = await TestUpstream.listen((request, about) =>
+    faulty && !isProbe(about) ? answer(request, { rcode: rcode.SERVFAIL }) : positive(request, about),
+  );
+  using forwarder = new TestForwarder({ servers: [upstream.server] });
+  await forwarder.said();
+  faulty = true;
+  forwarder.clock.aheadMs += 55_000;
+  for (let i = 0; i < 5; i++) forwarder.cached(asked);
+  await until(() => forwarder.describeCache().underWay === 0);
+  for (let i = 0; i < 5; i++) assert.equal(forwarder.cached(asked)?.message.rcode, rcode.NOERROR);
+  assert.equal(forwarder.counters.prefetches, 1);
+  using broken = new TestForwarder(
+    { servers: [upstream.server] },
+    {
+      isOwn: () => {
+        throw new TypeError('a fault for a test');
+      },
+    },
+  );
+  faulty = false;
+  const log = console.error;
+  console.error = () => {};
+  upstream.behaviour = (request, about) =>
+    isProbe(about) ? positive(request, about) : answer(request, { answers: [{ name, type: 'CNAME', data: 'b.example' }] });
+  try {
+    assert.equal(await broken.ask(asked), undefined);
+    assert.equal(broken.metrics.faults, 1);
+  } finally {
+    console.error = log;
+  }
+});

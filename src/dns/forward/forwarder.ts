@@ -162,6 +162,7 @@ export class Forwarder implements Disposable {
     } else if (
       ++entry.hits >= hotHits &&
       !entry.refreshing &&
+      entry.retryAtMs <= now &&
       entry.freshUntilMs - now < (entry.freshUntilMs - entry.storedMs) / 10
     ) {
       counters.prefetches++;
@@ -196,9 +197,15 @@ export class Forwarder implements Disposable {
     const asked = this.#asking
       .ask(question)
       .then((answer) => this.#keep(question, answer))
+      .catch((error: unknown) => this.#failed(error))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
     return asked;
+  }
+
+  /** No question may end the process (T32), nor one that is asked anew with nobody waiting for it. */
+  #failed(error: unknown): undefined {
+    if (this.#metrics.faults++ % 1000 === 0) console.error('dns: a fault while forwarding:', error);
   }
 
   #keep(question: Question, answer: Answer): Answer | undefined {
