@@ -22,7 +22,7 @@ export interface DnsBenchOptions {
 /** `npm run bench -- dns`. @returns whether every figure that must be shown was */
 export function benchDns({ rounds, seconds, services, pods, only = [...subjectNames], kinds = kindNames, output, json }: DnsBenchOptions): Promise<boolean> {
   return withScratch(async ({ directory, signal }) => {
-    await using stage = await Stage.open({ directory, services, pods, only, execArgv: [], signal });
+    await using stage = await Stage.open({ directory, services, pods, only, signal });
     const samples = await measure({ stage, rounds, seconds, kinds, signal });
     const report = reportOf({
       ...{ machine: thisMachine(), services, samples, memory: memoryOf(stage), missing: stage.missing },

@@ -25,8 +25,8 @@ export interface StageOptions {
   pods: boolean;
   /** Who is measured; knot runs for those that forward, too. */
   only: readonly SubjectName[];
-  /** For podnet's node, e.g. --cpu-prof. */
-  execArgv: readonly string[];
+  /** NODE_OPTIONS of podnet's processes, for whoever looks for what takes time, e.g. --perf-basic-prof. */
+  nodeOptions?: string;
   signal: AbortSignal;
 }
 
@@ -73,7 +73,7 @@ export class Stage implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { services, pods, only, execArgv, signal } = this.#options;
+    const { services, pods, only, nodeOptions, signal } = this.#options;
     const { place } = this;
     const wanted = (name: SubjectName): boolean => only.includes(name);
     const tool = tools();
@@ -98,7 +98,7 @@ export class Stage implements AsyncDisposable {
     if (tool.unbound.path && wanted('unbound') && upstream !== undefined) await add(startUnbound(place, tool.unbound, upstream, unboundPort));
     if (!wanted('podnet') && !wanted('coredns')) return;
     const { kubeconfig } = (this.#api = await ApiServer.start(place, services, pods));
-    if (wanted('podnet')) await add(startPodnet(place, kubeconfig, upstream, podnetPort, execArgv));
+    if (wanted('podnet')) await add(startPodnet(place, kubeconfig, upstream, podnetPort, nodeOptions));
     if (tool.coredns.path && wanted('coredns')) await add(startCoreDns(place, tool.coredns, kubeconfig, upstream, corednsPort));
   }
 

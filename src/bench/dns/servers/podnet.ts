@@ -9,7 +9,7 @@ import { type Place, Server } from './server.ts';
 const podnet = fileURLToPath(new URL('../../../../bin/podnet', import.meta.url));
 
 /** `podnet dns` as it runs on a node: the parent, the worker that answers, and its standby. @param upstream port of who is forwarded to */
-export function startPodnet(place: Place, kubeconfig: string, upstream: number | undefined, port: number, execArgv: readonly string[] = []): Server {
+export function startPodnet(place: Place, kubeconfig: string, upstream: number | undefined, port: number, nodeOptions?: string): Server {
   const own = folder(place.directory, 'podnet');
   const config: DnsConfig = {
     ...{ kubeconfig, listen: ['127.0.0.1'], port, healthSocket: `${own}/health.sock`, runDir: `${own}/run` },
@@ -18,6 +18,6 @@ export function startPodnet(place: Place, kubeconfig: string, upstream: number |
   };
   writeFileSync(`${own}/config.json`, JSON.stringify(config), { mode: 0o600 });
   const kinds = upstream === undefined ? clusterKinds : kindNames;
-  const argv = [process.execPath, ...execArgv, podnet, 'dns', '--config', `${own}/config.json`] as const;
-  return new Server(place, { id: 'podnet', title: 'podnet', port, kinds }, argv);
+  const argv = [process.execPath, podnet, 'dns', '--config', `${own}/config.json`] as const;
+  return new Server(place, { id: 'podnet', title: 'podnet', port, kinds }, argv, nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions });
 }
