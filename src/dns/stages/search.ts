@@ -101,10 +101,12 @@ export class SearchStage implements Stage {
   #namesFor(query: Query): WireName[] | undefined {
     const { cluster, lists, isSynced } = this.#options;
     if (!query.recursionDesired || !isSynced()) return undefined;
+    // Who is no pod costs one look-up.
+    const pod = cluster.pods.at(query.client);
+    if (!pod) return undefined;
     const present = cluster.zones.find(query);
     if (!present || present.entry || present.apex.name !== cluster.apex) return undefined;
-    const pod = cluster.pods.at(query.client);
-    const list = pod && lists.of(pod);
+    const list = lists.of(pod);
     const asked = list && query.name();
     const base = asked && baseOf(asked, list);
     if (!base || this.#isBelowService(base, pod)) return undefined;

@@ -109,8 +109,12 @@ export class Reply {
     const query = this.#query;
     if (query.edns) {
       // Root name, OPT, our size, upper bits of the response code, version 0, DO echoed (RFC 3225), no options.
-      this.bytes('\0');
-      for (const value of [rrType.OPT, ednsUdpBytes, (rcode >> 4) << 8, query.dnssecOk ? 0x8000 : 0, 0]) this.#word(value);
+      this.buffer[this.at + this.position++] = 0;
+      this.#word(rrType.OPT);
+      this.#word(ednsUdpBytes);
+      this.#word((rcode >> 4) << 8);
+      this.#word(query.dnssecOk ? 0x8000 : 0);
+      this.#word(0);
       this.additional++;
     }
     // Opcode, RD and CD of the question come back.
@@ -122,7 +126,11 @@ export class Reply {
     if (this.truncated && query.transport === 'udp') flags |= flag.TC;
     this.length = this.position;
     this.position = 2;
-    for (const value of [flags, query.hasQuestion ? 1 : 0, this.answers, this.authority, this.additional]) this.#word(value);
+    this.#word(flags);
+    this.#word(query.hasQuestion ? 1 : 0);
+    this.#word(this.answers);
+    this.#word(this.authority);
+    this.#word(this.additional);
     return this.length;
   }
 

@@ -2,6 +2,7 @@ import { rcode, rrType } from '../wire/constants.ts';
 import { lowerName, nameOf, type WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import { questionName, type Reply } from '../wire/reply.ts';
+import { ReadyAnswers } from './ready.ts';
 import type { RecordSet } from './record-set.ts';
 import { soaNumbers, srvTargetAt } from './records.ts';
 import type { Entry } from './table.ts';
@@ -11,6 +12,9 @@ import type { Zones } from './zone.ts';
 export const mostAliases = 8;
 /** Compression pointers have 14 bits. */
 const lastPointer = 0x3fff;
+
+const answered: ZoneVerdict = { rcode: rcode.NOERROR };
+const noName: ZoneVerdict = { rcode: rcode.NXDOMAIN };
 
 /** MNAME and RNAME up to the zone's own name. */
 const mnameHead = nameOf(['ns', 'dns']).slice(0, -1);
@@ -30,15 +34,26 @@ export interface Outside {
 export class ZoneAnswerer {
   readonly #zones: Zones;
   readonly #ttl: number;
+  readonly #ready: ReadyAnswers;
   #turn = 0;
+  /** The SOA's numbers, and the serial that they were made with. */
+  #numbers = '';
+  #numbersOf = -1;
 
   /** @param ttl of negative answers, seconds (D15) */
   constructor(zones: Zones, ttl: number) {
     this.#zones = zones;
     this.#ttl = ttl;
+    this.#ready = new ReadyAnswers(zones.changes);
   }
 
   answer(query: Query, reply: Reply): ZoneVerdict {
+    if (!ReadyAnswers.holds(query.type)) return this.#answer(query, reply);
+    if (this.#ready.write(query, reply, this.#zones.serial)) return answered;
+    return this.#answer(query, reply);
+  }
+
+  #answer(query: Query, reply: Reply): ZoneVerdict {
     const found = this.#zones.find(query);
     if (!found) return 'foreign';
     let { apex } = found;
@@ -47,7 +62,10 @@ export class ZoneAnswerer {
     // Where the top of the zone stands, for the SOA's owner and names.
     let apexAt = questionName + query.labelAt[query.labels - apex.labels]!;
     for (let aliases = 0; ; aliases++) {
-      if (!entry) return { rcode: this.#negative(reply, apexAt, rcode.NXDOMAIN) };
+      if (!entry) {
+        this.#negative(reply, apexAt, rcode.NXDOMAIN);
+        return noName;
+      }
       if (query.type === rrType.ANY) return this.#any(entry, reply, apexAt);
       if (query.type === rrType.SOA && entry.name === apex.name && aliases === 0) {
         this.#soa(reply, apexAt);
@@ -57,10 +75,15 @@ export class ZoneAnswerer {
       const set = setOf(entry, query.type);
       if (set) {
         this.#write(set, owner, reply);
-        return { rcode: rcode.NOERROR };
+        if (aliases === 0) this.#keep(query, reply, set);
+        return answered;
       }
       const alias = setOf(entry, rrType.CNAME);
-      if (!alias) return { rcode: this.#negative(reply, apexAt, rcode.NOERROR) };
+      if (!alias) {
+        this.#negative(reply, apexAt, rcode.NOERROR);
+        if (aliases === 0) this.#keep(query, reply);
+        return answered;
+      }
       const target = alias.data[0]!;
       if (!reply.record(owner, rrType.CNAME, alias.ttl, target)) {
         reply.truncated = true;
@@ -76,6 +99,19 @@ export class ZoneAnswerer {
       apexAt = owner + target.length - apex.name.length;
       entry = this.#zones.get(lower);
     }
+  }
+
+  /** What is the same each time: one record, which needs no turns, or none. @param set undefined: there is none of that type */
+  #keep(query: Query, reply: Reply, set?: RecordSet): void {
+    if (!ReadyAnswers.holds(query.type) || reply.truncated || (set && set.data.length > 1)) return;
+    if (!set) {
+      // Five numbers of four bytes end the SOA, the serial first.
+      if (reply.authority === 1) this.#ready.keep(query, reply, { serialAt: reply.position - query.questionEnd - 20 });
+    } else if (set.type === rrType.SRV) {
+      const target = lowerName(set.data[0]!.slice(srvTargetAt));
+      // With all addresses: they were left out if there was no room.
+      if (reply.additional > 0) this.#ready.keep(query, reply, { target });
+    } else this.#ready.keep(query, reply, {});
   }
 
   /** One name outside of a question, e.g. at the end of an alias that came back: writes what is there. @returns a response code */
@@ -142,7 +178,12 @@ export class ZoneAnswerer {
   }
 
   #soa(reply: Reply, apexAt: number): boolean {
-    const numbers = soaNumbers(this.#zones.serial, this.#ttl);
+    const { serial } = this.#zones;
+    if (serial !== this.#numbersOf) {
+      this.#numbers = soaNumbers(serial, this.#ttl);
+      this.#numbersOf = serial;
+    }
+    const numbers = this.#numbers;
     const length = mnameHead.length + 2 + rnameHead.length + 2 + numbers.length;
     if (reply.room < 12 + length) return false;
     const began = reply.position;

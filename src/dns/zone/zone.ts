@@ -1,5 +1,6 @@
 import { isBelow, labelsOf, parentName, type WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
+import { Changes } from './changes.ts';
 import { RecordSet } from './record-set.ts';
 import type { ZoneRecord } from './records.ts';
 import { type Apex, type Entry, NameTable } from './table.ts';
@@ -28,6 +29,8 @@ export interface Found {
  */
 export class Zones {
   readonly apexes: readonly Apex[];
+  /** For who keeps something of a name. */
+  readonly changes = new Changes();
   readonly #table = new NameTable();
   readonly #given = new Map<string, Given>();
   readonly #now: () => number;
@@ -115,6 +118,7 @@ export class Zones {
     const { name, type, ttl } = record;
     const entry = this.#entry(name);
     if (!entry) return record;
+    this.changes.note(entry.hash);
     // Data are often another name of the zones.
     const data = this.#table.get(record.data)?.name ?? flat(record.data);
     const set = entry.sets.find((other) => other.type === type);
@@ -127,6 +131,7 @@ export class Zones {
     const entry = this.#table.get(name);
     const set = entry?.sets.find((other) => other.type === type);
     if (!entry || !set?.remove(data)) return;
+    this.changes.note(entry.hash);
     if (set.isEmpty) entry.sets = entry.sets.filter((other) => other !== set);
     this.#prune(entry);
   }
@@ -150,6 +155,7 @@ export class Zones {
     const apex = this.apexOf(name);
     if (!apex) return undefined;
     const entry = this.#table.add(flat(name), apex);
+    this.changes.note(entry.hash);
     this.#entry(parentName(name))!.children++;
     return entry;
   }
@@ -157,6 +163,7 @@ export class Zones {
   #prune(entry: Entry): void {
     for (let at: Entry | undefined = entry; at && at.sets.length === 0 && at.children === 0 && at.pins === 0; ) {
       this.#table.remove(at);
+      this.changes.note(at.hash);
       const parent = this.#table.get(parentName(at.name));
       if (parent) parent.children--;
       at = parent;
