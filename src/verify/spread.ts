@@ -77,6 +77,8 @@ function judge(
 ): { seen: string; why: string } | undefined {
   const { to, node, endpoints } = options;
   if (!sent) {
+    // The node's own name server is asked over UDP without a connection that anybody tracks; whether it answers is the check of names.
+    if (failed === undefined && options.mayStay && to.protocol === 'udp') return undefined;
     if (failed === undefined)
       return { seen: 'no translation', why: `${node} tracks no connection: dropped there, or gone another way` };
     return { seen: failed, why: `${reason}; ${node} tracks no connection: refused or dropped there` };
