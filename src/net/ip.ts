@@ -17,17 +17,19 @@ export class IpAddr {
   readonly #long: Uint8Array | undefined;
   #text: string | undefined;
 
-  private constructor(address: Uint8Array | number) {
+  /** @param text its canonical one, if it is known */
+  private constructor(address: Uint8Array | number, text?: string) {
     const isLong = typeof address === 'object' && address.length === 16;
     this.family = isLong ? 'ipv6' : 'ipv4';
     this.#long = isLong ? address : undefined;
     this.#value = typeof address === 'number' ? address : isLong ? 0 : valueOf(address);
+    this.#text = text;
   }
 
   /** @throws SyntaxError naming the input and the position of the fault. */
   static parse(text: string): IpAddr {
     const quick = quickIpv4(text);
-    if (!Number.isNaN(quick)) return new IpAddr(quick);
+    if (!Number.isNaN(quick)) return new IpAddr(quick, text);
     return new IpAddr(text.includes(':') ? parseIpv6(text) : parseIpv4(text, text, 0));
   }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeAgent } from '../../agent/agent.ts';
 import type { AgentConfig } from '../../agent/config.ts';
+import { compileSoon, goFirst } from '../../agent/priority.ts';
 import { parseSettings } from '../../agent/settings.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
@@ -44,6 +45,9 @@ export interface Timed extends Spent {
 
 export type Question = { ask: 'changes'; kind: MeasuredKind; count: number } | { ask: 'memory' } | { ask: 'check' };
 
+// As the agent does at its start.
+goFirst();
+compileSoon();
 const options = JSON.parse(process.argv[2]!) as SubjectOptions;
 const { config, size } = options;
 /** Of this process, on the clock of performance.now(). */
