@@ -46,8 +46,8 @@ class DnsNode implements AsyncDisposable {
     this.#parts.push(node);
   }
 
-  static async start(): Promise<DnsNode> {
-    const it = new DnsNode(await TestNode.make());
+  static async start(attach: 'routed' | 'bridge' = 'routed'): Promise<DnsNode> {
+    const it = new DnsNode(await TestNode.make({ attach }));
     try {
       await it.#start();
       return it;
@@ -94,8 +94,8 @@ class DnsNode implements AsyncDisposable {
 
 const counted = (asker: Asker): Record<string, number> => Object.fromEntries(asker.heard);
 
-test('kubernetes#56903: both families asked from one port, thousands of times, by pods and the node itself: all are answered, and none is in conntrack', needsRoot, async () => {
-  await using dns = await DnsNode.start();
+for (const attach of ['routed', 'bridge'] as const) test(`kubernetes#56903: both families asked from one port, thousands of times, by pods and the node itself: all are answered, and none is in conntrack (${attach})`, needsRoot, async () => {
+  await using dns = await DnsNode.start(attach);
   const { node } = dns;
   const pod = await node.addPod('a');
   await node.settled();
