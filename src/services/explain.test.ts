@@ -50,13 +50,14 @@ function explained(
   options: {
     node?: ServiceNode;
     answered?: ReadonlySet<string>;
+    answerable?: ReadonlySet<string>;
     change?: (held: Map<string, NftElement>) => void;
     connections?: SeenConnection[];
     clients?: (elements: readonly NftElement[]) => { key: string; data: string }[];
   } = {},
 ): ServiceExplanation {
   const at = options.node ?? node;
-  const planner = new ServicePlanner({ node: at, services: [service], slices, held: new Map(), answered: options.answered });
+  const planner = new ServicePlanner({ node: at, services: [service], slices, held: new Map(), ...{ answered: options.answered, answerable: options.answerable } });
   const elements = planner.take().get('service default/web') as NftElement[];
   const held = new Map(elements.map((element) => [`${element.set} ${element.key}`, element]));
   options.change?.(held);
@@ -233,6 +234,12 @@ test("this node's own DNS answers, and its endpoints are taken while it does not
   assert.deepEqual(ways(explained(web(), [slice([endpoint(1)])], { answered })), {
     'ClusterIP 10.96.0.1 80': ['pod answered here', 'node answered here', 'outside answered here'],
   });
+  // Its own is none then, unless there is no other.
+  const [own, other] = [endpoint(1, { nodeName: node.name }), endpoint(2, { nodeName: 'another' })];
+  const why = (endpoints: Endpoint[]): string[] =>
+    explained(web(), [slice(endpoints)], { answerable: answered }).ports[0]!.endpoints.map(({ any }) => (any === true ? 'chosen' : any.why));
+  assert.deepEqual(why([own, other]), ["this node's own DNS is not ready", 'chosen']);
+  assert.deepEqual(why([own]), ['chosen']);
 });
 
 test('what the kernel lacks, or holds with other data, is told of the element', () => {

@@ -158,7 +158,7 @@ const otherFamily = (slices: readonly EndpointSlice[], family: Family): number =
     .reduce((total, { endpoints }) => total + (endpoints?.length ?? 0), 0);
 
 function explainPort(
-  { slices, node }: ServiceFacts,
+  { slices, node, silent }: ServiceFacts,
   view: ServiceView,
   port: ServicePortView,
   table: PlanTable,
@@ -170,7 +170,7 @@ function explainPort(
   const { byDestination, byEndpoint } = countConnections(kernel, port, destinations);
   const sets = table.setsOf([serviceKey(port), nodePortKey(port), ...externalKeys(port)]);
   const clients = view.affinitySeconds === undefined ? undefined : countClients(kernel, family, elements, sets);
-  const endpoints = judgeEndpoints(slices, port, node).map((judged): ExplainedEndpoint => {
+  const endpoints = judgeEndpoints(slices, port, node, silent).map((judged): ExplainedEndpoint => {
     const key = `${judged.address} . ${judged.port}`;
     const connections = byEndpoint.get(key) ?? noConnections();
     byEndpoint.delete(key);

@@ -1,6 +1,6 @@
-import { backendsOf, chooseBackends } from './endpoints.ts';
+import { backendsOf, chooseBackends, elsewhere } from './endpoints.ts';
 import { ignoredOf, noDataPathOf } from './explain.ts';
-import { type ServiceFacts, viewOf } from './service.ts';
+import { type ServiceFacts, serviceKey, viewOf } from './service.ts';
 
 /** A line about one Service, as one node serves it. */
 export interface ListedService {
@@ -19,7 +19,7 @@ export interface ListedService {
 }
 
 export function listService(facts: ServiceFacts): ListedService {
-  const { service, slices, node } = facts;
+  const { service, slices, node, silent } = facts;
   const { metadata, spec } = service;
   const view = viewOf(service, node);
   const noDataPath = noDataPathOf(facts, view);
@@ -28,7 +28,7 @@ export function listService(facts: ServiceFacts): ListedService {
   const first = view.ports[0];
   for (const port of view.ports) {
     const backends = backendsOf(slices, port.name, port.protocol, port.family, node);
-    const { cluster, local } = chooseBackends(backends, node);
+    const { cluster, local } = chooseBackends(silent?.has(serviceKey(port)) ? elsewhere(backends) : backends, node);
     const family = view.clusterIps.length > 1 ? ` by ${port.family === 'ipv4' ? 'IPv4' : 'IPv6'}` : '';
     const what = `${port.port}/${port.protocol.toUpperCase()}${family}`;
     if (cluster.length + local.length === 0) problems.add(`${what} is refused: no endpoint can be used`);

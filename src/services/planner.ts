@@ -141,7 +141,8 @@ export class ServicePlanner {
   /** What an owner is planned from, for `explainService`; undefined when there is no such Service. */
   factsOf(owner: string): ServiceFacts | undefined {
     const { service, slices } = this.#objects.get(owner) ?? {};
-    return service && slices && { service, slices: [...slices], node: this.#node };
+    const silent = new Set([...this.#answerable].filter((key) => !this.#answered.has(key)));
+    return service && slices && { service, slices: [...slices], node: this.#node, ...(silent.size > 0 ? { silent } : {}) };
   }
 
   /** Every Service there is. */

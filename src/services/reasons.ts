@@ -5,13 +5,14 @@ import {
   type Backend,
   backendsOf,
   chooseBackends,
+  elsewhere,
   faultOf,
   isNear,
   type Topology,
   topologyOf,
 } from './endpoints.ts';
 import type { ServiceNode } from './node.ts';
-import type { ServicePortView } from './service.ts';
+import { type ServiceFacts, type ServicePortView, serviceKey } from './service.ts';
 import { maxEndpoints } from './values.ts';
 
 /** Why an endpoint is in none of the sets, or not in one of them. */
@@ -21,6 +22,7 @@ export type ReasonCode =
   | 'other-node-preferred'
   | 'other-zone-preferred'
   | 'not-on-this-node'
+  | 'own-is-silent'
   | 'address-not-allowed'
   | 'no-such-port'
   | 'too-many';
@@ -48,17 +50,23 @@ export interface JudgedEndpoint {
 }
 
 /** The endpoints of one service port: who was chosen, by the very sets that are planned, and why the others were not. */
-export function judgeEndpoints(slices: readonly EndpointSlice[], port: ServicePortView, node: ServiceNode): JudgedEndpoint[] {
+export function judgeEndpoints(
+  slices: readonly EndpointSlice[],
+  port: ServicePortView,
+  node: ServiceNode,
+  silent: ServiceFacts['silent'] = new Set(),
+): JudgedEndpoint[] {
   const { name, protocol, family } = port;
   const backends = backendsOf(slices, name, protocol, family, node);
-  const sets = chooseBackends(backends, node);
+  const others = silent.has(serviceKey(port)) ? elsewhere(backends) : backends;
+  const sets = chooseBackends(others, node);
   const endpoints = endpointsByAddress(slices);
   const ready = backends.filter((backend) => backend.ready);
   const topology = topologyOf(ready, node);
   const near = ready.filter((backend) => isNear(backend, topology, node)).length;
   const places = { any: placesOf(sets.cluster), local: placesOf(sets.local) };
   const readyHere = ready.filter(({ isLocal }) => isLocal).length;
-  const context = { places, node, endpoints, topology, near, ready: ready.length, readyHere };
+  const context = { places, node, endpoints, topology, near, ready: ready.length, readyHere, others: new Set(others) };
   const judged = backends.map((backend) => judgeBackend(backend, context));
   return [...judged, ...skipped(slices, port, new Set(backends.map(({ address }) => `${address}`)))];
 }
@@ -75,15 +83,17 @@ interface Context {
   near: number;
   ready: number;
   readyHere: number;
+  /** All, less this node's own while it is silent. */
+  others: ReadonlySet<Backend>;
 }
 
 function judgeBackend(backend: Backend, context: Context): JudgedEndpoint {
-  const { places, endpoints, ready, readyHere } = context;
+  const { places, endpoints, ready, readyHere, others } = context;
   const endpoint = endpoints.get(`${backend.address}`);
   const { nodeName } = endpoint ?? {};
   const chosen = (set: 'any' | 'local', reason: () => Reason): true | Reason => {
     const place = places[set].get(backend);
-    if (place === undefined) return reason();
+    if (place === undefined) return others.has(backend) ? reason() : ownIsSilent;
     return place < maxEndpoints || { code: 'too-many', why: `a set has ${maxEndpoints} endpoints at most` };
   };
   return {
@@ -92,11 +102,13 @@ function judgeBackend(backend: Backend, context: Context): JudgedEndpoint {
     ...(endpoint?.zone ? { zone: endpoint.zone } : {}),
     condition: conditionOf(backend),
     any: chosen('any', () => unready(backend, ready) ?? far(backend, context)),
-    local: chosen('local', () => (backend.isLocal ? unready(backend, readyHere)! : elsewhere(nodeName))),
+    local: chosen('local', () => (backend.isLocal ? unready(backend, readyHere)! : notHere(nodeName))),
   };
 }
 
-const elsewhere = (nodeName: string | undefined): Reason => ({
+const ownIsSilent: Reason = { code: 'own-is-silent', why: "this node's own DNS is not ready" };
+
+const notHere = (nodeName: string | undefined): Reason => ({
   code: 'not-on-this-node',
   why: nodeName ? `it is on ${nodeName}, not on this node` : 'it names no node, so it is on none',
 });

@@ -36,6 +36,8 @@ export interface ServiceFacts {
   service: Service;
   slices: readonly EndpointSlice[];
   node: ServiceNode;
+  /** Service ports that this node would answer itself, and does not now: its own endpoint is none while there are others. */
+  silent?: ReadonlySet<string>;
 }
 
 const none: ServiceView = {
