@@ -70,6 +70,8 @@ export class Forwarder implements Disposable {
   readonly #exchanges = new Set<() => void>();
   #closed = false;
   readonly probe: LoopProbe;
+  /** Whether the last answer of `answer` was past its end. */
+  gaveStale = false;
 
   /** @throws SyntaxError */
   constructor(options: ForwarderOptions) {
@@ -102,6 +104,7 @@ export class Forwarder implements Disposable {
     if (!entry) return undefined;
     const age = this.#ageToServe(entry);
     if (age === undefined) return undefined;
+    this.gaveStale = age < 0;
     writeAnswer(reply, entry.answer, age, this.cache.options);
     return entry.answer;
   }

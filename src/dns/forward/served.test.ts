@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { FakeApi } from '../../kube/fake.ts';
 import { Namespaces, Services } from '../../kube/resources.ts';
 import { type DnsServer, startDns } from '../index.ts';
-import { askUdp } from '../testkit/client.ts';
+import { askRaw, askUdp } from '../testkit/client.ts';
 import { namespace, service } from '../testkit/cluster.ts';
 import { positive, until } from '../testkit/forwarder.ts';
 import { answer, question, read } from '../testkit/message.ts';
@@ -165,4 +165,26 @@ test('AD of a resolver is told to those who ask for it with AD or DO; DO and CD 
     [0, 0x8000, 0],
     [0x10, 0, 0],
   ]);
+});
+
+test('RFC 8914: those who know EDNS are told why: a stale answer, no resolver that answers, too many questions', async () => {
+  let silent = false;
+  await using upstream = await TestUpstream.listen((request, about) =>
+    silent && !isProbe(about) ? answer(request, { rcode: 2 }) : positive(request, about),
+  );
+  await using dns = await dnsWith({ servers: [upstream.server], cache: { maxTtl: 1 } });
+  const why = async (name: string, edns: number | undefined = 1232): Promise<string> => {
+    const message = await askRaw(dns.port, question(name, { edns }));
+    const { records, rcode } = parseMessage(message);
+    const opt = records.find(({ type }) => type === 41);
+    const codes = opt && opt.dataLength > 0 ? message.subarray(opt.dataAt, opt.end).toString('hex') : '';
+    return `${rcode} ${codes}`;
+  };
+  assert.equal(await why('www.example.com'), '0 ');
+  silent = true;
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  assert.equal(await why('www.example.com'), '0 000f00020003', 'asked for, in vain');
+  assert.equal(await why('www.example.com'), '0 000f00020003', 'at once');
+  assert.equal(await why('other.example.com'), '2 000f00020016');
+  assert.equal((await askUdp(dns.port, question('other.example.com'))).edns, false, 'not without EDNS');
 });

@@ -1,7 +1,7 @@
 import type { Answer } from '../forward/answer.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import { mayTellAuthenticated, writeAnswer } from '../forward/write.ts';
-import { flag, rcode, rrType } from '../wire/constants.ts';
+import { extendedError, flag, rcode, rrType } from '../wire/constants.ts';
 import type { Question } from '../wire/message.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
@@ -34,11 +34,11 @@ export class ForwardStage implements Stage {
     const ready = forwarder.answer(query, reply);
     if (ready) {
       query.trace?.({ stage: this.name, text: `from the cache${ready.from === undefined ? '' : `; ${ready.from} said it`}` });
-      this.#finish(query, reply, ready);
+      this.#finish(query, reply, ready, forwarder.gaveStale);
       return 'answered';
     }
     if (forwarder.admit(query.client)) return 'later';
-    reply.finish({ rcode: rcode.REFUSED });
+    reply.finish({ rcode: rcode.REFUSED, extendedError: extendedError.prohibited });
     return 'answered';
   }
 
@@ -50,19 +50,22 @@ export class ForwardStage implements Stage {
       query.trace?.({ stage: this.name, text: asked(served?.answer.from, began) });
       if (served) {
         writeAnswer(reply, served.answer, served.age, forwarder.cache.options);
-        this.#finish(query, reply, served.answer);
+        this.#finish(query, reply, served.answer, served.age < 0);
       } else reply.finish({ rcode: rcode.SERVFAIL });
     } finally {
       forwarder.release(query.client);
     }
   }
 
-  #finish(query: Query, reply: Reply, answer: Answer): void {
+  #finish(query: Query, reply: Reply, answer: Answer, stale: boolean): void {
     const { answerer, isSynced } = this.#options;
     let code = answer.rcode;
     // Aliases lead to our own zone: it goes on there, with what is true now (T30).
     if (answer.own && !reply.truncated)
       code = isSynced() ? answerer.writeOwn(answer.own.name, query.type, answer.own.at, reply) : rcode.SERVFAIL;
+    ending.extendedError = -1;
+    if (stale) ending.extendedError = code === rcode.NXDOMAIN ? extendedError.staleNxdomain : extendedError.staleAnswer;
+    else if (answer.rcode === rcode.SERVFAIL) ending.extendedError = extendedError.noReachableAuthority;
     ending.rcode = code;
     ending.authenticated = answer.authenticated && !answer.own && mayTellAuthenticated(query);
     reply.finish(ending);
@@ -70,7 +73,7 @@ export class ForwardStage implements Stage {
 }
 
 /** Used again for every answer. */
-const ending = { rcode: 0, authenticated: false };
+const ending = { rcode: 0, authenticated: false, extendedError: -1 };
 
 const questionOf = (query: Query): Question => ({
   ...{ name: query.name(), type: query.type, dnssecOk: query.dnssecOk },

@@ -1,6 +1,6 @@
 import type { Forwarder } from '../forward/forwarder.ts';
 import { writeChain } from '../forward/write.ts';
-import { rcode, rrType } from '../wire/constants.ts';
+import { extendedError, rcode, rrType } from '../wire/constants.ts';
 import type { Message } from '../wire/message.ts';
 import { lowerName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
@@ -31,7 +31,7 @@ export class ZoneStage implements Stage {
     const { zones, answerer, isSynced, forwarder } = this.#options;
     if (!isSynced()) {
       if (!zones.find(query)) return 'next';
-      reply.finish({ rcode: rcode.SERVFAIL });
+      reply.finish({ rcode: rcode.SERVFAIL, extendedError: extendedError.notReady });
       return 'answered';
     }
     const verdict = answerer.answer(query, reply);

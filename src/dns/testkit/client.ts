@@ -6,16 +6,19 @@ import { type Read, read } from './message.ts';
 const giveUpMs = 10_000;
 
 /** Sends one datagram from 127.0.0.1 and gives what comes back. @throws when nothing does for ten seconds */
-export async function askUdp(port: number, message: Buffer): Promise<Read> {
+export async function askRaw(port: number, message: Buffer): Promise<Buffer> {
   const socket = dgram.createSocket('udp4');
   try {
     socket.send(message, port, '127.0.0.1');
     const [answer] = (await once(socket, 'message', { signal: AbortSignal.timeout(giveUpMs) })) as [Buffer];
-    return read(answer);
+    return answer;
   } finally {
     socket.close();
   }
 }
+
+/** As `askRaw`, read. */
+export const askUdp = async (port: number, message: Buffer): Promise<Read> => read(await askRaw(port, message));
 
 /** With the two bytes of length before it (RFC 1035 4.2.2). */
 export const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.of(message.length >> 8, message.length & 255), message]);

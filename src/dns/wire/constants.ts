@@ -20,6 +20,9 @@ export const rrType = {
 /** Response codes; BADVERS needs the upper bits that stand in the OPT record (RFC 6891 6.1.3). */
 export const rcode = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const;
 
+/** Extended DNS errors (RFC 8914): what a response code does not say. */
+export const extendedError = { staleAnswer: 3, notReady: 14, prohibited: 18, staleNxdomain: 19, noReachableAuthority: 22 } as const;
+
 const rcodeNames = new Map<number, string>(Object.entries(rcode).map(([name, number]) => [number, name]));
 const typeNames = new Map<number, string>(Object.entries(rrType).map(([name, number]) => [number, name]));
 
@@ -39,5 +42,8 @@ export const plainUdpBytes = 512;
 /** What we say in EDNS, and the most we ever send over UDP: fits an IPv6 minimum MTU without fragments (DNS flag day 2020). */
 export const ednsUdpBytes = 1232;
 export const tcpBytes = 65535;
+/** Option code of an extended error (RFC 8914 2), and what it takes in OPT without a text. */
+export const extendedErrorOption = 15;
+export const extendedErrorBytes = 6;
 /** An OPT record without options. */
 export const optBytes = 11;

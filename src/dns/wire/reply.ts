@@ -1,4 +1,13 @@
-import { classIn, ednsUdpBytes, flag, headerBytes, optBytes, rrType } from './constants.ts';
+import {
+  classIn,
+  ednsUdpBytes,
+  extendedErrorBytes,
+  extendedErrorOption,
+  flag,
+  headerBytes,
+  optBytes,
+  rrType,
+} from './constants.ts';
 import type { WireName } from './names.ts';
 import type { Query } from './query.ts';
 
@@ -8,6 +17,8 @@ export interface Ending {
   authoritative?: boolean;
   /** AD of a forwarded answer. */
   authenticated?: boolean;
+  /** Why, for those who know EDNS (RFC 8914); left out where there is no room. */
+  extendedError?: number;
 }
 
 /** Compression pointer to the question's name, which always stands right behind the header. */
@@ -105,16 +116,22 @@ export class Reply {
   }
 
   /** Writes OPT and header. @returns the message's length */
-  finish({ rcode, authoritative = false, authenticated = false }: Ending): number {
+  finish({ rcode, authoritative = false, authenticated = false, extendedError = -1 }: Ending): number {
     const query = this.#query;
     if (query.edns) {
-      // Root name, OPT, our size, upper bits of the response code, version 0, DO echoed (RFC 3225), no options.
+      // Root name, OPT, our size, upper bits of the response code, version 0, DO echoed (RFC 3225), perhaps why.
+      const tells = extendedError >= 0 && this.position + optBytes + extendedErrorBytes <= query.limit;
       this.buffer[this.at + this.position++] = 0;
       this.#word(rrType.OPT);
       this.#word(ednsUdpBytes);
       this.#word((rcode >> 4) << 8);
       this.#word(query.dnssecOk ? 0x8000 : 0);
-      this.#word(0);
+      this.#word(tells ? extendedErrorBytes : 0);
+      if (tells) {
+        this.#word(extendedErrorOption);
+        this.#word(2);
+        this.#word(extendedError);
+      }
       this.additional++;
     }
     // Opcode, RD and CD of the question come back.
