@@ -32,7 +32,7 @@ export class Adopted {
     if (data === undefined) return;
     if (leadSets.test(set)) setIds.adopt(parseNumber(data).setId);
     else if ((slotSets as readonly string[]).includes(set)) setIds.adopt(parseNumber(key.slice(0, key.indexOf(' '))).setId);
-    else if (/^balancers[46]$/.test(set)) {
+    else if (set === 'balancers') {
       const seconds = /^goto affinity-(\d+)$/.exec(data)?.[1];
       if (seconds !== undefined) this.timeouts.set(parseNumber(key).low - affinityClass(0), Number(seconds));
     }

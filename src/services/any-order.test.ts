@@ -154,7 +154,7 @@ function listing(elements: readonly NftElement[]): string[] {
   }
   const lines = elements.flatMap(({ set: name, key, data }): string[] => {
     // Chains for more endpoints than there are now, and for timeouts by number, are left where they are.
-    if (numbered.test(name) || /^balancers[46]$/.test(name) || name === 'pickers') return [];
+    if (numbered.test(name) || name === 'balancers' || name === 'pickers') return [];
     if (data === undefined || !/^(none|[0-9a-f]+:[0-9a-f]+)$/.test(data)) return [`${name} ${key} ${data ?? ''}`];
     const id = idOf(data);
     seen.add(id);

@@ -6,13 +6,13 @@ import { nodePort, perFamily, servicePort } from './parts.ts';
 const { rule, saddr, daddr, concat, isIn, isNotIn, setPriorityByMap, drop, goto, jump } = match;
 
 const toService = (family: Family): Rule =>
-  rule(setPriorityByMap(servicePort(family), named('service-ips', family)), goto(named('balance', family)));
+  rule(setPriorityByMap(servicePort(family), named('service-ips', family)), goto('balance'));
 
 const toNodePort = (family: Family): Rule =>
   rule(
     isIn(daddr(family), named('nodeport-ips', family)),
     setPriorityByMap(nodePort, named('nodeports', family)),
-    goto(named('balance', family)),
+    goto('balance'),
   );
 
 const toExternal = (family: Family, chain: string): Rule =>
@@ -39,7 +39,7 @@ export const entryChains: readonly Chain[] = [
           isIn(daddr(family), named('nodeport-ips', family)),
           isNotIn(saddr(family), named('pods', family)),
           setPriorityByMap(nodePort, named('nodeports-outside', family)),
-          goto(named('balance', family)),
+          goto('balance'),
         ),
         toNodePort(family),
       ]),
@@ -55,7 +55,7 @@ export const entryChains: readonly Chain[] = [
     ],
   },
   ...perFamily((family): Chain[] => {
-    const anyEndpoint = rule(setPriorityByMap(servicePort(family), named('external-ports', family)), goto(named('balance', family)));
+    const anyEndpoint = rule(setPriorityByMap(servicePort(family), named('external-ports', family)), goto('balance'));
     return [
       {
         name: named('external', family),
@@ -64,7 +64,7 @@ export const entryChains: readonly Chain[] = [
           rule(
             isNotIn(saddr(family), named('pods', family)),
             setPriorityByMap(servicePort(family), named('external-outside', family)),
-            goto(named('balance', family)),
+            goto('balance'),
           ),
           anyEndpoint,
         ],

@@ -1,4 +1,3 @@
-import { families } from '../net/ip.ts';
 import type { Item, NftElement } from '../reconcile/model.ts';
 import { checkChains } from './check-chains.ts';
 import { affinityChains, choiceChains } from './choice-chains.ts';
@@ -9,7 +8,7 @@ import { textOf, withoutCovered } from './prefixes.ts';
 import { allSets } from './sets.ts';
 import { sourceChains } from './source-chains.ts';
 import { untrackedChains } from './untracked-chains.ts';
-import { affinityChain, affinityClass, balancerChain, classChoices, classKey, pickerChain } from './values.ts';
+import { affinityChain, affinityClass, balancerChain, classChoices, classKey, pickerChain, pickerSlotsOf } from './values.ts';
 
 /** Timeouts of session affinity and their indexes: what the chains depend on beside the node. */
 export type LayoutTimeouts = readonly (readonly [seconds: number, index: number])[];
@@ -27,14 +26,12 @@ export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] 
     { kind: 'nft-table', name: tableName, comment: layoutVersion },
     ...chains.map((chain): Item => ({ kind: 'nft-chain', ...chain })),
     ...allSets.map((spec): Item => ({ kind: 'nft-set', ...spec })),
-    ...families.flatMap((family) => [
-      element(named('balancers', family), classKey(0), 'drop'),
-      ...classChoices.map((choice) => element(named('balancers', family), classKey(choice.class), `goto ${balancerChain(family, choice.name)}`)),
-      ...timeouts.map(([seconds, index]) =>
-        element(named('balancers', family), classKey(affinityClass(index)), `goto ${affinityChain(seconds)}`),
-      ),
-    ]),
-    ...classChoices.map((choice) => element('pickers', classKey(choice.class), `goto ${pickerChain(choice.name)}`)),
+    element('balancers', classKey(0), 'drop'),
+    ...classChoices.map((choice) => element('balancers', classKey(choice.class), `goto ${balancerChain(choice.name)}`)),
+    ...timeouts.map(([seconds, index]) =>
+      element('balancers', classKey(affinityClass(index)), `goto ${affinityChain(seconds)}`),
+    ),
+    ...classChoices.map((choice) => element('pickers', classKey(choice.class), `goto ${pickerChain(pickerSlotsOf(choice))}`)),
     ...nodePortAddressesOf(node).map((address) => element(named('nodeport-ips', address.family), `${address}`)),
     ...withoutCovered(node.podCidrs).map((cidr) => element(named('pods', cidr.family), textOf(cidr))),
     ...withoutCovered(node.serviceCidrs).map((cidr) => element(named('service-cidrs', cidr.family), textOf(cidr))),

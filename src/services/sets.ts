@@ -52,7 +52,6 @@ function setsOf(family: Family): NftSetSpec[] {
     set(named('affinity', family), `classid . ${address}`, 'set id and client to the endpoint that it had', {
       ...{ data: 'classid', flags: ['timeout', 'dynamic'], size: maxClients },
     }),
-    set(named('balancers', family), 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
     set(named('slots', family), 'classid . integer', 'set id and slot to address and port', toEndpoint),
     set(named('endpoints', family), 'classid', 'endpoint of a set with session affinity to address and port', toEndpoint),
     set(named('hairpin', family), `${address} . ${address}`, 'endpoints on this node: a pod that reaches itself'),
@@ -68,6 +67,7 @@ function setsOf(family: Family): NftSetSpec[] {
 
 /** Every set and map of the table. */
 export const allSets: readonly NftSetSpec[] = [
+  set('balancers', 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
   set('pickers', 'classid', 'class to the chain that picks an endpoint of a set with session affinity', { data: 'verdict' }),
   set('affinity-counts', 'classid', 'sets with session affinity: set id to set id and class', { data: 'classid' }),
   set('affinity-slots', 'classid . integer', 'sets with session affinity: set id and slot to endpoint', { data: 'classid' }),
