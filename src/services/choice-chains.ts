@@ -8,8 +8,8 @@ import {
   classChoices,
   type ClassChoice,
   classMask,
+  exactCounts,
   pickerChain,
-  pickerSlots,
   stickyChain,
 } from './values.ts';
 
@@ -18,7 +18,9 @@ const { dnatByMap, dnatByNumber, returns, goto, jump } = match;
 
 /** A draw that meets an empty slot is made again, this often: it meets one in less than half of all cases, so fewer than 1 in 4,000 connections are left. */
 const draws = 12;
-const again = <T>(fn: () => T | T[]): T[] => Array.from({ length: draws }, fn).flat() as T[];
+/** The same with session affinity, where each draw is a rule with a look-up of its own. */
+const picks = 8;
+const again = <T>(times: number, part: T): T[] => Array.from({ length: times }, () => part);
 
 /** One rule for each protocol, since nft prints a translation of ports behind a match of their protocol only. */
 const perProtocol = (translate: (family: Family) => match.Part): Rule[] =>
@@ -30,34 +32,42 @@ const draw = (slots: number): Rule[] =>
 
 const pick = (slots: number): match.Part => setPriorityByMap(concat(setOfPriority, randomBelow(slots)), 'affinity-slots');
 
+const drawChain = (slots: number): string => `draw-${slots}`;
+
 /**
  * Chooses any of so many endpoints: exactly so many, or up to a power of two, where a draw that meets an empty slot is made again; in the end among the lower
  * half, which has none. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups of the same packet.
  */
-function balancer({ name, slots, isExact }: ClassChoice): Chain {
-  const first = slots === 1 ? [] : [rule(goto(balancerChain('1')))];
-  return { name: balancerChain(name), rules: isExact ? [...draw(slots), ...first] : [...again(() => draw(slots)), ...draw(slots / 2), ...first] };
+function balancer({ name, slots, isExact }: ClassChoice): Chain[] {
+  const first = rule(goto(balancerChain('1')));
+  if (isExact) return [{ name: balancerChain(name), rules: slots === 1 ? draw(slots) : [...draw(slots), first] }];
+  const half = slots / 2;
+  const below = half > exactCounts ? [rule(jump(drawChain(half))), first] : [rule(goto(balancerChain(`${half}`)))];
+  return [
+    { name: drawChain(slots), rules: draw(slots) },
+    { name: balancerChain(name), rules: [...again(draws, rule(jump(drawChain(slots)))), ...below] },
+  ];
 }
 
-/** Puts the number of an endpoint into the priority, as a balancer chooses one; always among a power of two, since most Services have no affinity. */
-const picker = (slots: number): Chain => ({
-  name: pickerChain(slots),
-  rules: slots <= 2 ? [rule(pick(slots))] : [...again(() => rule(pick(slots), returns)), rule(pick(slots / 2))],
-});
+/** Puts the number of an endpoint into the priority, as `balancer` chooses one. */
+function picker({ name, slots, isExact }: ClassChoice): Chain {
+  if (isExact) return { name: pickerChain(name), rules: [rule(pick(slots))] };
+  return { name: pickerChain(name), rules: [...again(picks, rule(pick(slots), returns)), rule(pick(slots / 2))] };
+}
 
 /**
  * From the value in the priority to the packet's translation, or by way of an endpoint's number. All of them are made with the table, while its maps are empty:
- * for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set). There are as few as can be, and rather more
- * rules: each transaction looks at every chain there is (nf_tables_commit), a quarter of what it takes when caches are cold.
+ * for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set). There are few, and few rules that look up:
+ * each transaction visits every chain (nf_tables_commit) and, for an element, every rule that looks its map up (nft_add_set_elem).
  */
 export const choiceChains: readonly Chain[] = [
   { name: 'balance', rules: [rule(verdictByPriority(classMask, 'balancers'))] },
-  ...classChoices.map(balancer),
+  ...classChoices.flatMap(balancer),
   {
     name: 'pick',
     rules: [rule(setPriorityByMap(setOfPriority, 'affinity-counts')), rule(verdictByPriority(classMask, 'pickers'))],
   },
-  ...pickerSlots.map(picker),
+  ...classChoices.map(picker),
   { name: 'translate', rules: perProtocol((family) => dnatByNumber(family, priority, named('endpoints', family))) },
   { name: 'translate-first', rules: [rule(pick(1), goto('translate'))] },
 ];

@@ -43,10 +43,6 @@ export const classChoices: readonly ClassChoice[] = [
   }),
 ];
 
-/** What pickers draw from: powers of two. */
-export const pickerSlots: readonly number[] = Array.from({ length: Math.log2(maxEndpoints) + 1 }, (_, i) => 1 << i);
-export const pickerSlotsOf = ({ slots }: ClassChoice): number => pickerSlots.find((some) => some >= slots)!;
-
 /** The class of so many endpoints: 0 for none. */
 export const classOf = (endpoints: number): number =>
   endpoints <= exactCounts ? endpoints : exactCounts + Math.ceil(Math.log2(endpoints / exactCounts));
@@ -75,7 +71,7 @@ export const slotKey = (setId: number, slot: number): string => `${setKey(setId)
 /** Key of the maps of chains. */
 export const classKey = (low: number): string => formatClassid(low);
 export const balancerChain = (choice: string): string => `lb-${choice}`;
-/** Picks one of up to so many endpoints, and returns. */
-export const pickerChain = (slots: number): string => `pick-${slots}`;
+/** Picks like the balancer of the same choice, and returns. */
+export const pickerChain = (choice: string): string => `pick-${choice}`;
 export const affinityChain = (seconds: number): string => `affinity-${seconds}`;
 export const stickyChain = (seconds: number): string => `sticky-${seconds}`;
