@@ -102,14 +102,14 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   let isKnown = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
   const isSynced = (): boolean => isKnown;
-  const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port, custom: () => custom });
+  const limits = new Limits(config.limits, config.ranges, now);
+  const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port, limits: limits.counters, custom: () => custom });
   const { log: logTap, onWalk } = monitoring;
   const lists = searchListsOf(config, now);
   const search = config.searchWalk ? { cluster, lists, onWalk } : undefined;
   const custom = config.custom && new Custom(config.custom.file ?? `ConfigMap ${config.custom.configMap}`, log);
   const customSource = custom && parts.add(new CustomSource(custom, config.custom!, api));
   const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search, custom });
-  const limits = new Limits(config.limits, config.ranges, now);
   const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap, limits });
 
   const services: Service[] = [];

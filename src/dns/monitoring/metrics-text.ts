@@ -1,6 +1,7 @@
 import type { Custom } from '../custom/custom.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import { durationBounds } from '../forward/resolver.ts';
+import type { LimitCounters } from '../limits/limits.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClusterZone } from '../zone/cluster.ts';
 import { Exposition } from './exposition.ts';
@@ -17,6 +18,7 @@ export interface MetricsParts {
   walks: { found: number; nothing: number };
   version: string;
   port: number;
+  limits?: LimitCounters;
   custom?: () => Custom | undefined;
 }
 
@@ -152,7 +154,7 @@ function entries(out: Exposition, custom: Custom | undefined): void {
     .gauge('podnet_dns_custom_failing', '1 while what there is now is not in force.', [[{}, error === undefined ? 0 : 1]]);
 }
 
-function own(out: Exposition, { metrics, cluster, isSynced, log, walks }: MetricsParts): void {
+function own(out: Exposition, { metrics, cluster, isSynced, log, walks, limits }: MetricsParts): void {
   out
     .gauge('podnet_dns_synced', '1 once all objects of the cluster are known.', [[{}, isSynced() ? 1 : 0]])
     .gauge('podnet_dns_names', 'Names of the cluster.', [[{}, cluster.zones.size]])
@@ -166,6 +168,11 @@ function own(out: Exposition, { metrics, cluster, isSynced, log, walks }: Metric
     .counter('podnet_dns_udp_errors_total', 'Batches of datagrams that the kernel would not take or give.', [[{}, metrics.udpErrors]])
     .counter('podnet_dns_tcp_connections_total', 'Connections accepted.', [[{}, metrics.tcpConnections]])
     .counter('podnet_dns_tcp_refused_total', 'Connections refused by limit.', [[{}, metrics.tcpRefused]])
+    .counter('podnet_dns_strangers_total', 'Questions of those who are not answered here.', [[{}, limits?.strangers ?? 0]])
+    .counter('podnet_dns_rate_limited_total', 'Equal answers above the rate, by what became of them: an empty one with TC, or none.', [
+      [{ ruling: 'slip' }, limits?.slipped ?? 0],
+      [{ ruling: 'drop' }, limits?.dropped ?? 0],
+    ])
     .counter('podnet_dns_log_dropped_total', 'Entries that readers of the log were too slow for.', [[{}, log?.dropped ?? 0]]);
 }
 
