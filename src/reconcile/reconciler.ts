@@ -2,6 +2,7 @@ import { Contributions } from './contributions.ts';
 import { HeldItems } from './held-items.ts';
 import type { Item, NodeNetwork } from './model.ts';
 import { diff, ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
+import { PlaceSet } from './place-set.ts';
 import { type Place, Places } from './places.ts';
 
 /** How an owner's items stand. `since` is when the state began, in milliseconds of the clock. */
@@ -41,7 +42,7 @@ export class Reconciler {
   readonly #contributions = new Contributions(this.#places);
   /** What the kernel is known to hold. */
   readonly #actual: NodeNetwork = new HeldItems(this.#places);
-  readonly #dirty = new Set<Place>();
+  readonly #dirty = new PlaceSet();
   /** All of them are dirty. */
   readonly #failing = new Map<Place, Error>();
   readonly #status = new Map<string, OwnerStatus>();
