@@ -21,6 +21,8 @@ export async function runProgram([asked, askedBelow]: readonly string[]): Promis
     kubectl: { load: async () => (await import('./kubectl.ts')).kubectlCommand() },
     status: { load: async () => (await import('./status.ts')).statusCommand() },
     svc: { load: async () => (await import('./svc.ts')).svcCommand() },
+    policy: { load: async () => (await import('./policy.ts')).policyCommand() },
+    diff: { load: async () => (await import('./diff.ts')).diffCommand() },
     ipam: { load: async () => (await import('./ipam.ts')).ipamCommand() },
     cni: { load: async () => (await import('./cni.ts')).cniCommand() },
     verify: { load: async () => (await import('./verify.ts')).verifyCommand() },

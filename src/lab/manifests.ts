@@ -12,21 +12,32 @@ export interface Manifest {
   at: string;
 }
 
+/** An object that a file holds, of whatever kind, and where it stands. */
+export type ManifestObject = Omit<Manifest, 'resource'>;
+
 /**
  * Reads a manifest file, or every `.yaml`, `.yml` and `.json` file of a folder in the order of their names, as `kubectl apply -f` does.
  * @throws UsageError naming file, line and fault; nothing is returned of files with a fault
  */
-export function readManifests(path: string): Manifest[] {
-  const found = filesOf(path).flatMap((file) => parseManifests(textOf(file), file));
+export const readManifests = (path: string): Manifest[] => readFiles(path, parseManifests);
+
+/** The same for objects of every kind, also of such that podnet does not know. @throws UsageError */
+export const readObjects = (path: string): ManifestObject[] => readFiles(path, parseObjects);
+
+function readFiles<T>(path: string, parse: (text: string, file: string) => T[]): T[] {
+  const found = filesOf(path).flatMap((file) => parse(textOf(file), file));
   if (found.length === 0) throw new UsageError(`${path} holds no object; leave it out`);
   return found;
 }
 
 /** @param file the name that messages show */
-export function parseManifests(text: string, file: string): Manifest[] {
+export const parseManifests = (text: string, file: string): Manifest[] =>
+  parseObjects(text, file).map(({ object, at }) => ({ object, resource: resourceOf(object, at), at }));
+
+function parseObjects(text: string, file: string): ManifestObject[] {
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, version: '1.1' });
-  const manifests: Manifest[] = [];
+  const objects: ManifestObject[] = [];
   for (const document of Array.isArray(documents) ? documents : []) {
     const fault = document.errors[0];
     if (fault)
@@ -36,9 +47,9 @@ export function parseManifests(text: string, file: string): Manifest[] {
     const at = `${file}:${lines.linePos(document.contents?.range?.[0] ?? 0).line}`;
     const value: unknown = document.toJS();
     if (value === null || value === undefined) continue;
-    for (const object of itemsOf(value, at)) manifests.push({ object, resource: resourceOf(object, at), at });
+    for (const object of itemsOf(value, at)) objects.push({ object: named(object, at), at });
   }
-  return manifests;
+  return objects;
 }
 
 /** A `List` stands for its items. */
@@ -49,13 +60,18 @@ function itemsOf(value: unknown, at: string): KubeObject[] {
   return kind === 'List' && Array.isArray(items) ? items.flatMap((item) => itemsOf(item, at)) : [value as KubeObject];
 }
 
-function resourceOf(object: KubeObject, at: string): Resource {
+/** Checks that an object says what it is. */
+function named(object: KubeObject, at: string): KubeObject {
   const { apiVersion, kind, metadata } = object;
   if (!apiVersion || !kind)
     throw new UsageError(
       `${at}: an object needs apiVersion and kind; apiVersion is ${JSON.stringify(apiVersion)}, kind ${JSON.stringify(kind)}`,
     );
   if (!metadata?.name) throw new UsageError(`${at}: ${kind} has no metadata.name; give it one`);
+  return object;
+}
+
+function resourceOf({ apiVersion, kind }: KubeObject, at: string): Resource {
   const found = allResources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion);
   if (!found) {
     const near = allResources.find((resource) => resource.kind === kind);

@@ -1,4 +1,4 @@
-import { isPodFinished, podIps } from '../kube/objects.ts';
+import { controllerOf, isPodFinished, podIps } from '../kube/objects.ts';
 import type { Container, Namespace, Node, Pod } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { type PortProtocol, portProtocols } from './model.ts';
@@ -34,7 +34,17 @@ export function podOf(pod: Pod): PolicyPod {
     hostNetwork: pod.spec?.hostNetwork === true,
     ended: isPodFinished(pod),
     ports: portsOf(pod),
+    ...workloadOf(pod),
   };
+}
+
+/** What made it; behind a ReplicaSet with a template's hash stands a Deployment. */
+function workloadOf({ metadata }: Pod): Pick<PolicyPod, 'workload'> {
+  const owner = controllerOf({ metadata });
+  if (!owner) return {};
+  const hash = metadata.labels?.['pod-template-hash'];
+  const isDeployments = owner.kind === 'ReplicaSet' && hash !== undefined && owner.name.endsWith(`-${hash}`);
+  return { workload: isDeployments ? `Deployment/${owner.name.slice(0, -hash.length - 1)}` : `${owner.kind}/${owner.name}` };
 }
 
 export const nodeOf = ({ metadata: { name, labels = {} }, status }: Node): PolicyNode => ({

@@ -1,0 +1,77 @@
+import { type Api, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
+import { apiVersionOf, EndpointSlices, Namespaces, NetworkPolicies, Nodes, Pods, Services } from '../kube/resources.ts';
+import { LabError } from '../lab/errors.ts';
+import { readObjects } from '../lab/manifests.ts';
+import { adminClient } from '../lab/up.ts';
+import { type Inventory, readCluster, readManifestObjects } from '../policy/manifests.ts';
+import { policyName } from '../policy/model.ts';
+import type { AnyObject } from '../policy/policies.ts';
+import { clusterPolicyResources } from '../policy/resources.ts';
+import { runningLab } from './running-lab.ts';
+
+/** Where the objects come from: files, offline and without root, or the API of a running lab. */
+export interface ObjectSource {
+  files?: readonly string[];
+  lab: string;
+}
+
+/** @throws UsageError on a file that cannot be read, and when neither files nor a lab are there */
+export async function inventoryOf(source: ObjectSource): Promise<Inventory> {
+  const objects = await objectsOf(source);
+  return inventoryFrom(source, objects);
+}
+
+/** Of objects that came from there, or would. */
+export const inventoryFrom = ({ files }: ObjectSource, objects: readonly AnyObject[]): Inventory =>
+  files === undefined ? readCluster(objects) : readManifestObjects(objects);
+
+export async function objectsOf({ files, lab }: ObjectSource): Promise<AnyObject[]> {
+  if (files !== undefined) return objectsIn(files);
+  const { names } = runningLab(lab);
+  using client = adminClient(names, 10_000);
+  try {
+    return await listAll(client);
+  } catch (error) {
+    throw new LabError(`the API of lab "${lab}" does not answer: ${(error as Error).message}`);
+  }
+}
+
+/** Later files replace what earlier ones hold of the same name, as one `kubectl apply` after the other does. */
+export function objectsIn(files: readonly string[]): AnyObject[] {
+  return merge(files.flatMap((file) => readObjects(file).map(({ object }) => object as AnyObject)));
+}
+
+/** One of each kind, namespace and name: the last. */
+export function merge(objects: readonly AnyObject[]): AnyObject[] {
+  return [...new Map(objects.map((object) => [identity(object), object])).values()];
+}
+
+/** Versions of one group are the same object. Without a namespace it is `default`, which does no harm to what has none. */
+const identity = ({ apiVersion = '', kind, metadata }: AnyObject): string =>
+  `${apiVersion.includes('/') ? apiVersion.split('/')[0] : ''} ${kind} ${metadata.namespace ?? 'default'}/${metadata.name}`;
+
+async function listAll(api: Api): Promise<AnyObject[]> {
+  const always = [Namespaces, Nodes, Pods, Services, EndpointSlices, NetworkPolicies] as readonly Resource<KubeObject>[];
+  const lists = await Promise.all([
+    ...always.map((resource) => list(api, resource)),
+    ...clusterPolicyResources.map((resource) =>
+      list(api, resource).catch((error: unknown) => {
+        if (isNotFound(error)) return [];
+        throw error;
+      }),
+    ),
+  ]);
+  return lists.flat();
+}
+
+/** Items of a list do not say what they are. */
+const list = async (api: Api, resource: Resource<KubeObject>): Promise<AnyObject[]> =>
+  (await api.list(resource)).items.map((item) => ({ ...item, apiVersion: apiVersionOf(resource), kind: resource.kind }));
+
+/** What of the policies was not understood, a sentence for each. */
+export const warningsOf = ({ world, notes }: Inventory): string[] => [
+  ...notes,
+  ...world.policies.flatMap((policy) =>
+    policy.problems.map(({ at, what, effect }) => `${policyName(policy)}, ${at}: ${what}; ${effect}`),
+  ),
+];

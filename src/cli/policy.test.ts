@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { parse } from 'yaml';
+import { podnetExecutable } from '../lab/supervisor.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'podnet-test-policy-'));
+after(() => rmSync(folder, { recursive: true }));
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+const shop = file(
+  'shop.yaml',
+  `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: frontend, namespace: shop}
+spec: {replicas: 3, template: {metadata: {labels: {app: frontend}}, spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec: {template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, ports: [{name: sql, containerPort: 5432}]}]}}}
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop}, spec: {selector: {app: db}, ports: [{port: 3306, targetPort: sql}]}}
+- {apiVersion: v1, kind: Service, metadata: {name: none, namespace: shop}, spec: {selector: {app: none}, ports: [{port: 80}]}}
+- {apiVersion: v1, kind: Pod, metadata: {name: tool}, spec: {containers: [{name: c}]}}
+- {apiVersion: example.org/v1, kind: Gadget, metadata: {name: other}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: frontend}}}]
+    ports: [{port: sql}]
+  - from: [{ipBlock: {cidr: 192.168.0.0/16, except: [192.168.7.0/24]}}]
+    ports: [{port: 9000, endPort: 9010}]
+`,
+);
+const deny = file(
+  'deny.yaml',
+  'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: shop}\nspec: {podSelector: {}, policyTypes: [Ingress]}\n',
+);
+
+/** As a person without rights, where the test is one who can become that. */
+const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+spawnSync('chmod', ['-R', 'a+rX', folder]);
+
+function podnet(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [podnetExecutable, ...args], { encoding: 'utf8', cwd: '/', timeout: 60_000, ...nobody });
+}
+const check = (from: string, to: string, ...more: string[]) =>
+  podnet('policy', 'check', '--from', from, '--to', to, '-f', shop, ...more);
+
+test('policy check tells the verdict, and the very policy, rule, peer and port that gave it; exit code 0 or 1', () => {
+  const allowed = check('shop/frontend', 'shop/db:5432');
+  assert.equal(
+    allowed.stdout,
+    `ALLOWED   shop/frontend-1, shop/frontend-2 → shop/db-0   TCP 5432
+  ✓ egress of shop/frontend-1, shop/frontend-2: no policy isolates its egress
+  ✓ ingress of shop/db-0: allowed by NetworkPolicy shop/db, spec.ingress[0], peer from[0], port TCP "sql"
+`,
+  );
+  assert.deepEqual([allowed.status, allowed.stderr], [0, '']);
+  const denied = check('tool', 'shop/db:5432');
+  assert.equal(
+    denied.stdout,
+    `DENIED   default/tool → shop/db-0   TCP 5432
+  ✓ egress of default/tool: no policy isolates its egress
+  ✗ ingress of shop/db-0: default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched
+      NetworkPolicy shop/db, spec.ingress[0]: the source is none of its peers
+      NetworkPolicy shop/db, spec.ingress[1]: the source is none of its peers
+`,
+  );
+  assert.equal(denied.status, 1);
+});
+
+test('policy check asks pods, workloads, named ports, addresses of both families, Services behind their translation, and pings', () => {
+  const status = (from: string, to: string, ...more: string[]) => check(from, to, ...more).status;
+  assert.equal(status('frontend-1', 'db:sql', '-n', 'shop'), 0);
+  assert.equal(status('shop/frontend', 'svc/shop/db:3306'), 0);
+  assert.equal(status('tool', 'svc/shop/db:3306'), 1);
+  assert.match(check('tool', 'svc/db:3306', '-n', 'shop').stderr, /no pod or workload shop\/tool/);
+  assert.deepEqual(
+    ['192.168.1.1', '192.168.7.1', '2001:db8::1'].map((from) => status(from, 'shop/db:9005')),
+    [0, 1, 1],
+  );
+  assert.deepEqual(
+    ['9000', '9010', '9011'].map((port) => status('192.168.1.1', `shop/db:${port}`)),
+    [0, 0, 1],
+  );
+  assert.equal(status('shop/db', '[2001:db8::1]:443'), 0);
+  assert.equal(status('shop/db', '203.0.113.1:443', '--protocol', 'udp'), 0);
+  assert.equal(status('shop/frontend', 'shop/db', '--protocol', 'icmp'), 1);
+  assert.equal(status('shop/db', 'shop/frontend', '--protocol', 'icmp'), 0);
+});
+
+test('what is not there, or said wrongly, is told with what there is; exit code 2', () => {
+  const wrong: [from: string, to: string, message: string | RegExp, ...more: string[]][] = [
+    ['shop/x', 'shop/db:5432', 'there is no pod or workload shop/x; pods there: db-0, frontend-1, frontend-2'],
+    ['x/y', 'shop/db:5432', 'there is no pod or workload x/y; pods are in default, shop'],
+    ['tool', 'shop/db', '"shop/db" has no port; write shop/db:PORT'],
+    ['tool', 'shop/db:70000', '70000 is no port: they go from 1 to 65535'],
+    ['tool', 'shop/db:http', 'shop/db-0 has no TCP port called "http"'],
+    ['tool', 'svc/shop/x:80', 'there is no Service shop/x; there are shop/db, shop/none'],
+    ['tool', 'svc/shop/db:80', 'Service db has no port TCP 80; it has TCP 3306'],
+    ['tool', 'svc/shop/none:80', 'Service shop/none leads to no pod: nothing that it selects serves port 80'],
+    ['node/n1', 'shop/db:80', 'there is no node n1; there are none'],
+    ['tool', 'shop/db:80', 'ICMP has no ports: leave out ":80"', '--protocol', 'icmp'],
+    ['a/b/c', 'shop/db:80', '"a/b/c" is neither NAMESPACE/POD nor node/NAME nor an address'],
+  ];
+  for (const [from, to, message, ...more] of wrong) {
+    const { status, stderr, stdout } = check(from, to, ...more);
+    assert.deepEqual([status, stderr, stdout], [2, `podnet: ${message}\n`, '']);
+  }
+  assert.equal(podnet('policy', 'check', '--from', 'a', '--to', 'b:1', '-f', '/nowhere').status, 2);
+});
+
+test('policy check as JSON and YAML has policy, rule, peer and misses by their paths', () => {
+  const json = JSON.parse(check('shop/frontend-1', 'shop/db:5432', '-o', 'json').stdout);
+  assert.deepEqual(json.connections[0].ingress.rule, {
+    ...{ policy: 'NetworkPolicy shop/db', rule: 'spec.ingress[0]', action: 'Accept', peer: 'spec.ingress[0].from[0]', port: 0 },
+  });
+  const yaml = parse(check('tool', 'shop/db:5432', '-o', 'yaml').stdout);
+  assert.equal(yaml.allowed, false);
+  assert.deepEqual(yaml.connections[0].ingress.isolatedBy, ['NetworkPolicy shop/db']);
+  assert.equal(yaml.connections[0].ingress.misses.length, 2);
+});
+
+test('policy explain tells what isolates a pod, who reaches it and whom it reaches, and why', () => {
+  const { stdout, status } = podnet('policy', 'explain', 'shop/db', '-f', shop);
+  assert.equal(status, 0);
+  const lines = stdout.split('\n').map((line) => line.trim().replaceAll(/ {2,}/g, '  '));
+  for (const line of [
+    'shop/db-0  StatefulSet/db',
+    'INGRESS  isolated',
+    'NetworkPolicy shop/db',
+    '✓  shop/frontend  TCP 5432  allowed by NetworkPolicy shop/db, spec.ingress[0], peer from[0], port TCP "sql"',
+    '✗  shop/frontend  all but TCP 5432  default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched',
+    '✗  default/tool, outside, 192.168.7.0/24  all  default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched',
+    'EGRESS  not isolated: what no cluster-wide rule denies is allowed',
+  ])
+    assert.ok(lines.includes(line), `${line}\nis not in\n${lines.join('\n')}`);
+});
+
+test('policy matrix is a grid with letters for parts, a CSV, or JSON', () => {
+  const { stdout } = podnet('policy', 'matrix', '-f', shop, '-n', 'shop');
+  assert.deepEqual(
+    stdout.split('\n').map((line) => line.replaceAll(/ {2,}/g, ' ').trim()),
+    [
+      '# FROM \\ TO 1 2 3 4 5',
+      '1 shop/db · ✓ ✓ ✓ ✓',
+      '2 shop/frontend a ✓ ✓ ✓ ✓',
+      '3 outside ✗ ✓ · · ·',
+      '4 192.168.0.0/16 except 192.168.7.0/24 b ✓ · · ·',
+      '5 192.168.7.0/24 ✗ ✓ · · ·',
+      '',
+      '✓ all ✗ nothing · no policy can be about it',
+      'a TCP 5432',
+      'b TCP 9000-9010',
+      '',
+    ],
+  );
+  const csv = podnet('policy', 'matrix', '-f', shop, '-o', 'csv').stdout.split('\r\n');
+  assert.equal(csv[0], 'from,to,allowed');
+  assert.ok(csv.includes('shop/frontend,shop/db,TCP 5432') && csv.includes('default/tool,shop/db,nothing'));
+  const { pairs } = JSON.parse(podnet('policy', 'matrix', '-f', shop, '-o', 'json').stdout);
+  const pair = pairs.find(({ from, to }: { from: string; to: string }) => from === 'shop/frontend' && to === 'shop/db');
+  assert.deepEqual(pair.ports.ipv6, [{ protocol: 'TCP', from: 5432, to: 5432 }]);
+  assert.equal(podnet('policy', 'matrix', '-f', shop, '-n', 'nix').status, 2);
+});
+
+test('diff tells what a manifest would open and close; exit code 1 when it does, 0 when not', () => {
+  const { stdout, status } = podnet('diff', '-f', deny, '-f', shop);
+  const lines = stdout.split('\n').map((line) => line.trim().replaceAll(/ {2,}/g, '  '));
+  assert.equal(status, 1);
+  assert.ok(lines.includes('closed  default/tool  shop/frontend  all  IPv4, IPv6'), stdout);
+  assert.ok(!stdout.includes('opened'), stdout);
+  const same = podnet('diff', '-f', shop, '-f', shop);
+  assert.deepEqual([same.status, same.stdout], [0, 'no connection is opened or closed\n']);
+  const back = podnet('diff', '--delete', '-f', deny, '-f', shop, '-f', deny, '-o', 'json');
+  assert.equal(back.status, 1);
+  const { changes } = JSON.parse(back.stdout);
+  assert.ok(
+    changes.length > 0 &&
+      changes.every(({ opened, closed }: { opened: unknown[]; closed: unknown[] }) => opened.length > 0 && closed.length === 0),
+  );
+  const nothing = podnet('diff', '--delete', '-f', deny, '-f', shop);
+  assert.deepEqual([nothing.status, nothing.stderr], [2, `podnet: nothing of ${deny} is there to be deleted\n`]);
+});
+
+test('NP19: what is not understood, and policies of versions or vendors that are not known, are told on standard error', () => {
+  const odd = file(
+    'odd.yaml',
+    `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: odd, namespace: shop}
+spec: {podSelector: {}, ingress: [{from: [{serviceSelector: {}}]}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: theirs, namespace: shop}
+`,
+  );
+  const { stderr, status } = check('tool', 'shop/frontend:8080', '-f', odd);
+  assert.equal(status, 1);
+  assert.deepEqual(stderr.trim().split('\n'), [
+    'podnet: CiliumNetworkPolicy theirs of cilium.io/v2 is not known to podnet and is left out',
+    'podnet: NetworkPolicy shop/odd, spec.ingress[0].from[0]: unknown field "serviceSelector"; the rule allows nothing',
+  ]);
+});
+
+test('names in manifests cannot harm a terminal (T40)', () => {
+  const evil = file('evil.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: "a\\e[31m"}\nspec: {containers: [{name: c}]}\n');
+  for (const args of [
+    ['policy', 'matrix', '-f', evil],
+    ['policy', 'explain', 'a\u001b[31m', '-f', evil],
+    ['policy', 'check', '--from', 'a\u001b[31m', '--to', '203.0.113.1:1', '-f', evil],
+  ]) {
+    const { stdout, stderr } = podnet(...args);
+    assert.ok(stdout.includes('a\\x1b[31m'), stdout + stderr);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: it must not be there
+    assert.doesNotMatch(stdout, /\u001b/);
+  }
+});

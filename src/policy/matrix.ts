@@ -1,0 +1,109 @@
+import { type Family, families } from '../net/ip.ts';
+import { groupBy } from './group-by.ts';
+import { type Party, partiesOf, signatureOf } from './parties.ts';
+import { allowedTraffic, type Traffic, trafficText } from './traffic.ts';
+import type { World } from './world.ts';
+
+/** Who may send what to whom. */
+export interface Matrix {
+  /** Senders, and receivers: parties of one label that are treated alike stand together. */
+  ends: readonly MatrixEnd[];
+  cells: readonly MatrixCell[];
+}
+
+export interface MatrixEnd {
+  label: string;
+  kind: Party['kind'];
+  /** Keys of those who stand together. */
+  members: readonly string[];
+}
+
+export interface MatrixCell {
+  from: string;
+  to: string;
+  /** By family; a family that one of them lacks is not there. */
+  allowed: ReadonlyMap<Family, Traffic>;
+}
+
+interface Group {
+  end: MatrixEnd;
+  parties: readonly Party[];
+  signature: string;
+}
+
+/**
+ * Every pair that policies can be about: at least one of them is a pod. The own node is left out, which no policy can keep away.
+ * @param namespace only pods of this one, and whom they talk with outside of the cluster
+ */
+export function matrixOf(world: World, { namespace, nodes = false }: { namespace?: string; nodes?: boolean } = {}): Matrix {
+  const groups = groupsOf(
+    partiesOf(world).filter(({ kind, pod }) =>
+      kind === 'node' ? nodes : kind === 'outside' || namespace === undefined || pod!.namespace === namespace,
+    ),
+    signatureOf(world),
+  );
+  const known = new Map<string, MatrixCell['allowed']>();
+  const cells = groups.flatMap((from) =>
+    groups.flatMap((to): MatrixCell[] => {
+      const pair = pairOf(from, to);
+      if (!pair) return [];
+      const key = `${from.signature}\n${to.signature}`;
+      const allowed = known.get(key) ?? between(world, ...pair);
+      known.set(key, allowed);
+      return allowed.size > 0 ? [{ from: from.end.label, to: to.end.label, allowed }] : [];
+    }),
+  );
+  return { ends: groups.map(({ end }) => end), cells };
+}
+
+/** Parties of one label; where they are not treated alike, each for itself. */
+export function groupsOf(parties: readonly Party[], signatureOfParty: (party: Party) => string): Group[] {
+  const byLabel = groupBy(
+    parties.map((party) => ({ party, signature: signatureOfParty(party) })),
+    ({ party }) => party.label,
+  );
+  return [...byLabel].flatMap(([label, members]) => {
+    const { kind } = members[0]!.party;
+    if (new Set(members.map(({ signature }) => signature)).size === 1)
+      return [
+        {
+          end: { label, kind, members: members.map(({ party }) => party.key) },
+          parties: members.map(({ party }) => party),
+          signature: members[0]!.signature,
+        },
+      ];
+    return members.map(({ party, signature }) => ({
+      end: { label: party.key, kind, members: [party.key] },
+      parties: [party],
+      signature,
+    }));
+  });
+}
+
+/** Two different ones who stand for the pair; none where no policy can say anything. */
+export function pairOf(from: Pick<Group, 'parties'>, to: Pick<Group, 'parties'>): [Party, Party] | undefined {
+  for (const source of from.parties)
+    for (const destination of to.parties) {
+      if (source.key === destination.key || (source.kind !== 'pod' && destination.kind !== 'pod')) continue;
+      if (source.key === `node ${destination.pod?.node}` || destination.key === `node ${source.pod?.node}`) continue;
+      return [source, destination];
+    }
+  return undefined;
+}
+
+/** What one may send to the other, by each family that both have. */
+export function between(world: World, source: Party, destination: Party): Map<Family, Traffic> {
+  const allowed = new Map<Family, Traffic>();
+  for (const family of families) {
+    const [from, to] = [source.addresses.get(family), destination.addresses.get(family)];
+    if (from && to) allowed.set(family, allowedTraffic(world, from, to));
+  }
+  return allowed;
+}
+
+/** `TCP 80`; where families differ `IPv4 TCP 80, IPv6 nothing`. */
+export function allowedText(allowed: ReadonlyMap<Family, Traffic>): string {
+  const texts = [...allowed].map(([family, traffic]) => [family === 'ipv4' ? 'IPv4' : 'IPv6', trafficText(traffic)] as const);
+  if (new Set(texts.map(([, text]) => text)).size <= 1) return texts[0]?.[1] ?? 'nothing';
+  return texts.map(([family, text]) => `${family} ${text}`).join(', ');
+}

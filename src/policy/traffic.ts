@@ -1,0 +1,131 @@
+import type { IpAddr } from '../net/ip.ts';
+import { evaluate, policiesOf } from './evaluate.ts';
+import { directions, type PortMatch, type PortProtocol, portProtocols } from './model.ts';
+import { endAt, type PacketProtocol } from './packet.ts';
+import type { Verdict } from './verdict.ts';
+import type { World } from './world.ts';
+
+/** Ports of one protocol that are judged alike, both ends included; of ICMP 0 to 0. */
+export interface Interval {
+  protocol: PacketProtocol;
+  from: number;
+  to: number;
+}
+
+/** What may be sent: disjoint, in order, neighbours joined. */
+export type Traffic = readonly Interval[];
+
+const first = 1;
+const last = 65535;
+
+/**
+ * The verdicts on everything that one address can send to another: exact, since between two ports that no policy names all are alike.
+ */
+export function judgeAll(world: World, source: IpAddr, destination: IpAddr): { interval: Interval; verdict: Verdict }[] {
+  const relevant = policiesAbout(world, source, destination);
+  const small = { ...world, policies: relevant };
+  const ends = endAt(world, destination);
+  const named = ends.kind === 'pod' ? ends.pod.ports : [];
+  const cuts: Record<PortProtocol, Set<number>> = { TCP: new Set([first]), UDP: new Set([first]), SCTP: new Set([first]) };
+  const cut = ({ protocol, from, to }: { protocol: PortProtocol; from: number; to: number }): void => {
+    cuts[protocol].add(Math.max(from, first));
+    if (to < last) cuts[protocol].add(to + 1);
+  };
+  const matches = relevant.flatMap(({ rules }) =>
+    directions.flatMap((direction) => (rules[direction] ?? []).flatMap(({ ports }) => ports ?? [])),
+  );
+  const names = new Set(
+    matches.filter((port): port is Extract<PortMatch, { kind: 'named' }> => port.kind === 'named').map(({ name }) => name),
+  );
+  for (const port of matches) if (port.kind === 'numbers') cut(port);
+  for (const { name, protocol, number } of named)
+    if (name !== undefined && names.has(name)) cut({ protocol, from: number, to: number });
+  const all: { interval: Interval; verdict: Verdict }[] = [];
+  for (const protocol of portProtocols) {
+    const starts = [...cuts[protocol]].sort((a, b) => a - b);
+    for (const [index, from] of starts.entries()) {
+      const to = (starts[index + 1] ?? last + 1) - 1;
+      all.push({ interval: { protocol, from, to }, verdict: evaluate(small, { source, destination, protocol, port: from }) });
+    }
+  }
+  all.push({
+    interval: { protocol: 'ICMP', from: 0, to: 0 },
+    verdict: evaluate(small, { source, destination, protocol: 'ICMP' }),
+  });
+  return all;
+}
+
+/** Those that select the source for egress or the destination for ingress, in the world's order. */
+function policiesAbout(world: World, source: IpAddr, destination: IpAddr): World['policies'] {
+  const ends = { egress: endAt(world, source), ingress: endAt(world, destination) };
+  const found = new Set(
+    directions.flatMap((direction) => {
+      const end = ends[direction];
+      return end.kind === 'pod' ? policiesOf(world, end.pod, direction) : [];
+    }),
+  );
+  return world.policies.filter((policy) => found.has(policy));
+}
+
+/** What of it is allowed. */
+export const allowedTraffic = (world: World, source: IpAddr, destination: IpAddr): Traffic =>
+  join(judgeAll(world, source, destination).flatMap(({ interval, verdict }) => (verdict.allowed ? [interval] : [])));
+
+/** Neighbours become one. The intervals must be in order and disjoint. */
+export function join(intervals: readonly Interval[]): Traffic {
+  const joined: Interval[] = [];
+  for (const interval of intervals) {
+    const before = joined.at(-1);
+    if (before?.protocol === interval.protocol && before.to + 1 === interval.from)
+      joined[joined.length - 1] = { ...before, to: interval.to };
+    else joined.push(interval);
+  }
+  return joined;
+}
+
+/** What is in `a` and not in `b`. */
+export function without(a: Traffic, b: Traffic): Traffic {
+  let rest = [...a];
+  for (const { protocol, from, to } of b)
+    rest = rest.flatMap((one) => {
+      if (one.protocol !== protocol || one.to < from || to < one.from) return [one];
+      return [
+        { ...one, to: from - 1 },
+        { ...one, from: to + 1 },
+      ].filter((part) => part.from <= part.to);
+    });
+  return rest;
+}
+
+const whole = ({ protocol, from, to }: Interval): boolean => protocol === 'ICMP' || (from === first && to === last);
+
+/** Everything that there is. */
+export const isAll = (traffic: Traffic): boolean => traffic.length === portProtocols.length + 1 && traffic.every(whole);
+
+/** `all`, `nothing`, `TCP 80,443,8000-8080; all of UDP; ICMP echo`; what is missing where that is shorter: `all but TCP 22`. */
+export function trafficText(traffic: Traffic): string {
+  if (traffic.length === 0) return 'nothing';
+  if (isAll(traffic)) return 'all';
+  const missing = without(everything, traffic);
+  return missing.length * 2 < traffic.length ? `all but ${partsText(missing)}` : partsText(traffic);
+}
+
+const everything: Traffic = [
+  ...portProtocols.map((protocol) => ({ protocol, from: first, to: last })),
+  { protocol: 'ICMP' as const, from: 0, to: 0 },
+];
+
+function partsText(traffic: Traffic): string {
+  const parts = new Map<PacketProtocol, string[]>();
+  for (const one of traffic) {
+    const { protocol, from, to } = one;
+    const text = whole(one) ? '' : from === to ? String(from) : `${from}-${to}`;
+    parts.set(protocol, [...(parts.get(protocol) ?? []), text]);
+  }
+  return [...parts]
+    .map(([protocol, ports]) => {
+      if (protocol === 'ICMP') return 'ICMP echo';
+      return ports[0] === '' ? `all of ${protocol}` : `${protocol} ${ports.join(',')}`;
+    })
+    .join('; ');
+}
