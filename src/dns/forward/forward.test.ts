@@ -204,6 +204,25 @@ test('T31: a source that floods is refused alone; the last quarter of all that m
   assert.ok(forwarder.admit(many));
 });
 
+test('T31: a source whose questions are answered fast is refused alone, too, beyond so many in a second', () => {
+  using forwarder = new TestForwarder({ servers: ['127.0.0.1:1'], perSourcePerSecond: 100 });
+  const from = (text: string): ClientAddress => {
+    const client = new ClientAddress();
+    client.setText(text);
+    return client;
+  };
+  let admitted = 0;
+  for (let i = 0; i < 1000; i++) {
+    if (!forwarder.admit(from('10.244.1.66'))) continue;
+    forwarder.release(from('10.244.1.66'));
+    admitted++;
+  }
+  assert.ok(admitted >= 100 && admitted < 150, `${admitted}`);
+  assert.ok(forwarder.admit(from('10.244.1.67')));
+  forwarder.clock.aheadMs += 1000;
+  assert.ok(forwarder.admit(from('10.244.1.66')));
+});
+
 test('T32: of random names below one domain, as many are under way as may be; memory stays bounded', async () => {
   await using silent = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
   using forwarder = new TestForwarder({

@@ -13,6 +13,7 @@ import { type ForwardCounters, newForwardCounters } from './counters.ts';
 import { type Domains, domainsOf } from './domains.ts';
 import { LoopProbe } from './loop.ts';
 import { type ParsedUpstream, parseUpstreamOptions, type UpstreamOptions } from './options.ts';
+import { RateTable } from '../limits/rate.ts';
 import { WaitingSources } from './sources.ts';
 import { type Description, describeResolver } from './describe.ts';
 import { writeAnswer } from './write.ts';
@@ -66,6 +67,7 @@ export class Forwarder implements Disposable {
   readonly #asking: Asking;
   readonly #underWay = new Map<string, Promise<Answer | undefined>>();
   readonly #waiting = new WaitingSources();
+  readonly #rate: RateTable;
   /** Ends what is being asked of resolvers. */
   readonly #exchanges = new Set<() => void>();
   #closed = false;
@@ -79,6 +81,7 @@ export class Forwarder implements Disposable {
     const parsed = parseUpstreamOptions(upstream);
     this.#options = parsed;
     this.#metrics = metrics;
+    this.#rate = new RateTable(parsed.perSourcePerSecond, 2048);
     this.#now = now;
     this.cache = new AnswerCache(parsed.cache);
     this.probe = new LoopProbe(now);
@@ -116,7 +119,7 @@ export class Forwarder implements Disposable {
     // The last quarter is for those who have few.
     const total = this.#waiting.total >= mostUnderWay - (waiting < 4 ? 0 : mostUnderWay >> 2);
     if (total) this.counters.rejectedTotal++;
-    else if (waiting >= mostPerSource) this.counters.rejectedSource++;
+    else if (waiting >= mostPerSource || this.#rate.take(client.hash, this.#now()) > 0) this.counters.rejectedSource++;
     else {
       this.#waiting.begin(client);
       return true;

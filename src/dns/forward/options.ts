@@ -33,6 +33,8 @@ export interface UpstreamOptions {
   /** Questions that wait for resolvers at once: of all, and of one source. Default 1024 and 128. */
   mostUnderWay?: number;
   mostPerSource?: number;
+  /** Questions of one source that go on to resolvers in a second: above, it is refused, so that its flood does not take the time of others. Default 2000. */
+  perSourcePerSecond?: number;
   /** Ranges whose addresses outside names may not have: they are left out of answers (rebinding). `domains` are trusted. Default none. */
   denyAddresses?: readonly string[];
 }
@@ -49,6 +51,7 @@ export interface ParsedUpstream {
   cache: CacheOptions;
   mostUnderWay: number;
   mostPerSource: number;
+  perSourcePerSecond: number;
   deny: Prefix[];
 }
 
@@ -63,7 +66,7 @@ const fields: Record<keyof UpstreamOptions, true> = {
     deadlineMs: true,
     maxFails: true,
   },
-  ...{ cache: true, mostUnderWay: true, mostPerSource: true, denyAddresses: true },
+  ...{ cache: true, mostUnderWay: true, mostPerSource: true, perSourcePerSecond: true, denyAddresses: true },
 };
 
 /** Smallest and largest value of each number. */
@@ -81,6 +84,7 @@ const ranges: Record<string, [number, number]> = {
     'cache.maxTtl': [0, 604_800],
     'cache.maxNegativeTtl': [0, 86_400],
   },
+  ...{ perSourcePerSecond: [1, 1_000_000] },
   ...{ 'cache.staleSeconds': [0, 604_800] },
 };
 
@@ -94,7 +98,11 @@ export function parseUpstreamOptions(input: UpstreamOptions = {}): ParsedUpstrea
   const cache = { ...cacheDefaults, ...input.cache };
   const numbers = {
     ...{ timeoutMs: input.timeoutMs ?? 1500, deadlineMs: input.deadlineMs ?? 4500, maxFails: input.maxFails ?? 2 },
-    ...{ mostUnderWay: input.mostUnderWay ?? 1024, mostPerSource: input.mostPerSource ?? 128 },
+    ...{
+      mostUnderWay: input.mostUnderWay ?? 1024,
+      mostPerSource: input.mostPerSource ?? 128,
+      perSourcePerSecond: input.perSourcePerSecond ?? 2000,
+    },
   };
   const all = { ...numbers, ...Object.fromEntries(Object.entries(cache).map(([key, value]) => [`cache.${key}`, value])) };
   for (const [key, value] of Object.entries<unknown>(all)) {

@@ -43,7 +43,7 @@ export class AskTarget implements Disposable {
     const now = (): number => performance.now();
     const metrics = this.#metrics;
     this.#forwarder = new Forwarder({
-      upstream: { servers: [], cache: { bytes: 1 << 20 } },
+      upstream: { servers: [], cache: { bytes: 1 << 20 }, mostPerSource: 1024, perSourcePerSecond: 1_000_000 },
       metrics,
       now,
       isOwn: (name) => zones.apexOf(name) !== undefined,

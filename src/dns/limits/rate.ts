@@ -1,20 +1,24 @@
-/** Places for keys; a power of two. */
-const slots = 16_384;
-
 /**
  * How often something may happen in a second, for each of very many keys, in memory that never grows: each key has two places, and a new one takes the place
  * that was idle longer. A key that is pushed out begins anew, which is never stricter than it should be.
  */
 export class RateTable {
   readonly #perSecond: number;
-  readonly #keys = new Int32Array(slots);
+  readonly #mask: number;
+  readonly #keys: Int32Array;
   /** How often it may still happen now. */
-  readonly #left = new Float64Array(slots);
-  readonly #atMs = new Float64Array(slots).fill(Number.NEGATIVE_INFINITY);
-  readonly #refused = new Int32Array(slots);
+  readonly #left: Float64Array;
+  readonly #atMs: Float64Array;
+  readonly #refused: Int32Array;
 
-  constructor(perSecond: number) {
+  /** @param slots places for keys; a power of two */
+  constructor(perSecond: number, slots = 16_384) {
     this.#perSecond = perSecond;
+    this.#mask = slots - 1;
+    this.#keys = new Int32Array(slots);
+    this.#left = new Float64Array(slots);
+    this.#atMs = new Float64Array(slots).fill(Number.NEGATIVE_INFINITY);
+    this.#refused = new Int32Array(slots);
   }
 
   /**
@@ -36,8 +40,8 @@ export class RateTable {
   }
 
   #slot(key: number, now: number): number {
-    const first = key & (slots - 1);
-    const second = (key >>> 14) & (slots - 1);
+    const first = key & this.#mask;
+    const second = (key >>> 14) & this.#mask;
     if (this.#keys[first] === key && this.#atMs[first]! > Number.NEGATIVE_INFINITY) return first;
     if (this.#keys[second] === key && this.#atMs[second]! > Number.NEGATIVE_INFINITY) return second;
     const slot = this.#atMs[first]! <= this.#atMs[second]! ? first : second;
