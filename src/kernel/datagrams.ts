@@ -49,12 +49,15 @@ export class DatagramBatch {
   readonly #outIovecs: Uint32Array;
   /** Who sent each: a struct sockaddr_in or sockaddr_in6 at `senderAt(i)`. */
   readonly senders: Buffer;
-  readonly #outNames: Buffer;
+  /** Where each of `senders` begins: low and high word of its address. */
+  readonly #senderAddresses: Uint32Array;
   readonly #controls: Buffer | undefined;
   readonly #outControls: Buffer | undefined;
   /** Where the headers of answers from the i-th on begin. */
   readonly #outAddresses: bigint[];
   #pending = 0;
+  /** How many headers the kernel wrote into the last time. */
+  #used = 0;
 
   constructor({ count = 64, receiveBytes = 512, sendBytes = 4096, packetInfo = false }: DatagramBatchOptions = {}) {
     this.count = count;
@@ -63,13 +66,17 @@ export class DatagramBatch {
     this.request = nativeBuffer(count * receiveBytes);
     this.reply = nativeBuffer(count * sendBytes);
     this.senders = nativeBuffer(count * nameBytes);
-    this.#outNames = nativeBuffer(count * nameBytes);
+    this.#senderAddresses = new Uint32Array(2 * count);
+    for (let i = 0; i < count; i++) {
+      const address = addressOf(this.senders) + BigInt(i * nameBytes);
+      this.#senderAddresses.set([Number(address & 0xffffffffn), Number(address >> 32n)], 2 * i);
+    }
     if (packetInfo) {
       this.#controls = nativeBuffer(count * controlBytes);
       this.#outControls = nativeBuffer(count * controlBytes);
     }
     this.#in = headers(count, this.senders, this.request, receiveBytes, this.#controls);
-    const out = headers(count, this.#outNames, this.reply, sendBytes, this.#outControls);
+    const out = headers(count, this.senders, this.reply, sendBytes, this.#outControls);
     this.#words = new Uint32Array(this.#in.buffer);
     // Also keeps the headers' memory alive, as the address below does not.
     this.#outWords = new Uint32Array(out.buffer);
@@ -85,16 +92,19 @@ export class DatagramBatch {
    */
   receive(fd: number, wait = false): number {
     this.#pending = 0;
-    for (let i = 0; i < this.count; i++) {
+    for (let i = 0; i < this.#used; i++) {
       // The kernel overwrote them with what it used.
       const at = i * (header.length >> 2);
       this.#words[at + (header.nameLength >> 2)] = nameBytes;
       if (this.#controls) this.#words[at + (header.controlLength >> 2)] = controlBytes;
     }
     const received = sys.recvmmsg(fd, this.#in, this.count, wait ? msgWaitforone : msgDontwait, null);
-    if (received >= 0) return received;
+    if (received >= 0) return (this.#used = received);
     const name = errnoName(errno());
-    if (name === 'EAGAIN' || name === 'EINTR') return 0;
+    const none = name === 'EAGAIN' || name === 'EINTR';
+    // After another error it is not known what was begun.
+    this.#used = none ? 0 : this.count;
+    if (none) return 0;
     throw new KernelError('recvmmsg', name);
   }
 
@@ -138,7 +148,9 @@ export class DatagramBatch {
     const j = this.#pending++;
     const from = i * (header.length >> 2);
     const to = j * (header.length >> 2);
-    this.senders.copy(this.#outNames, j * nameBytes, i * nameBytes, (i + 1) * nameBytes);
+    // Not copied: it stays until the next `receive`.
+    this.#outWords[to] = this.#senderAddresses[2 * i]!;
+    this.#outWords[to + 1] = this.#senderAddresses[2 * i + 1]!;
     this.#outWords[to + (header.nameLength >> 2)] = this.#words[from + (header.nameLength >> 2)]!;
     this.#outIovecs[j * (iovecBytes >> 2) + 2] = length;
     if (this.#controls) this.#answerFrom(i, j);

@@ -11,7 +11,7 @@ export class Loader implements AsyncDisposable {
   readonly #process: ChildProcess;
 
   constructor(options: LoaderOptions) {
-    this.#process = fork(program, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#process = fork(program, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
   }
 
   /** One order at a time. */

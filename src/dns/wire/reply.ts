@@ -98,12 +98,6 @@ export class Reply {
     return true;
   }
 
-  /** A name that ends where another one stands in the message already. */
-  nameWithTail(head: string, tail: number): void {
-    this.bytes(head);
-    this.#pointer(tail);
-  }
-
   bytes(data: string): void {
     const begin = this.at + this.position;
     for (let i = 0; i < data.length; i++) this.buffer[begin + i] = data.charCodeAt(i);

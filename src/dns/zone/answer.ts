@@ -1,4 +1,4 @@
-import { rcode, rrType } from '../wire/constants.ts';
+import { classIn, rcode, rrType } from '../wire/constants.ts';
 import { lowerName, nameOf, type WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import { questionName, type Reply } from '../wire/reply.ts';
@@ -36,9 +36,9 @@ export class ZoneAnswerer {
   readonly #ttl: number;
   readonly #ready: ReadyAnswers;
   #turn = 0;
-  /** The SOA's numbers, and the serial that they were made with. */
-  #numbers = '';
-  #numbersOf = -1;
+  /** The SOA record, and the serial that it was made with. */
+  #soaRecord: Buffer = Buffer.alloc(0);
+  #soaSerial = -1;
 
   /** @param ttl of negative answers, seconds (D15) */
   constructor(zones: Zones, ttl: number) {
@@ -179,23 +179,39 @@ export class ZoneAnswerer {
 
   #soa(reply: Reply, apexAt: number): boolean {
     const { serial } = this.#zones;
-    if (serial !== this.#numbersOf) {
-      this.#numbers = soaNumbers(serial, this.#ttl);
-      this.#numbersOf = serial;
+    if (serial !== this.#soaSerial) {
+      this.#soaRecord = soaRecord(serial, this.#ttl);
+      this.#soaSerial = serial;
     }
-    const numbers = this.#numbers;
-    const length = mnameHead.length + 2 + rnameHead.length + 2 + numbers.length;
-    if (reply.room < 12 + length) return false;
-    const began = reply.position;
-    reply.record(apexAt, rrType.SOA, this.#ttl, '');
-    // The length of the data is written in place of zero.
-    reply.buffer[reply.at + began + 10] = length >> 8;
-    reply.buffer[reply.at + began + 11] = length;
-    reply.nameWithTail(mnameHead, apexAt);
-    reply.nameWithTail(rnameHead, apexAt);
-    reply.bytes(numbers);
+    const record = this.#soaRecord;
+    if (reply.room < record.length) return false;
+    const begin = reply.at + reply.position;
+    const { buffer } = reply;
+    for (let i = 0; i < record.length; i++) buffer[begin + i] = record[i]!;
+    for (let i = 0; i < soaPointers.length; i++) {
+      const at = begin + soaPointers[i]!;
+      buffer[at] = 0xc0 | (apexAt >> 8);
+      buffer[at + 1] = apexAt;
+    }
+    reply.position += record.length;
     return true;
   }
+}
+
+const pointer = '\xc0\0';
+/** Where pointers to the top of the zone stand in the record: its owner, and the ends of MNAME and RNAME. */
+const soaPointers: readonly number[] = [0, 12 + mnameHead.length, 12 + mnameHead.length + 2 + rnameHead.length];
+
+/** A whole SOA record (RFC 1035 3.3.13), whose pointers are to be filled in. */
+function soaRecord(serial: number, ttl: number): Buffer {
+  const data = mnameHead + pointer + rnameHead + pointer + soaNumbers(serial, ttl);
+  const head = Buffer.alloc(12);
+  head.write(pointer, 'latin1');
+  head.writeUInt16BE(rrType.SOA, 2);
+  head.writeUInt16BE(classIn, 4);
+  head.writeUInt32BE(ttl, 6);
+  head.writeUInt16BE(data.length, 10);
+  return Buffer.concat([head, Buffer.from(data, 'latin1')]);
 }
 
 function setOf({ sets }: Entry, type: number): RecordSet | undefined {
