@@ -4,7 +4,7 @@ import vm from 'node:vm';
 export interface RestOptions {
   /** So long nothing was done before memory is looked at. */
   quietMs?: number;
-  /** A collection is worth its time (2 to 3 ms for each 10 MB that is alive) when the heap has grown by so much since the last one. */
+  /** A collection is worth its time (about 12 ms of CPU for each 10 MB that is alive) when the heap has grown by so much since the last one. */
   worthBytes?: number;
   /** Tests count instead. */
   collect?: () => void;
