@@ -32,8 +32,11 @@ export type { DnsStatus } from './serve/health.ts';
 export interface DnsServer extends AsyncDisposable {
   /** Fulfilled when all objects are known and cluster names are answered. */
   readonly ready: Promise<void>;
-  /** Where the objects come from, and where what another process knew is given to; see process/names-file.ts. */
+  /** Where the objects come from. */
   readonly sources: Sources;
+  /** All that the API server has told, to be remembered by another process (process/names-file.ts); and a number that changes with it. */
+  facts(): Iterable<Fact>;
+  readonly changes: () => number;
   status(): DnsStatus;
   /** Takes questions, from here on or again. */
   start(): void;
@@ -42,7 +45,7 @@ export interface DnsServer extends AsyncDisposable {
   /** After `stop`: fulfilled when none is under way any more. */
   drained(): Promise<void>;
   /** Takes what another process knew for true, until the API server has told all: cluster names are answered from now on (D16). */
-  remember(facts: Iterable<Fact>): void;
+  remember(facts: readonly Fact[]): void;
   /** Stops answering and watching. */
   close(): Promise<void>;
 }
@@ -155,6 +158,11 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const close = (): Promise<void> => parts.close();
   const server: DnsServer = {
     ...{ ready, sources, status, close, [Symbol.asyncDispose]: close },
+    *facts() {
+      yield* sources.facts();
+      if (customSource) yield* customSource.facts();
+    },
+    changes: () => sources.changes + (customSource?.changes ?? 0),
     start: () => {
       services.forEach((service) => service.start());
       // Learns early whether a resolver leads back here; one that does not listen would not see it.
@@ -163,6 +171,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     stop: () => services.forEach((service) => service.stop()),
     drained: () => Promise.all(services.map((service) => service.drained())).then(() => undefined),
     remember: (facts) => {
+      customSource?.remember(facts);
       sources.remember(facts);
       // Entries by hand come before the cluster's names.
       if (customRead) void customRead.then(markReady);

@@ -6,6 +6,7 @@ import { ConfigMaps } from '../../kube/resources.ts';
 import type { ConfigMap } from '../../kube/types.ts';
 import { parseYaml } from '../../kube/yaml.ts';
 import { translateCorefile } from '../corefile/translate.ts';
+import type { Fact } from '../sources.ts';
 import type { Custom } from './custom.ts';
 
 /** Where custom entries come from. */
@@ -19,6 +20,7 @@ export interface CustomSourceOptions {
 const key = 'podnet-dns.yaml';
 const corefileKey = 'Corefile';
 const everyMs = 2000;
+const factKind = 'ConfigMap';
 
 /** Keeps custom entries as they are written: read again when the file or the ConfigMap changes. */
 export class CustomSource implements Disposable {
@@ -26,6 +28,12 @@ export class CustomSource implements Disposable {
   readonly #file: string | undefined;
   readonly #informer: Informer<ConfigMap> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  readonly #configMap: string | undefined;
+  /** Of the ConfigMap, as the API server told it last. */
+  #data: ConfigMap['data'];
+  #remembered = false;
+  /** Counts how often that was. */
+  changes = 0;
   /** Stamps of the file and of those that it names. */
   #seen = '';
   #files: string[] = [];
@@ -39,20 +47,28 @@ export class CustomSource implements Disposable {
     this.read = new Promise((resolve) => {
       this.#markRead = resolve;
     });
+    this.#configMap = configMap;
     if (configMap === undefined) return;
     const [namespace = '', name = ''] = configMap.split('/');
     const map = { namespace, fieldSelector: `metadata.name=${name}` };
     this.#informer = new Informer<ConfigMap>(api, ConfigMaps, {
       ...map,
       onChange: (changes) => {
-        for (const { type, object } of changes) this.#setMap(type === 'deleted' ? undefined : object);
+        for (const { type, object } of changes) {
+          this.changes++;
+          this.#data = type === 'deleted' ? undefined : object.data;
+          this.#setMap(this.#data);
+        }
       },
       onError: (error) => {
         custom.fail(`ConfigMap ${configMap}: ${error.message}`);
         this.#markRead();
       },
     });
-    void this.#informer.synced.then(() => this.#markRead());
+    void this.#informer.synced.then(() => {
+      if (this.#remembered && this.#data === undefined) this.#setMap(undefined);
+      this.#markRead();
+    });
   }
 
   start(): void {
@@ -61,6 +77,21 @@ export class CustomSource implements Disposable {
     this.#look();
     this.#markRead();
     this.#timer = setInterval(() => this.#look(), everyMs).unref();
+  }
+
+  /** What the ConfigMap says, for a process that starts while the API server is away (process/names-file.ts). */
+  *facts(): Generator<Fact> {
+    if (this.#informer?.isSynced && this.#data) yield [factKind, this.#configMap!, this.#data];
+  }
+
+  /** Takes what another process knew for true, until the API server has told. */
+  remember(facts: Iterable<Fact>): void {
+    if (!this.#informer || this.#informer.isSynced) return;
+    for (const [kind, key, data] of facts) {
+      if (kind !== factKind || key !== this.#configMap) continue;
+      this.#remembered = true;
+      this.#setMap(data as ConfigMap['data']);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -92,8 +123,7 @@ export class CustomSource implements Disposable {
   }
 
   /** Files that it names are other keys of it, as where it is mounted. */
-  #setMap(map: ConfigMap | undefined): void {
-    const data = map?.data ?? {};
+  #setMap(data: ConfigMap['data'] = {}): void {
     const text = data[key] ?? data[corefileKey] ?? '';
     this.#set(text, data[key] === undefined && data[corefileKey] !== undefined, (file) => {
       const content = data[basename(file)];

@@ -6,8 +6,9 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelError } from '../../kernel/errors.ts';
 import { FakeApi } from '../../kube/fake.ts';
-import { Namespaces, Services } from '../../kube/resources.ts';
+import { ConfigMaps, Namespaces, Services } from '../../kube/resources.ts';
 import { IpAddr } from '../../net/ip.ts';
+import type { DnsConfig } from '../config.ts';
 import { openSockets } from '../serve/sockets.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
 import { namespace, service } from '../testkit/cluster.ts';
@@ -16,6 +17,8 @@ import { question } from '../testkit/message.ts';
 import { DnsProcesses } from '../testkit/processes.ts';
 
 const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
+/** What is in the ConfigMap. */
+const byHand = 'hosts: {entries: [{address: 192.0.2.9, names: [by.hand.example]}]}';
 const webName = 'web.default.svc.cluster.local';
 /** What a worker takes from a socket before it answers. */
 const inHands = 64;
@@ -33,11 +36,12 @@ function freePort(): number {
   }
 }
 
-async function processes(): Promise<DnsProcesses> {
+async function processes(config: Partial<DnsConfig> = {}): Promise<DnsProcesses> {
   const api = new FakeApi();
+  await api.create(ConfigMaps, { metadata: { name: 'podnet-dns', namespace: 'kube-system' }, data: { 'podnet-dns.yaml': byHand } });
   await api.create(Namespaces, namespace('default'));
   await api.create(Services, web);
-  const all = new DnsProcesses(api, '127.0.0.1', freePort());
+  const all = new DnsProcesses(api, '127.0.0.1', freePort(), config);
   await all.serveApi();
   return all;
 }
@@ -117,7 +121,7 @@ test('a worker that hangs without end is killed, and another one is the standby'
 });
 
 test('D16, F57: workers that start while the API server is away answer what those before them knew, never SERVFAIL', async () => {
-  await using dns = await processes();
+  await using dns = await processes({ custom: { configMap: 'kube-system/podnet-dns' } });
   dns.start();
   await dns.until(({ ready }) => ready);
   dns.findSocket();
@@ -133,6 +137,7 @@ test('D16, F57: workers that start while the API server is away answer what thos
   }
   assert.match(now.names, /^what another process knew, \d+ s before this one began$/);
   assert.equal((await askUdp(dns.port, question('no.default.svc.cluster.local'))).rcode, 'NXDOMAIN');
+  assert.match((await askUdp(dns.port, question('by.hand.example'))).answers.join(), /A 192\.0\.2\.9$/);
   // What all of them left is enough, too.
   for (const pid of dns.pids) process.kill(pid, 'SIGKILL');
   dns.start();

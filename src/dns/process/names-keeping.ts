@@ -61,12 +61,12 @@ export class NamesKeeping {
   async #look(): Promise<void> {
     const { sources } = this.#dns;
     if ((this.#serving && !this.#alone) || !sources.isSynced || performance.now() < this.#notBefore) return;
-    const { changes } = sources;
+    const changes = this.#dns.changes();
     try {
       if (changes !== this.#written) {
         this.#notBefore = Number.POSITIVE_INFINITY;
         const before = process.cpuUsage();
-        await writeNames(this.#path, sources.facts());
+        await writeNames(this.#path, this.#dns.facts());
         const { user, system } = process.cpuUsage(before);
         this.#written = changes;
         this.#notBefore = performance.now() + (user + system) / 1000 / share;
