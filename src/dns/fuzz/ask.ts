@@ -1,6 +1,7 @@
 import { answer as answerText } from '../testkit/message.ts';
 import { pod, service, slice, TestCluster, namespace } from '../testkit/cluster.ts';
 import { Forwarder } from '../forward/forwarder.ts';
+import { Custom } from '../custom/custom.ts';
 import { reduceAnswer } from '../forward/answer.ts';
 import { Limits, parseLimits } from '../limits/limits.ts';
 import { newMetrics } from '../metrics.ts';
@@ -14,7 +15,15 @@ import { ZoneAnswerer } from '../zone/answer.ts';
 
 const word = (buffer: Uint8Array, at: number): number => (buffer[at]! << 8) | buffer[at + 1]!;
 
-/** A server without sockets, with everything in it: zones, search paths, a cache, limits. Its resolvers never answer. */
+const entries = {
+  hosts: { entries: [{ address: '192.0.2.10', names: ['db.example.com'] }] },
+  rewrite: [
+    { match: 'suffix', from: '.prod.example.com', to: '.default.svc.cluster.local' },
+    { match: 'regex', from: '(.*)-(eu|us)\\.example\\.com', to: '{1}.{2}.example.net' },
+  ],
+};
+
+/** A server without sockets, with everything in it: entries by hand, zones, search paths, a cache, limits. Its resolvers never answer. */
 export class AskTarget implements Disposable {
   readonly #metrics = newMetrics();
   readonly #forwarder: Forwarder;
@@ -50,6 +59,8 @@ export class AskTarget implements Disposable {
     });
     this.#fill(askedOutside, 1);
     const search = { cluster: cluster.zone, lists: new SearchLists({ zone: 'cluster.local', servers: ['10.96.0.10'] }) };
+    const custom = new Custom('fuzz');
+    if (!custom.set(entries)) throw new Error('the entries are wrong');
     const stages = stagesOf({
       zones,
       answerer: new ZoneAnswerer(zones, ttl),
