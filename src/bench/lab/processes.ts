@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** Costs of one process, from proc(5). */
 export interface ProcessCost {
-  /** e.g. `agent`: the name of the record without the node, or `containers` for what a runner started. */
+  /** e.g. `agent`: the name of the record without the node; `containers` for what a runner started, `dns workers` for what a DNS did. */
   role: string;
   pid: number;
   /** Proportional set size: pages that several processes share are counted once over all of them. */
@@ -23,12 +23,14 @@ export function processCosts(pidsDir: string): ProcessCost[] {
     ]),
   );
   const parents = new Map(processes().map((pid) => [pid, Number(statOf(pid)?.[1])]));
-  const isBelow = (pid: number): boolean => {
+  /** Of the recorded process that it descends from. */
+  const above = (pid: number): string | undefined => {
     const parent = parents.get(pid);
-    return parent !== undefined && (roles.has(parent) || isBelow(parent));
+    return parent === undefined ? undefined : (roles.get(parent) ?? above(parent));
   };
+  const roleBelow = (role: string | undefined): string | undefined => role && (role === 'dns' ? 'dns workers' : 'containers');
   return [...parents.keys()].flatMap((pid) => {
-    const role = roles.get(pid) ?? (isBelow(pid) ? 'containers' : undefined);
+    const role = roles.get(pid) ?? roleBelow(above(pid));
     return role === undefined ? [] : (costOf(pid, role) ?? []);
   });
 }
