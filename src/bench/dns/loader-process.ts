@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './asker.ts';
+import { letFirst } from './servers/server.ts';
 import type { LoaderOptions, Order, Reply } from './loader.ts';
 
 const program = fileURLToPath(new URL('./loader.js', import.meta.url));
@@ -11,7 +12,8 @@ export class Loader implements AsyncDisposable {
   readonly #process: ChildProcess;
 
   constructor(options: LoaderOptions) {
-    this.#process = fork(program, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
+    this.#process = fork(program, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced', detached: true });
+    if (this.#process.pid !== undefined) letFirst(this.#process.pid);
   }
 
   /** One order at a time. */
