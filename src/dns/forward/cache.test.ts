@@ -125,7 +125,7 @@ test('whatever is set, found and pushed out: what is found is what was set last,
       const entry = cache.find(query(name));
       if (!entry) continue;
       found++;
-      assert.equal(formatName(entry.answer.name), `${name}.`);
+      assert.equal(formatName(entry.name), `${name}.`);
       assert.equal(entry.storedMs, model.get(name));
     } else {
       keep(cache, name, { now: i });

@@ -26,42 +26,66 @@ const entryBytes = 320;
 /** Names whose hashes were chosen to be equal must not make a search long: a full bucket loses its oldest. */
 const mostInBucket = 8;
 
-/** An answer in the cache. All times are monotonic milliseconds. */
-export class Entry {
+/**
+ * An answer in the cache. What a hit looks at stands in the object itself, and numbers are whole: following references from one piece of memory to the next
+ * costs more than all else. All times are monotonic milliseconds.
+ */
+export class Entry implements Answer {
   readonly hash: number;
+  readonly type: number;
   readonly bits: number;
-  readonly answer: Answer;
-  readonly bytes: number;
-  readonly storedMs: number;
+  /** Next in the bucket. */
+  next: Entry | undefined;
+  readonly name: WireName;
+  readonly records: string;
+  readonly marks: string;
+  readonly answers: number;
   readonly freshUntilMs: number;
-  readonly staleUntilMs: number;
+  readonly storedMs: number;
   /** Times it was asked for. */
   hits = 0;
   /** Someone is asking for it anew. */
   refreshing = false;
-  /** Asking anew failed: not again before. */
-  retryAtMs = 0;
   /** Asked for since the queue last came by. */
   visited = false;
+  readonly negative: boolean;
+  readonly rcode: number;
+  readonly authenticated: boolean;
+  readonly own: Answer['own'];
+  readonly from: string | undefined;
+  readonly authority: number;
+  readonly ttl: number;
+  readonly staleUntilMs: number;
+  /** Asking anew failed: not again before. */
+  retryAtMs = 0;
+  readonly bytes: number;
   queue: Queue | undefined;
   before: Entry | undefined;
   after: Entry | undefined;
-  /** Next in the bucket. */
-  next: Entry | undefined;
 
-  constructor(hash: number, question: Question, answer: Answer, times: { now: number; ttlMs: number; staleMs: number }) {
+  constructor(hash: number, bits: number, answer: Answer, times: { now: number; ttlMs: number; staleMs: number }) {
     this.hash = hash;
-    this.bits = bitsOf(question);
-    this.answer = answer;
-    this.bytes = entryBytes + answer.records.length + 2 * answer.marks.length + answer.name.length;
-    this.storedMs = times.now;
-    this.freshUntilMs = times.now + times.ttlMs;
+    this.type = answer.type;
+    this.bits = bits;
+    this.name = flat(answer.name);
+    this.records = answer.records;
+    this.marks = answer.marks;
+    this.answers = answer.answers;
+    this.storedMs = Math.floor(times.now);
+    this.freshUntilMs = this.storedMs + times.ttlMs;
     this.staleUntilMs = this.freshUntilMs + times.staleMs;
+    this.negative = answer.negative;
+    this.rcode = answer.rcode;
+    this.authenticated = answer.authenticated;
+    this.own = answer.own;
+    this.from = answer.from;
+    this.authority = answer.authority;
+    this.ttl = answer.ttl;
+    this.bytes = entryBytes + answer.records.length + 2 * answer.marks.length + answer.name.length;
   }
 
   get question(): Question {
-    const { name, type } = this.answer;
-    return { name, type, dnssecOk: (this.bits & 1) !== 0, checkingDisabled: (this.bits & 2) !== 0 };
+    return { name: this.name, type: this.type, dnssecOk: (this.bits & 1) !== 0, checkingDisabled: (this.bits & 2) !== 0 };
   }
 }
 
@@ -112,7 +136,7 @@ export class AnswerCache {
     const bits = (query.dnssecOk ? 1 : 0) | (query.flags & flag.CD ? 2 : 0);
     const hash = mix(query.hashes[0]!, query.type, bits);
     for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
-      if (entry.hash !== hash || entry.answer.type !== query.type || entry.bits !== bits || !isNameOf(query, entry.answer.name))
+      if (entry.hash !== hash || entry.type !== query.type || entry.bits !== bits || !isNameOf(query, entry.name))
         continue;
       entry.visited = true;
       return entry;
@@ -125,7 +149,7 @@ export class AnswerCache {
     const bits = bitsOf(question);
     const hash = mix(hashName(name), question.type, bits);
     for (let entry = this.#buckets[hash & (this.#buckets.length - 1)]; entry; entry = entry.next) {
-      if (entry.hash !== hash || entry.answer.type !== question.type || entry.bits !== bits || entry.answer.name !== name)
+      if (entry.hash !== hash || entry.type !== question.type || entry.bits !== bits || entry.name !== name)
         continue;
       entry.visited = true;
       return entry;
@@ -145,7 +169,7 @@ export class AnswerCache {
     // Of failures, nothing is worth keeping longer than the failure.
     const staleMs = answer.rcode === rcode.SERVFAIL ? 0 : staleSeconds * 1000;
     const hash = mix(hashName(answer.name), answer.type, bitsOf(question));
-    const entry = new Entry(hash, question, { ...answer, name: flat(answer.name) }, { now, ttlMs: ttl * 1000, staleMs });
+    const entry = new Entry(hash, bitsOf(question), answer, { now, ttlMs: ttl * 1000, staleMs });
     if (entry.bytes > bytes / 8) return undefined;
     const known = before?.queue === this.#main || this.#ghosts.take(hash);
     if (before) this.#remove(before);
@@ -160,7 +184,7 @@ export class AnswerCache {
     for (const head of [...this.#buckets]) {
       for (let entry = head; entry; ) {
         const { next } = entry;
-        if (isDue(entry.answer.name)) this.#remove(entry);
+        if (isDue(entry.name)) this.#remove(entry);
         entry = next;
       }
     }
@@ -178,7 +202,7 @@ export class AnswerCache {
       return;
     }
     if (fromSmall) this.#ghosts.put(entry.hash);
-    this.evictions[entry.answer.negative ? 'denial' : 'success']++;
+    this.evictions[entry.negative ? 'denial' : 'success']++;
     this.#remove(entry);
   }
 
@@ -188,7 +212,7 @@ export class AnswerCache {
     entry.next = this.#buckets[index];
     this.#buckets[index] = entry;
     this.#size++;
-    if (entry.answer.negative) this.#denials++;
+    if (entry.negative) this.#denials++;
     let count = 0;
     for (let other: Entry | undefined = entry; other; other = other.next) if (++count > mostInBucket) this.#remove(other);
   }
@@ -204,7 +228,7 @@ export class AnswerCache {
       other.next = entry.next;
     }
     this.#size--;
-    if (entry.answer.negative) this.#denials--;
+    if (entry.negative) this.#denials--;
   }
 
   #grow(): void {

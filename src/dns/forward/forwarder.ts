@@ -71,6 +71,7 @@ export class Forwarder implements Disposable {
   /** Ends what is being asked of resolvers. */
   readonly #exchanges = new Set<() => void>();
   #closed = false;
+  #turnMs = 0;
   readonly probe: LoopProbe;
   /** Whether the last answer of `answer` was past its end. */
   gaveStale = false;
@@ -105,11 +106,11 @@ export class Forwarder implements Disposable {
   answer(query: Query, reply: Reply): Answer | undefined {
     const entry = this.cache.find(query);
     if (!entry) return undefined;
-    const age = this.#ageToServe(entry);
+    const age = this.#ageToServe(entry, this.#turn());
     if (age === undefined) return undefined;
     this.gaveStale = age < 0;
-    writeAnswer(reply, entry.answer, age, this.cache.options);
-    return entry.answer;
+    writeAnswer(reply, entry, age, this.cache.options);
+    return entry;
   }
 
   /** Whether a question of this source may wait for a resolver; then `ask` it and `release` the source when it is answered. */
@@ -134,8 +135,8 @@ export class Forwarder implements Disposable {
 
   cached(question: Question): Hit | undefined {
     const entry = this.cache.get(question);
-    const age = entry && this.#ageToServe(entry);
-    return entry && age !== undefined ? hitOf({ answer: entry.answer, age }) : undefined;
+    const age = entry && this.#ageToServe(entry, this.#now());
+    return entry && age !== undefined ? hitOf({ answer: entry, age }) : undefined;
   }
 
   /** @returns undefined when no resolver gave a usable answer in time */
@@ -154,15 +155,14 @@ export class Forwarder implements Disposable {
     const answer = await before(asked, clientTimeoutMs);
     if (answer && answer.rcode !== rcode.SERVFAIL) return served(answer);
     this.counters.servedStale++;
-    return { answer: stale.answer, age: -staleTtl };
+    return { answer: stale, age: -staleTtl };
   }
 
   /** @returns undefined when it must not be given (yet) */
-  #ageToServe(entry: Entry): number | undefined {
-    const now = this.#now();
+  #ageToServe(entry: Entry, now: number): number | undefined {
     const { counters } = this;
     if (now >= entry.freshUntilMs) {
-      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.answer.name).allDown)) return undefined;
+      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.name).allDown)) return undefined;
       if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
       counters.servedStale++;
     } else if (
@@ -174,11 +174,24 @@ export class Forwarder implements Disposable {
       counters.prefetches++;
       this.#refresh(entry);
     }
-    if (entry.answer.negative) counters.hitsDenial++;
+    if (entry.negative) counters.hitsDenial++;
     else counters.hitsSuccess++;
     this.#metrics.cacheHits++;
     return now >= entry.freshUntilMs ? -staleTtl : Math.floor((now - entry.storedMs) / 1000);
   }
+
+  /** The time when this turn of the process began to ask: one look at the clock for a whole batch of questions. */
+  #turn(): number {
+    if (this.#turnMs === 0) {
+      this.#turnMs = this.#now();
+      queueMicrotask(this.#endTurn);
+    }
+    return this.#turnMs;
+  }
+
+  readonly #endTurn = (): void => {
+    this.#turnMs = 0;
+  };
 
   #refresh(entry: Entry): void {
     entry.refreshing = true;
@@ -219,7 +232,7 @@ export class Forwarder implements Disposable {
     const now = this.#now();
     const present = answer.rcode === rcode.SERVFAIL ? this.cache.get(question) : undefined;
     // A failure does not push out what can still be given.
-    if (present && present.answer.rcode !== rcode.SERVFAIL && present.staleUntilMs > now) present.retryAtMs = now + staleRetryMs;
+    if (present && present.rcode !== rcode.SERVFAIL && present.staleUntilMs > now) present.retryAtMs = now + staleRetryMs;
     else this.cache.set(question, answer, now);
     return answer;
   }
