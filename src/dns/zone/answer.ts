@@ -48,8 +48,8 @@ export class ZoneAnswerer {
   }
 
   answer(query: Query, reply: Reply): ZoneVerdict {
-    if (!ReadyAnswers.holds(query.type)) return this.#answer(query, reply);
-    if (this.#ready.write(query, reply, this.#zones.serial)) return answered;
+    const isThere = ReadyAnswers.holds(query.type) && this.#zones.mayHave(query) && this.#ready.write(query, reply, this.#zones.serial);
+    if (isThere) return answered;
     return this.#answer(query, reply);
   }
 

@@ -30,6 +30,10 @@ const noSets: readonly RecordSet[] = [];
 export class NameTable {
   #buckets: (Entry | undefined)[] = new Array<Entry | undefined>(1024).fill(undefined);
   #size = 0;
+  /** A bit for each name, by its hash: most names that do not exist are known by it, without a look at the large table, which is in no cache of the processor. */
+  #bits = new Uint8Array(1024);
+  /** Bits that were set; those of names that are gone stay. */
+  #bitsSet = 0;
 
   get size(): number {
     return this.#size;
@@ -45,11 +49,17 @@ export class NameTable {
   /** The question's name without its first `skip` labels, found without making a string of it. */
   find(query: Query, skip: number): Entry | undefined {
     const hash = query.hashes[skip]!;
+    if (!this.mayHave(hash)) return undefined;
     let entry = this.#buckets[hash & (this.#buckets.length - 1)];
     const at = query.at + headerBytes + query.labelAt[skip]!;
     const length = query.nameLength - query.labelAt[skip]!;
     while (entry && (entry.hash !== hash || !equals(entry.name, query.buffer, at, length))) entry = entry.next;
     return entry;
+  }
+
+  /** @returns false when no name has this hash */
+  mayHave(hash: number): boolean {
+    return (this.#bits[(hash >>> 3) & (this.#bits.length - 1)]! & (1 << (hash & 7))) !== 0;
   }
 
   /** The name must not be there yet. */
@@ -60,6 +70,9 @@ export class NameTable {
     const entry: Entry = { name, hash, apex, sets: noSets, children: 0, pins: 0, next: this.#buckets[bucket] };
     this.#buckets[bucket] = entry;
     this.#size++;
+    // Few of 16 are set, so that few are wrong.
+    if (++this.#bitsSet * 2 > this.#bits.length) this.#renewBits();
+    this.#setBit(hash);
     return entry;
   }
 
@@ -77,6 +90,18 @@ export class NameTable {
 
   *entries(): IterableIterator<Entry> {
     for (const first of this.#buckets) for (let entry = first; entry; entry = entry.next) yield entry;
+  }
+
+  #setBit(hash: number): void {
+    this.#bits[(hash >>> 3) & (this.#bits.length - 1)]! |= 1 << (hash & 7);
+  }
+
+  #renewBits(): void {
+    let bytes = 1024;
+    while (bytes < 3 * this.#size) bytes *= 2;
+    this.#bits = new Uint8Array(bytes);
+    this.#bitsSet = this.#size;
+    for (const { hash } of this.entries()) this.#setBit(hash);
   }
 
   #grow(): void {

@@ -75,6 +75,11 @@ export class Zones {
     this.contribute(owner, { records: [] });
   }
 
+  /** @returns false when the whole name of the question does not exist; true says nothing */
+  mayHave(query: Query): boolean {
+    return this.#table.mayHave(query.hashes[0]!);
+  }
+
   /** @returns undefined when the name is in none of the zones */
   find(query: Query): Found | undefined {
     for (let skip = 0; skip < query.labels; skip++) {
