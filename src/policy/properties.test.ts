@@ -149,6 +149,37 @@ test('NP19, CNP10: whatever rule cannot be understood, nothing is opened by that
   assert.ok(hurt > 100, 'it does close something');
 });
 
+const brokenHeads: readonly [field: string, value: unknown, kinds: RegExp][] = [
+  ['scope', 'tomorrow', /./],
+  ['subject', { services: {} }, /^(Cluster|Admin|Baseline)/],
+  ['priority', 'high', /^(Cluster|Admin)/],
+  ['tier', 'Security', /^Cluster/],
+  ['podSelector', { matchGlobs: {} }, /^NetworkPolicy/],
+  ['policyTypes', ['Both'], /^NetworkPolicy/],
+];
+
+test('NP19, CNP10: whatever head of a policy cannot be understood, nothing is opened by that', () => {
+  let hurt = 0;
+  forEachCase(1500, ({ objects, packets }, random) => {
+    const policies = policiesIn(objects);
+    if (policies.length === 0) return;
+    const one = random.pick(policies);
+    const [field, value] = random.pick(brokenHeads.filter(([, , kinds]) => kinds.test(one.kind!)));
+    const [world, broken] = [
+      readWorld(objects),
+      readWorld(changed(objects, one, (spec) => void Object.assign(spec, { [field]: value }))),
+    ];
+    for (const packet of packets) {
+      const [was, is] = [evaluate(world, packet).allowed, evaluate(broken, packet)];
+      // A pod that comes to be isolated leaves the Baseline tier: its own node and itself then pass, by NP11 and NP12.
+      const isExempt = [is.egress, is.ingress].some(({ reason }) => reason.code === 'own-node' || reason.code === 'itself');
+      assert.ok(was || !is.allowed || isExempt, `${one.kind} ${field}: ${JSON.stringify(packet)}`);
+      if (was && !is.allowed) hurt++;
+    }
+  });
+  assert.ok(hurt > 100, 'it does close something');
+});
+
 test('NP10: a reply has the verdict of its connection, in whatever direction it goes', () => {
   forEachCase(300, ({ objects, packets }) => {
     const world = readWorld(objects);

@@ -38,6 +38,9 @@ export const readClusterNetworkPolicy = (object: UncheckedObject): Policy =>
     action: (value, at) => oneOf(value, at, ['Accept', 'Deny', 'Pass']),
   });
 
+/** Before priority 0. */
+const askedFirst = -1;
+
 /** Reads what all forms share. A head that is not understood is taken for every pod, and its rules accept nothing. */
 export function readClusterPolicy({ metadata: { name }, spec: given }: UncheckedObject, form: ClusterForm): Policy {
   const problems: Problem[] = [];
@@ -55,8 +58,9 @@ export function readClusterPolicy({ metadata: { name }, spec: given }: Unchecked
   };
   const cautious = 'its rules accept nothing and deny what they name, a Pass too';
   attempt(() => fields(given, 'spec', ['subject', 'ingress', 'egress', ...form.specFields]), {}, cautious);
-  const tier = attempt(() => form.tier(spec), 'Admin', `taken for Admin, ${cautious}`);
-  const priority = attempt(() => form.priority(spec), 0, `taken for 0, ${cautious}`);
+  // Where it stands is not known: before all others, so that no Pass or Accept of theirs comes first.
+  const tier = attempt(() => form.tier(spec), undefined, `it is asked before all others, ${cautious}`);
+  const priority = attempt(() => form.priority(spec), askedFirst, `it is asked before all others of its tier, ${cautious}`);
   const everyPod: PodSelection = { namespaces: { labels: [] }, pods: [] };
   const subject = attempt(() => readSubject(spec.subject), everyPod, `it is about every pod, ${cautious}`);
   const rulesOf = (direction: Direction): Rule[] | undefined => {
@@ -69,7 +73,8 @@ export function readClusterPolicy({ metadata: { name }, spec: given }: Unchecked
   const careful = (rules: Rule[] | undefined): Rule[] | undefined =>
     why === undefined ? rules : rules?.map((rule) => closedByHead(rule, why));
   const rules = { ingress: careful(read.ingress), egress: careful(read.egress) };
-  return { kind: form.kind, name, tier, priority, subject, rules, problems };
+  const place = tier === undefined ? { tier: 'Admin' as const, priority: askedFirst } : { tier, priority };
+  return { kind: form.kind, name, ...place, subject, rules, problems };
 }
 
 function readSubject(value: unknown): PodSelection {
