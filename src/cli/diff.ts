@@ -44,11 +44,16 @@ async function diff({
   const before = await objectsOf(source);
   const kept = isDeletion ? remove(before, objects, change) : merge([...before, ...objects]);
   const [was, is] = [inventoryFrom(source, before), inventoryFrom(source, kept)];
-  warn(warningsOf(is));
+  warn([...warningsOf(is), ...(there.length > 0 ? [] : objects.filter(isWorkload).map(notFollowed))]);
   const comparison = compare(was.world, is.world);
   print(output, comparison, () => comparisonText(comparison, Style.of(process.stdout, !color)));
   if (comparison.changes.length > 0) process.exitCode = exitCodes.failed;
 }
+
+/** Pods of a lab are as its controllers made them. */
+const isWorkload = ({ apiVersion }: { apiVersion?: string }): boolean => apiVersion === 'apps/v1' || apiVersion === 'batch/v1';
+const notFollowed = ({ kind, metadata: { name } }: { kind?: string; metadata: { name: string } }): string =>
+  `${kind} ${name}: which pods the lab would make of it is not foretold; policies are compared for the pods that there are`;
 
 /** Those that the manifest does not name. */
 function remove(before: ReturnType<typeof merge>, objects: ReturnType<typeof merge>, file: string): ReturnType<typeof merge> {

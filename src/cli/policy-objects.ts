@@ -71,7 +71,17 @@ const list = async (api: Api, resource: Resource<KubeObject>): Promise<AnyObject
 /** What of the policies was not understood, a sentence for each. */
 export const warningsOf = ({ world, notes }: Inventory): string[] => [
   ...notes,
+  ...(world.resolved.size === 0 ? namesOf(world) : []),
   ...world.policies.flatMap((policy) =>
     policy.problems.map(({ at, what, effect }) => `${policyName(policy)}, ${at}: ${what}; ${effect}`),
   ),
 ];
+
+/** What names of the outside mean is known only where somebody resolves them. */
+const namesOf = ({ policies }: Inventory['world']): string[] =>
+  policies
+    .filter(({ rules }) => rules.egress?.some(({ peers }) => peers?.some(({ kind }) => kind === 'domains')))
+    .map(
+      (policy) =>
+        `${policyName(policy)} has domainNames: which addresses they mean is not known here, so those peers match nothing`,
+    );

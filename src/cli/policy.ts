@@ -156,8 +156,15 @@ async function runMatrix({ namespace, nodes = false, output, color, ...source }:
   const matrix = matrixOf(inventory.world, { ...(namespace === undefined ? {} : { namespace }), nodes });
   if (output === 'json') console.log(JSON.stringify(matrixData(matrix), undefined, 2));
   else if (output === 'csv') process.stdout.write(matrixCsv(matrix));
+  else if (matrix.ends.length > widestGrid)
+    throw new UsageError(
+      `${matrix.ends.length} ends are too many for a grid; narrow it with -n NAMESPACE, or list every pair with -o csv`,
+    );
   else console.log(matrixText(matrix, Style.of(process.stdout, !color)));
 }
+
+/** Columns that somebody may still read. */
+const widestGrid = 100;
 
 /** What was named and is not there is the user's mistake. */
 export function asked<T>(find: () => T): T {

@@ -30,14 +30,14 @@ export function compare(before: World, after: World): Comparison {
     both.map((key) => old.get(key)!),
     signature,
   );
-  const known = new Map<string, ReturnType<typeof between>[]>();
+  const known = new Map<number, ReturnType<typeof between>[]>();
   const changes: Change[] = [];
   for (const from of groups)
     for (const to of groups) {
       const pair = pairOf(from, to);
       if (!pair) continue;
       const [source, destination] = pair;
-      const key = `${from.signature}\n${to.signature}`;
+      const key = from.alike * groups.length + to.alike;
       const found = known.get(key) ?? [
         between(before, source, destination),
         between(after, now.get(source.key)!, now.get(destination.key)!),

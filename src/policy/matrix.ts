@@ -28,7 +28,8 @@ export interface MatrixCell {
 interface Group {
   end: MatrixEnd;
   parties: readonly Party[];
-  signature: string;
+  /** Groups of the same number are treated alike. */
+  alike: number;
 }
 
 /**
@@ -42,12 +43,12 @@ export function matrixOf(world: World, { namespace, nodes = false }: { namespace
     ),
     signatureOf(world),
   );
-  const known = new Map<string, MatrixCell['allowed']>();
+  const known = new Map<number, MatrixCell['allowed']>();
   const cells = groups.flatMap((from) =>
     groups.flatMap((to): MatrixCell[] => {
       const pair = pairOf(from, to);
       if (!pair) return [];
-      const key = `${from.signature}\n${to.signature}`;
+      const key = from.alike * groups.length + to.alike;
       const allowed = known.get(key) ?? between(world, ...pair);
       known.set(key, allowed);
       return allowed.size > 0 ? [{ from: from.end.label, to: to.end.label, allowed }] : [];
@@ -58,24 +59,31 @@ export function matrixOf(world: World, { namespace, nodes = false }: { namespace
 
 /** Parties of one label; where they are not treated alike, each for itself. */
 export function groupsOf(parties: readonly Party[], signatureOfParty: (party: Party) => string): Group[] {
+  const numbers = new Map<string, number>();
+  const numberOf = (party: Party): number => {
+    const signature = signatureOfParty(party);
+    const number = numbers.get(signature) ?? numbers.size;
+    numbers.set(signature, number);
+    return number;
+  };
   const byLabel = groupBy(
-    parties.map((party) => ({ party, signature: signatureOfParty(party) })),
+    parties.map((party) => ({ party, alike: numberOf(party) })),
     ({ party }) => party.label,
   );
-  return [...byLabel].flatMap(([label, members]) => {
-    const { kind } = members[0]!.party;
-    if (new Set(members.map(({ signature }) => signature)).size === 1)
+  return [...byLabel].flatMap(([label, members]): Group[] => {
+    const { party, alike } = members[0]!;
+    if (members.every((member) => member.alike === alike))
       return [
         {
-          end: { label, kind, members: members.map(({ party }) => party.key) },
-          parties: members.map(({ party }) => party),
-          signature: members[0]!.signature,
+          end: { label, kind: party.kind, members: members.map((one) => one.party.key) },
+          parties: members.map((one) => one.party),
+          alike,
         },
       ];
-    return members.map(({ party, signature }) => ({
-      end: { label: party.key, kind, members: [party.key] },
-      parties: [party],
-      signature,
+    return members.map((one) => ({
+      end: { label: one.party.key, kind: party.kind, members: [one.party.key] },
+      parties: [one.party],
+      alike: one.alike,
     }));
   });
 }

@@ -1,9 +1,9 @@
 import type { IpAddr } from '../net/ip.ts';
 import { evaluate, policiesOf } from './evaluate.ts';
-import { directions, type PortMatch, type PortProtocol, portProtocols } from './model.ts';
+import { type Direction, directions, type PortMatch, type PortProtocol, portProtocols } from './model.ts';
 import { endAt, type PacketProtocol } from './packet.ts';
 import type { Verdict } from './verdict.ts';
-import type { World } from './world.ts';
+import { type PolicyPod, podKey, type World } from './world.ts';
 
 /** Ports of one protocol that are judged alike, both ends included; of ICMP 0 to 0. */
 export interface Interval {
@@ -58,13 +58,23 @@ export function judgeAll(world: World, source: IpAddr, destination: IpAddr): { i
 /** Those that select the source for egress or the destination for ingress, in the world's order. */
 function policiesAbout(world: World, source: IpAddr, destination: IpAddr): World['policies'] {
   const ends = { egress: endAt(world, source), ingress: endAt(world, destination) };
-  const found = new Set(
-    directions.flatMap((direction) => {
-      const end = ends[direction];
-      return end.kind === 'pod' ? policiesOf(world, end.pod, direction) : [];
-    }),
-  );
-  return world.policies.filter((policy) => found.has(policy));
+  const found = directions.flatMap((direction) => {
+    const end = ends[direction];
+    return end.kind === 'pod' ? selecting(world, end.pod, direction) : [];
+  });
+  return [...new Set(found)].sort((a, b) => a - b).map((index) => world.policies[index]!);
+}
+
+/** A world never changes: what selects a pod is found once, for all of its pairs. */
+const known = new WeakMap<World, Map<string, readonly number[]>>();
+
+function selecting(world: World, pod: PolicyPod, direction: Direction): readonly number[] {
+  const ofWorld = known.get(world) ?? new Map<string, readonly number[]>();
+  known.set(world, ofWorld);
+  const key = `${direction} ${podKey(pod)}`;
+  const found = ofWorld.get(key) ?? policiesOf(world, pod, direction).map((policy) => world.policies.indexOf(policy));
+  ofWorld.set(key, found);
+  return found;
 }
 
 /** What of it is allowed. */

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { NetworkPolicies } from '../kube/resources.ts';
+import { example, ownLab, podnet, succeeds } from '../lab/testkit/podnet.ts';
+import { adminClient } from '../lab/up.ts';
+import { needsRoot } from '../testing/root.ts';
+
+test(
+  'policy and diff without -f ask a running lab: its pods by workload, its Services, its policies; nothing is changed by asking',
+  needsRoot,
+  async () => {
+    const names = ownLab('policy');
+    const folder = mkdtempSync(join(tmpdir(), 'podnet-test-policy-'));
+    const file = join(folder, 'deny.yaml');
+    const spec = {
+      podSelector: { matchLabels: { app: 'guestbook', tier: 'frontend' } },
+      ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 80 }] }],
+    };
+    const policy = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'front', namespace: 'default' },
+      spec,
+    };
+    writeFileSync(file, JSON.stringify(policy));
+    try {
+      await succeeds('lab', 'up', '--nodes', '1', '--name', names.lab, '--apply', example('guestbook.yaml'));
+      const lab = ['--lab', names.lab];
+      const through = await succeeds('policy', 'check', ...lab, '--from', 'redis-master', '--to', 'svc/frontend:80');
+      assert.match(
+        through,
+        /^ALLOWED {3}default\/redis-master-\S+ → default\/frontend-\S+, \S+, \S+ {3}TCP 80 {3}through Service default\/frontend/,
+      );
+      const change = await podnet('diff', ...lab, '-f', file);
+      assert.equal(change.code, 1, change.stderr);
+      assert.match(change.stdout, /^closed +outside +default\/frontend +all /m);
+      assert.match(change.stdout, /^closed +default\/redis-master +default\/frontend +all but TCP 80 /m);
+      assert.doesNotMatch(change.stdout, /^opened|node /m);
+
+      using client = adminClient(names);
+      assert.deepEqual((await client.list(NetworkPolicies)).items, []);
+      await client.create(NetworkPolicies, policy);
+      assert.equal((await podnet('diff', ...lab, '-f', file)).stdout, 'no connection is opened or closed\n');
+      assert.equal((await podnet('policy', 'check', ...lab, '--from', '203.0.113.1', '--to', 'frontend:80')).code, 1);
+      await succeeds('policy', 'check', ...lab, '--from', 'node/node-1', '--to', 'frontend:81');
+      assert.match(
+        await succeeds('policy', 'explain', ...lab, 'frontend'),
+        /INGRESS {3}isolated\n {2}NetworkPolicy default\/front\n/,
+      );
+      assert.match(
+        await succeeds('policy', 'matrix', ...lab, '-o', 'csv'),
+        /^default\/redis-replica,default\/frontend,TCP 80\r$/m,
+      );
+      assert.equal((await podnet('policy', 'matrix', '--lab', 'nowhere')).code, 2);
+    } finally {
+      await succeeds('lab', 'down', '--name', names.lab);
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
