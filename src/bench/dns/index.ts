@@ -3,6 +3,7 @@ import { thisMachine } from '../machine.ts';
 import { withScratch } from '../scratch.ts';
 import { measure } from './measure.ts';
 import { pictureOf } from './picture.ts';
+import { measureProgramming } from './programming.ts';
 import { type Kind, kindNames } from './questions.ts';
 import { type MemoryRow, reportOf, textOf } from './report.ts';
 import { Stage, type SubjectName, subjectNames } from './stage.ts';
@@ -24,9 +25,10 @@ export function benchDns({ rounds, seconds, services, pods, only = [...subjectNa
   return withScratch(async ({ directory, signal }) => {
     await using stage = await Stage.open({ directory, services, pods, only, signal });
     const samples = await measure({ stage, rounds, seconds, kinds, signal });
+    const programming = await measureProgramming({ stage, services, signal });
     const report = reportOf({
       ...{ machine: thisMachine(), services, samples, memory: memoryOf(stage), missing: stage.missing },
-      ...{ programming: undefined, only, kinds },
+      ...{ programming, only, kinds },
     });
     mkdirSync('bench/results', { recursive: true });
     writeFileSync('bench/results/dns.svg', pictureOf(report));
