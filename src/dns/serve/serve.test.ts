@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { bindUdp, listenTcp, localEndpoint } from '../../kernel/sockets.ts';
+import { localEndpoint } from '../../kernel/sockets.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { Metrics } from '../metrics.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
 import { service, slice, TestCluster } from '../testkit/cluster.ts';
 import { question, read } from '../testkit/message.ts';
+import { openSockets } from './sockets.ts';
 import { type TcpLimits, TcpService } from './tcp.ts';
 import { UdpService } from './udp.ts';
 
@@ -28,11 +29,11 @@ interface Served extends AsyncDisposable {
 
 async function serve(limits: Partial<TcpLimits> = {}): Promise<Served> {
   const cluster = new TestCluster(web, headless, many);
-  const udp = bindUdp(undefined, loopback, 0);
+  const { udp, tcp } = openSockets(undefined, loopback, 0);
   const { port } = localEndpoint(udp);
   const parts = [
     new UdpService(udp, cluster.pipeline, cluster.metrics),
-    new TcpService(listenTcp(undefined, loopback, port), cluster.pipeline, cluster.metrics, limits),
+    new TcpService(tcp, cluster.pipeline, cluster.metrics, limits),
   ];
   for (const part of parts) part.start();
   const end = async (): Promise<void> => void (await Promise.all(parts.map((part) => part[Symbol.asyncDispose]())));

@@ -72,13 +72,22 @@ export class TestUpstream implements AsyncDisposable {
 
   /** @param address 127.0.0.1 or ::1 */
   static async listen(behaviour: Behaviour, address = '127.0.0.1'): Promise<TestUpstream> {
-    const tcp = net.createServer();
-    tcp.listen(0, address);
-    await once(tcp, 'listening');
-    const udp = dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4');
-    udp.bind((tcp.address() as AddressInfo).port, address);
-    await once(udp, 'listening');
-    return new TestUpstream(udp, tcp, behaviour);
+    for (let attempt = 1; ; attempt++) {
+      const tcp = net.createServer();
+      tcp.listen(0, address);
+      await once(tcp, 'listening');
+      const udp = dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4');
+      udp.bind((tcp.address() as AddressInfo).port, address);
+      try {
+        await once(udp, 'listening');
+        return new TestUpstream(udp, tcp, behaviour);
+      } catch (error) {
+        // A port that is free for TCP need not be so for UDP.
+        tcp.close();
+        udp.close();
+        if (attempt === 20) throw error;
+      }
+    }
   }
 
   /** `127.0.0.1:PORT` or `[::1]:PORT` */
