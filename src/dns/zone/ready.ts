@@ -5,12 +5,18 @@ import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
 import type { Changes } from './changes.ts';
 
-/** Of a kept answer: 32-bit words, then the name, then the records. */
-const [ownVersion, targetHash, targetVersion, counts, lengths, typeAndSerial, headWords] = [0, 1, 2, 3, 4, 5, 6];
+/**
+ * Of a kept answer: 32-bit words, then the name, then the records. `what` has the name's length, the type and the records' length; `rest` where the serial stands, and the end of the hash
+ * of the name that the answer rests on.
+ */
+const [keyWord, ownVersion, targetVersion, counts, what, rest, headWords] = [0, 1, 2, 3, 4, 5, 6];
 const headBytes = 4 * headWords;
 const noSerial = 0xffff;
 const firstBytes = 1 << 18;
 const mostBytes = 1 << 24;
+/** An entry of the index is where the answer begins, in words, plus one; and the upper bits of its key, so that others are rarely looked at. */
+const placeBits = 22;
+const placeMask = (1 << placeBits) - 1;
 /** Places looked at for one key. */
 const mostSteps = 8;
 
@@ -29,8 +35,8 @@ export interface Rests {
  */
 export class ReadyAnswers {
   readonly #changes: Changes;
-  /** Pairs: key, and where the answer begins in words, plus one. */
-  #index = new Int32Array(2 << 12);
+  /** By key; small, as it is all over the processor's caches. */
+  #index = new Int32Array(1 << 12);
   #bytes = new Uint8Array(firstBytes);
   #words = new Int32Array(this.#bytes.buffer);
   #end = 0;
@@ -55,14 +61,14 @@ export class ReadyAnswers {
     const word = this.#find(query);
     if (word < 0) return false;
     const words = this.#words;
-    const nameLength = words[word + lengths]! >>> 16;
-    const length = words[word + lengths]! & 0xffff;
+    const nameLength = words[word + what]! >>> 24;
+    const length = words[word + what]! & 0xffff;
     if (length > reply.room) return false;
     const [from, to] = [4 * word + headBytes + nameLength, reply.at + reply.position];
     const { buffer } = reply;
     const bytes = this.#bytes;
     for (let i = 0; i < length; i++) buffer[to + i] = bytes[from + i]!;
-    const serialAt = words[word + typeAndSerial]! & 0xffff;
+    const serialAt = words[word + rest]! >>> 16;
     if (serialAt !== noSerial) {
       buffer[to + serialAt] = serial >>> 24;
       buffer[to + serialAt + 1] = serial >>> 16;
@@ -81,7 +87,7 @@ export class ReadyAnswers {
   keep(query: Query, reply: Reply, { target, serialAt = noSerial }: Rests): void {
     const from = query.questionEnd;
     const length = reply.position - from;
-    const { nameLength, type } = query;
+    const { nameLength } = query;
     if (reply.answers > 0xff || reply.authority > 0xff || reply.additional > 0xff || length > 0x7fff) return;
     const need = (headBytes + nameLength + length + 3) >> 2;
     if (!this.#makeRoom(need)) return;
@@ -90,29 +96,32 @@ export class ReadyAnswers {
     const { versions, mask } = this.#changes;
     const [words, bytes] = [this.#words, this.#bytes];
     const other = target === undefined ? query.hashes[0]! : hashName(target);
+    const key = keyOf(query);
+    words[word + keyWord] = key;
     words[word + ownVersion] = versions[query.hashes[0]! & mask]!;
-    words[word + targetHash] = other & mask;
     words[word + targetVersion] = versions[other & mask]!;
     words[word + counts] = reply.answers | (reply.authority << 8) | (reply.additional << 16);
-    words[word + lengths] = (nameLength << 16) | length;
-    words[word + typeAndSerial] = (type << 16) | serialAt;
+    words[word + what] = whatOf(query) | length;
+    words[word + rest] = (serialAt << 16) | (other & mask);
     let at = 4 * word + headBytes;
     for (let i = 0; i < nameLength; i++) bytes[at++] = lowerByte[query.buffer[query.at + headerBytes + i]!]!;
     for (let i = 0; i < length; i++) bytes[at++] = reply.buffer[reply.at + from + i]!;
-    this.#put(keyOf(query), word);
+    this.#put(key, word);
   }
 
   /** @returns where it begins, in words; -1: there is none, or not any more */
   #find(query: Query): number {
     const key = keyOf(query);
     const [index, words] = [this.#index, this.#words];
-    const last = index.length - 2;
-    for (let step = 0, at = placeOf(key) & last; step < mostSteps; step++, at = (at + 2) & last) {
-      const word = index[at + 1]! - 1;
-      if (word < 0) return -1;
-      if (index[at] !== key || !this.#isAsked(query, word)) continue;
+    const last = index.length - 1;
+    for (let step = 0, at = placeOf(key) & last; step < mostSteps; step++, at = (at + 1) & last) {
+      const entry = index[at]!;
+      if (entry === 0) return -1;
+      if ((entry ^ key) >>> placeBits !== 0) continue;
+      const word = (entry & placeMask) - 1;
+      if (!this.#isAsked(query, word)) continue;
       const { versions, mask } = this.#changes;
-      const holds = versions[query.hashes[0]! & mask] === words[word + ownVersion] && versions[words[word + targetHash]!] === words[word + targetVersion];
+      const holds = versions[query.hashes[0]! & mask] === words[word + ownVersion] && versions[words[word + rest]! & 0xffff] === words[word + targetVersion];
       return holds ? word : -1;
     }
     return -1;
@@ -121,7 +130,7 @@ export class ReadyAnswers {
   #isAsked(query: Query, word: number): boolean {
     const { nameLength, buffer } = query;
     const [words, bytes] = [this.#words, this.#bytes];
-    if (words[word + lengths]! >>> 16 !== nameLength || words[word + typeAndSerial]! >>> 16 !== query.type) return false;
+    if ((words[word + what]! & ~0xffff) !== whatOf(query)) return false;
     const [name, at] = [4 * word + headBytes, query.at + headerBytes];
     for (let i = 0; i < nameLength; i++) if (bytes[name + i] !== lowerByte[buffer[at + i]!]) return false;
     return true;
@@ -129,18 +138,17 @@ export class ReadyAnswers {
 
   /** In the place of an older answer with this key, a free one, or the last one that is looked at. */
   #put(key: number, word: number): void {
-    const index = this.#index;
-    const last = index.length - 2;
+    const [index, words] = [this.#index, this.#words];
+    const last = index.length - 1;
     let at = placeOf(key) & last;
-    for (let step = 1; step < mostSteps && index[at + 1] !== 0 && index[at] !== key; step++) at = (at + 2) & last;
-    if (index[at + 1] === 0) this.#kept++;
-    index[at] = key;
-    index[at + 1] = word + 1;
+    for (let step = 1; step < mostSteps && index[at] !== 0 && words[(index[at]! & placeMask) - 1 + keyWord] !== key; step++) at = (at + 1) & last;
+    if (index[at] === 0) this.#kept++;
+    index[at] = (key & ~placeMask) | (word + 1);
   }
 
   /** What was replaced is in the way only here: when all is full, everything is forgotten, and soon there again. */
   #makeRoom(need: number): boolean {
-    if (2 * (this.#kept + 1) > this.#index.length >> 1) this.#growIndex();
+    if (2 * (this.#kept + 1) > this.#index.length) this.#growIndex();
     if (this.#end + need <= this.#words.length) return true;
     const bytes = this.#bytes.length * 2;
     if (bytes > mostBytes || 4 * need > firstBytes) {
@@ -159,11 +167,15 @@ export class ReadyAnswers {
     const before = this.#index;
     this.#index = new Int32Array(before.length * 2);
     this.#kept = 0;
-    for (let at = 0; at < before.length; at += 2) if (before[at + 1] !== 0) this.#put(before[at]!, before[at + 1]! - 1);
+    for (const entry of before) {
+      const word = (entry & placeMask) - 1;
+      if (entry !== 0) this.#put(this.#words[word + keyWord]!, word);
+    }
   }
 }
 
 /** Of name and type. */
 const keyOf = (query: Query): number => Math.imul(query.hashes[0]! ^ Math.imul(query.type, 0x9e3779b1), 0x85ebca6b);
-/** The lower bits of a product are the poorer ones. Even: places are pairs. */
-const placeOf = (key: number): number => (key ^ (key >>> 15)) << 1;
+/** The lower bits of a product are the poorer ones, and the upper ones stand in the entry. */
+const placeOf = (key: number): number => key ^ (key >>> 15);
+const whatOf = ({ nameLength, type }: Query): number => (nameLength << 24) | (type << 16);

@@ -70,8 +70,8 @@ export class NameTable {
     const entry: Entry = { name, hash, apex, sets: noSets, children: 0, pins: 0, next: this.#buckets[bucket] };
     this.#buckets[bucket] = entry;
     this.#size++;
-    // Few of 16 are set, so that few are wrong.
-    if (++this.#bitsSet * 2 > this.#bits.length) this.#renewBits();
+    // At most every eighth is set, so that few are wrong.
+    if (++this.#bitsSet > this.#bits.length) this.#renewBits();
     this.#setBit(hash);
     return entry;
   }
@@ -98,7 +98,7 @@ export class NameTable {
 
   #renewBits(): void {
     let bytes = 1024;
-    while (bytes < 3 * this.#size) bytes *= 2;
+    while (2 * bytes < 3 * this.#size) bytes *= 2;
     this.#bits = new Uint8Array(bytes);
     this.#bitsSet = this.#size;
     for (const { hash } of this.entries()) this.#setBit(hash);
