@@ -32,6 +32,7 @@ export interface StageOptions {
 
 const firstPort = 5301;
 const patienceMs = 120_000;
+const idleWithinMs = 20_000;
 
 /** All servers, in a network namespace of their own and on one processor; who asks, on another one. */
 export class Stage implements AsyncDisposable {
@@ -122,8 +123,18 @@ export class Stage implements AsyncDisposable {
         this.#options.signal.throwIfAborted();
       }
     }
-    server.look();
+    await this.#untilIdle(server);
     tell(`${server.title} answers after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  }
+
+  /** Until nothing but questions is to be done, e.g. podnet's standby knows all names as well. */
+  async #untilIdle(server: Server): Promise<void> {
+    for (const end = performance.now() + idleWithinMs; performance.now() < end; ) {
+      server.look();
+      const [before, began] = [server.cpuUs, performance.now()];
+      await sleep(1000);
+      if ((server.cpuUs - before) / 1000 < 0.03 * (performance.now() - began)) return;
+    }
   }
 
   get api(): ApiServer | undefined {

@@ -14,6 +14,7 @@ export function startPodnet(place: Place, kubeconfig: string, upstream: number |
   const config: DnsConfig = {
     ...{ kubeconfig, listen: ['127.0.0.1'], port, healthSocket: `${own}/health.sock`, runDir: `${own}/run` },
     ...{ podCidrs: ['10.128.0.0/9'], serviceCidrs: ['10.96.0.0/12', 'fd00:10:96::/64'] },
+    standbyAfterMs: 0,
     ...(upstream === undefined ? {} : { upstream: { servers: [`127.0.0.1:${upstream}`] } }),
   };
   writeFileSync(`${own}/config.json`, JSON.stringify(config), { mode: 0o600 });
