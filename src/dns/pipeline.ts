@@ -28,7 +28,7 @@ export interface PipelineParts {
   search?: Pick<SearchStageOptions, 'cluster' | 'lists' | 'onWalk'>;
 }
 
-/** The order of the stages. Rate limits find their place here. */
+/** The order of the stages. Limits come before all of them. */
 export function stagesOf({ zones, answerer, isSynced, forwarder, search, custom }: PipelineParts): Stage[] {
   const known: Stage[] = [
     ...(custom ? [hostsStage(custom)] : []),

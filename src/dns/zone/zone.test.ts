@@ -6,6 +6,7 @@ import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { namespace, pod, service, slice, TestCluster } from '../testkit/cluster.ts';
 import { formatName } from '../wire/names.ts';
+import { sliceFacts } from './facts.ts';
 import { reverseName, reverseZones } from './reverse.ts';
 
 const http = [{ name: 'http', protocol: 'TCP', port: 80 }];
@@ -319,3 +320,65 @@ const kindOf = (object: AnyObject): string =>
       : object.spec && 'containers' in object.spec
         ? 'pod'
         : 'service';
+
+test('D11: the zone of a small cluster has the records of the specification and, beside them, only what is listed here', () => {
+  const cluster = new TestCluster(
+    namespace('default'),
+    dual,
+    headless,
+    slice('db', [{ ip: '10.244.1.1', hostname: 'db-0' }, { ip: '10.244.1.2', ready: false }]),
+    service('ext', { type: 'ExternalName', externalName: 'example.com' }),
+    pod('10.244.1.1'),
+  );
+  const types: Record<number, string> = { 1: 'A', 2: 'NS', 5: 'CNAME', 12: 'PTR', 16: 'TXT', 28: 'AAAA', 33: 'SRV' };
+  const records = [...cluster.zone.zones.entries()].flatMap(({ name, sets }) => sets.flatMap(({ type, data }) => data.map(() => `${formatName(name)} ${types[type]}`)));
+  const reverse6 = formatName(reverseName(IpAddr.parse('fd00:10:96::2')));
+  const specified = [
+    'dns-version.cluster.local. TXT',
+    ...['A', 'AAAA'].map((type) => `dual.default.svc.cluster.local. ${type}`),
+    ...['_http._tcp', '_dns._udp'].map((port) => `${port}.dual.default.svc.cluster.local. SRV`),
+    ...['2.1.96.10.in-addr.arpa. PTR', `${reverse6} PTR`],
+    ...['db.default.svc.cluster.local. A', 'db-0.db.default.svc.cluster.local. A', '_http._tcp.db.default.svc.cluster.local. SRV', '1.1.244.10.in-addr.arpa. PTR'],
+    'ext.default.svc.cluster.local. CNAME',
+  ];
+  const beside = [
+    '10-244-1-1.default.pod.cluster.local. A',
+    ...['A', 'AAAA'].map((type) => `ns.dns.cluster.local. ${type}`),
+    ...cluster.zone.zones.apexes.map(({ name }) => `${formatName(name)} NS`),
+  ];
+  assert.deepEqual(records.sort(), [...specified, ...beside].sort());
+});
+
+test('D2, D6, D8: an endpoint named as its pod, and other TTLs, where they are asked for', () => {
+  const cluster = new TestCluster(headless);
+  const { endpoints, ...rest } = slice('db', [{ ip: '10.244.1.1' }, { ip: '10.244.1.2', hostname: 'own' }]);
+  const named = { ...rest, endpoints: endpoints!.map((endpoint, i) => ({ ...endpoint, targetRef: { kind: 'Pod', name: `db-pod-${i}` } })) };
+  cluster.zone.slice('default/db-1', sliceFacts(named, true));
+  assert.deepEqual(cluster.short('db-pod-0.db.default.svc.cluster.local'), ['NOERROR', '10.244.1.1']);
+  assert.deepEqual(cluster.short('own.db.default.svc.cluster.local'), ['NOERROR', '10.244.1.2']);
+  assert.deepEqual(cluster.short('1.1.244.10.in-addr.arpa', 'PTR'), ['NOERROR', 'db-pod-0.db.default.svc.cluster.local.']);
+  assert.equal(cluster.ask('10-244-1-1.db.default.svc.cluster.local').rcode, 'NXDOMAIN');
+});
+
+test('D9: an ExternalName that leads on through others ends where they end; SRV and names of endpoints do not exist below it', () => {
+  const cluster = new TestCluster(
+    dual,
+    service('one', { type: 'ExternalName', externalName: 'two.default.svc.cluster.local' }),
+    service('two', { type: 'ExternalName', externalName: 'dual.default.svc.cluster.local' }),
+  );
+  const { answers } = cluster.ask('one.default.svc.cluster.local', 'AAAA');
+  assert.deepEqual(answers.map((text) => text.split(' ').slice(2).join(' ')), ['CNAME two.default.svc.cluster.local.', 'CNAME dual.default.svc.cluster.local.', 'AAAA fd00:10:96::2']);
+  for (const name of ['_http._tcp.one', 'a.one', '10-244-1-1.one']) assert.equal(cluster.ask(`${name}.default.svc.cluster.local`, 'SRV').rcode, 'NXDOMAIN', name);
+});
+
+test('D10, D22: an endpoint that ends is gone, unless its Service publishes it, which its slice says as ready', () => {
+  const cluster = new TestCluster(headless, namespace('default'));
+  const ending = slice('db', [{ ip: '10.244.1.1' }]);
+  cluster.set({ ...ending, endpoints: [{ addresses: ['10.244.1.1'], hostname: 'a', conditions: { ready: false, serving: true, terminating: true } }] });
+  for (const name of ['db.default.svc.cluster.local', 'a.db.default.svc.cluster.local']) assert.equal(cluster.ask(name).rcode, 'NXDOMAIN', name);
+  assert.equal(cluster.ask('1.1.244.10.in-addr.arpa', 'PTR').rcode, 'NXDOMAIN');
+  cluster.set({ ...ending, endpoints: [{ addresses: ['10.244.1.1'], hostname: 'a', conditions: { ready: true, serving: true, terminating: true } }] });
+  assert.deepEqual(cluster.short('a.db.default.svc.cluster.local'), ['NOERROR', '10.244.1.1']);
+  cluster.set({ ...ending, endpoints: [{ addresses: ['10.244.1.1'], hostname: 'a' }] });
+  assert.deepEqual(cluster.short('db.default.svc.cluster.local'), ['NOERROR', '10.244.1.1'], 'a condition that is not said counts as ready');
+});
