@@ -53,6 +53,8 @@ export function nodeProcesses(
       limits: { clients: [...new Set(topology.nodes.flatMap(({ interfaces }) => interfaces.map(({ prefix }) => String(prefix))))] },
       upstream: { ...resolvers, netns: hostNetns },
       ...{ hostResolvConf: '/etc/resolv.conf', nodeName: node.name },
+      // Names set by hand: none, as long as there is no such ConfigMap.
+      custom: { configMap: 'kube-system/podnet-dns' },
       healthSocket: paths.dnsHealthSocket,
       runDir: paths.path('dns'),
     },
