@@ -7,6 +7,7 @@ import { Namespaces, Services } from '../../kube/resources.ts';
 import { type DnsServer, startDns } from '../index.ts';
 import { askRaw, askUdp } from '../testkit/client.ts';
 import { namespace, service } from '../testkit/cluster.ts';
+import { freePort } from '../testkit/free-port.ts';
 import { positive, until } from '../testkit/forwarder.ts';
 import { answer, question, read } from '../testkit/message.ts';
 import { type Asked, TestUpstream } from '../testkit/upstream.ts';
@@ -29,10 +30,7 @@ async function dnsWith(upstream: UpstreamOptions, port = 0): Promise<DnsServer &
 
 test('R9: two servers that forward to each other find it out; both say so, and a question ends at once', async () => {
   // Where the second one will be.
-  const free = dgram.createSocket('udp4').bind(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address();
-  await new Promise<void>((resolve) => free.close(() => resolve()));
+  const port = freePort();
   await using first = await dnsWith({ servers: [`127.0.0.1:${port}`] });
   await using second = await dnsWith({ servers: [`127.0.0.1:${first.port}`] }, port);
   const { rcode } = await askUdp(first.port, question('www.example.com'));

@@ -1,27 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CertificateAuthority } from '../../apiserver/pki/certificates.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { needsTool, requireTool, unboundBinary } from '../../testing/tools.ts';
+import { freePort } from './free-port.ts';
 
 /** Options for node:test: skips without unbound. */
 export const needsUnbound = needsTool(unboundBinary());
 
 /** The name in its certificate. */
 export const serverName = 'dns.resolver.test';
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** unbound on 127.0.0.1 with a zone of its own, over UDP, TCP and TLS with a certificate for `serverName` and 127.0.0.1. */
 export class Unbound implements AsyncDisposable {
@@ -40,7 +31,7 @@ export class Unbound implements AsyncDisposable {
   /** @param zone of `example.test`, as a zone file */
   static async start(zone: string, options: { port?: number; tlsPort?: number } = {}): Promise<Unbound> {
     const directory = mkdtempSync(path.join(tmpdir(), `podnet-test-dns-${process.pid}-unbound-`));
-    const { port = await freePort(), tlsPort = await freePort() } = options;
+    const { port = freePort(), tlsPort = freePort() } = options;
     const ca = CertificateAuthority.create('resolver test');
     const pair = ca.issueServer('resolver', { dns: [serverName], ips: [IpAddr.parse('127.0.0.1')] });
     const file = (name: string, text: string): string => {
