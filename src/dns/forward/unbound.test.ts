@@ -216,6 +216,7 @@ test('D16, RFC 8767: while the resolver is dead, cluster names are answered as f
       'its TTL of 1 s is over',
     );
     assert.equal(dns.status().upstreams[0]!.state, 'down');
+    await unbound[Symbol.asyncDispose]();
     unbound = await Unbound.start(zone, { port, tlsPort });
     for (let i = 0; dns.status().upstreams[0]!.state !== 'up'; i++) {
       assert.ok(i < 500);
