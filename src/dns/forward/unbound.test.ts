@@ -174,7 +174,7 @@ test(
   },
 );
 
-test('D16, RFC 8767: while the resolver is dead, cluster names are answered as fast as before, and what it said stays; when it is back, so is all', {
+test('D16 (RFC 8767): while the resolver is dead, cluster names are answered as fast as before, and what it said stays; when it is back, so is all', {
   skip: needsUnbound.skip || (existsSync('/usr/bin/dig') ? false : 'needs dig'),
 }, async (t) => {
   let unbound = await Unbound.start(zone);
@@ -219,7 +219,7 @@ test('D16, RFC 8767: while the resolver is dead, cluster names are answered as f
     await unbound[Symbol.asyncDispose]();
     unbound = await Unbound.start(zone, { port, tlsPort });
     for (let i = 0; dns.status().upstreams[0]!.state !== 'up'; i++) {
-      assert.ok(i < 500);
+      assert.ok(i < 1500, 'it is asked again from time to time');
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     assert.equal((await ask('mail.example.test')).rcode, 'NOERROR');
