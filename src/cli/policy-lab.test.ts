@@ -34,6 +34,19 @@ test(
         through,
         /^ALLOWED {3}default\/redis-master-\S+ → default\/frontend-\S+, \S+, \S+ {3}TCP 80 {3}through Service default\/frontend/,
       );
+      // Nodes answer for cluster DNS themselves; to policies it is the pods of kube-dns.
+      const dns = [
+        'policy',
+        'check',
+        ...lab,
+        '--from',
+        'redis-master',
+        '--to',
+        'svc/kube-system/kube-dns:53',
+        '--protocol',
+        'udp',
+      ];
+      assert.match(await succeeds(...dns), /→ kube-system\/kube-dns {3}UDP 53 /);
       const change = await podnet('diff', ...lab, '-f', file);
       assert.equal(change.code, 1, change.stderr);
       assert.match(change.stdout, /^closed +outside +default\/frontend +all /m);
@@ -54,6 +67,13 @@ test(
         await succeeds('policy', 'matrix', ...lab, '-o', 'csv'),
         /^default\/redis-replica,default\/frontend,TCP 80\r$/m,
       );
+      const noEgress = { podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ podSelector: {} }] }] };
+      await client.create(NetworkPolicies, { ...policy, metadata: { name: 'no-egress', namespace: 'default' }, spec: noEgress });
+      assert.equal((await podnet(...dns)).code, 1, 'a default deny stops DNS');
+      const to = [{ namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } }];
+      const allow = { podSelector: {}, policyTypes: ['Egress'], egress: [{ to, ports: [{ protocol: 'UDP', port: 53 }] }] };
+      await client.create(NetworkPolicies, { ...policy, metadata: { name: 'dns', namespace: 'default' }, spec: allow });
+      assert.match(await succeeds(...dns), /allowed by NetworkPolicy default\/dns, spec.egress\[0\], peer to\[0\], port UDP 53/);
       assert.equal((await podnet('policy', 'matrix', '--lab', 'nowhere')).code, 2);
     } finally {
       await succeeds('lab', 'down', '--name', names.lab);

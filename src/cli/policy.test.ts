@@ -103,6 +103,7 @@ test('policy check asks pods, workloads, named ports, addresses of both families
     ['9000', '9010', '9011'].map((port) => status('192.168.1.1', `shop/db:${port}`)),
     [0, 0, 1],
   );
+  assert.equal(status('shop/db', 'svc/kube-system/kube-dns:53', '--protocol', 'udp'), 0);
   assert.equal(status('shop/db', '[2001:db8::1]:443'), 0);
   assert.equal(status('shop/db', '203.0.113.1:443', '--protocol', 'udp'), 0);
   assert.equal(status('shop/frontend', 'shop/db', '--protocol', 'icmp'), 1);
@@ -112,11 +113,11 @@ test('policy check asks pods, workloads, named ports, addresses of both families
 test('what is not there, or said wrongly, is told with what there is; exit code 2', () => {
   const wrong: [from: string, to: string, message: string | RegExp, ...more: string[]][] = [
     ['shop/x', 'shop/db:5432', 'there is no pod or workload shop/x; pods there: db-0, frontend-1, frontend-2'],
-    ['x/y', 'shop/db:5432', 'there is no pod or workload x/y; pods are in default, shop'],
+    ['x/y', 'shop/db:5432', 'there is no pod or workload x/y; pods are in default, kube-system, shop'],
     ['tool', 'shop/db', '"shop/db" has no port; write shop/db:PORT'],
     ['tool', 'shop/db:70000', '70000 is no port: they go from 1 to 65535'],
     ['tool', 'shop/db:http', 'shop/db-0 has no TCP port called "http"'],
-    ['tool', 'svc/shop/x:80', 'there is no Service shop/x; there are shop/db, shop/none'],
+    ['tool', 'svc/shop/x:80', 'there is no Service shop/x; there are shop/db, shop/none, kube-system/kube-dns'],
     ['tool', 'svc/shop/db:80', 'Service db has no port TCP 80; it has TCP 3306'],
     ['tool', 'svc/shop/none:80', 'Service shop/none leads to no pod: nothing that it selects serves port 80'],
     ['node/n1', 'shop/db:80', 'there is no node n1; there are none'],
@@ -151,7 +152,7 @@ test('policy explain tells what isolates a pod, who reaches it and whom it reach
     'NetworkPolicy shop/db',
     '✓  shop/frontend  TCP 5432  allowed by NetworkPolicy shop/db, spec.ingress[0], peer from[0], port TCP "sql"',
     '✗  shop/frontend  all but TCP 5432  default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched',
-    '✗  default/tool, outside, 192.168.7.0/24  all  default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched',
+    '✗  default/tool, kube-system/kube-dns, outside, 192.168.7.0/24  all  default deny: isolated by NetworkPolicy shop/db, none of its 2 rules matched',
     'EGRESS  not isolated: what no cluster-wide rule denies is allowed',
   ])
     assert.ok(lines.includes(line), `${line}\nis not in\n${lines.join('\n')}`);
@@ -162,12 +163,13 @@ test('policy matrix is a grid with letters for parts, a CSV, or JSON', () => {
   assert.deepEqual(
     stdout.split('\n').map((line) => line.replaceAll(/ {2,}/g, ' ').trim()),
     [
-      '# FROM \\ TO 1 2 3 4 5',
-      '1 shop/db · ✓ ✓ ✓ ✓',
-      '2 shop/frontend a ✓ ✓ ✓ ✓',
-      '3 outside ✗ ✓ · · ·',
-      '4 192.168.0.0/16 except 192.168.7.0/24 b ✓ · · ·',
-      '5 192.168.7.0/24 ✗ ✓ · · ·',
+      '# FROM \\ TO 1 2 3 4 5 6',
+      '1 kube-system/kube-dns · ✗ ✓ ✓ ✓ ✓',
+      '2 shop/db ✓ · ✓ ✓ ✓ ✓',
+      '3 shop/frontend ✓ a ✓ ✓ ✓ ✓',
+      '4 outside ✓ ✗ ✓ · · ·',
+      '5 192.168.0.0/16 except 192.168.7.0/24 ✓ b ✓ · · ·',
+      '6 192.168.7.0/24 ✓ ✗ ✓ · · ·',
       '',
       '✓ all ✗ nothing · no policy can be about it',
       'a TCP 5432',

@@ -48,7 +48,7 @@ export function policyCommand(): Command {
 /** For every command that reads objects. */
 export const whence = `
 With -f the objects come from manifests: Pods and what makes them (Deployments, StatefulSets, ...), Namespaces, Nodes, Services, and policies:
-NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy. That needs neither a cluster nor root.`;
+NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy. That needs neither a cluster nor root. Cluster DNS, kube-system/kube-dns, is taken to be there.`;
 
 const withObjects = (command: Command): Command =>
   command
@@ -141,7 +141,7 @@ function matrixCommand(): Command {
   return withObjects(
     new Command('matrix').description('who may talk to whom on which ports: every pair of workloads, and the outside'),
   )
-    .option('-n, --namespace <namespace>', 'only pods of this namespace, and the outside')
+    .option('-n, --namespace <namespace>', 'only pods of this namespace, cluster DNS, and the outside')
     .option('--nodes', 'also nodes; a pod and its own node are left out: nothing keeps them apart')
     .addOption(formats('table', 'csv', 'json'))
     .addHelpText('after', whence)

@@ -1,9 +1,10 @@
 import { controllerOf } from '../kube/objects.ts';
 import type { EndpointSlice, Pod, PodTemplateSpec, Service } from '../kube/types.ts';
+import { clusterDnsPod, isAnsweredByNodes, isClusterDns, usualClusterDns } from './cluster-dns.ts';
 import { makeUpAddresses } from './made-up.ts';
 import { type AnyObject, isPolicyKind, readPolicy } from './policies.ts';
 import { podOf, readParts } from './read-world.ts';
-import { makeWorld, type PolicyPod, type World } from './world.ts';
+import { makeWorld, type PolicyPod, podKey, type World } from './world.ts';
 
 /** A world, and the Services by which its pods are asked. */
 export interface Inventory {
@@ -15,22 +16,31 @@ export interface Inventory {
 }
 
 /** What an API server holds. */
-export const readCluster = (objects: readonly AnyObject[]): Inventory => ({
-  ...servicesOf(objects),
-  world: makeWorld(readParts(objects)),
-});
+export function readCluster(objects: readonly AnyObject[]): Inventory {
+  const found = servicesOf(objects);
+  const { pods, ...parts } = readParts(objects);
+  const answered = found.services.filter(isAnsweredByNodes).map(clusterDnsPod);
+  return { ...found, world: makeWorld({ ...parts, pods: [...pods, ...answered] }) };
+}
 
 /**
  * What manifests would become: pods are made of the templates of workloads, two at most, since replicas are alike (of a StatefulSet each, since their
- * labels differ); who has no address or node gets one that is made up.
+ * labels differ); who has no address or node gets one that is made up. Cluster DNS is there though no manifest brings it.
  */
-export function readManifestObjects(objects: readonly AnyObject[]): Inventory {
-  const { pods, ...parts } = readParts(objects.map(withNamespace));
-  const made = podsOfWorkloads(objects.map(withNamespace));
-  const given = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
-  const all = [...pods, ...made.filter(({ namespace, name }) => !given.has(`${namespace}/${name}`))];
-  return { ...servicesOf(objects.map(withNamespace)), world: makeWorld({ ...parts, ...makeUpAddresses(all, parts.nodes) }) };
+export function readManifestObjects(given: readonly AnyObject[]): Inventory {
+  const objects = given.map(withNamespace);
+  const { pods, ...parts } = readParts(objects);
+  const there = new Set(pods.map(podKey));
+  const all = [...pods, ...podsOfWorkloads(objects).filter((pod) => !there.has(podKey(pod)))];
+  const found = servicesOf(objects);
+  const dns = hasClusterDns(all, found.services) ? [] : [usualClusterDns];
+  const complete = makeUpAddresses([...all, ...dns.map(clusterDnsPod)], parts.nodes);
+  return { ...found, services: [...found.services, ...dns], world: makeWorld({ ...parts, ...complete }) };
 }
+
+const hasClusterDns = (pods: readonly PolicyPod[], services: readonly Service[]): boolean =>
+  pods.some(isClusterDns) ||
+  services.some(({ metadata: { namespace, name } }) => namespace === 'kube-system' && name === 'kube-dns');
 
 const clusterScoped = /^(Namespace|Node|Cluster.*|AdminNetworkPolicy|BaselineAdminNetworkPolicy)$/;
 

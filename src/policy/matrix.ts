@@ -1,4 +1,5 @@
 import { type Family, families } from '../net/ip.ts';
+import { isClusterDns } from './cluster-dns.ts';
 import { groupBy } from './group-by.ts';
 import { type Party, partiesOf, signatureOf } from './parties.ts';
 import { allowedTraffic, type Traffic, trafficText } from './traffic.ts';
@@ -34,15 +35,14 @@ interface Group {
 
 /**
  * Every pair that policies can be about: at least one of them is a pod. The own node is left out, which no policy can keep away.
- * @param namespace only pods of this one, and whom they talk with outside of the cluster
+ * @param namespace only pods of this one, with whom they talk outside of the cluster, and cluster DNS, which they need
  */
 export function matrixOf(world: World, { namespace, nodes = false }: { namespace?: string; nodes?: boolean } = {}): Matrix {
-  const groups = groupsOf(
-    partiesOf(world).filter(({ kind, pod }) =>
-      kind === 'node' ? nodes : kind === 'outside' || namespace === undefined || pod!.namespace === namespace,
-    ),
-    signatureOf(world),
-  );
+  const isMeant = ({ kind, pod }: Party): boolean => {
+    if (kind !== 'pod') return kind === 'outside' || nodes;
+    return namespace === undefined || pod!.namespace === namespace || isClusterDns(pod!);
+  };
+  const groups = groupsOf(partiesOf(world).filter(isMeant), signatureOf(world));
   const known = new Map<number, MatrixCell['allowed']>();
   const cells = groups.flatMap((from) =>
     groups.flatMap((to): MatrixCell[] => {

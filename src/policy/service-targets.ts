@@ -22,6 +22,10 @@ export function serviceTargets(inventory: Inventory, service: Service, asked: st
     const ports = (service.spec?.ports ?? []).map(({ port: number, protocol: its = 'TCP' }) => `${its} ${number}`);
     throw new RangeError(`Service ${name} has no port ${protocol} ${asked}; it has ${ports.join(', ') || 'none'}`);
   }
+  // An address that nodes answer themselves is not translated: it is a pod's own to policies (cluster-dns.ts).
+  const own = (service.spec?.clusterIPs ?? []).flatMap((text) => IpAddr.tryParse(text) ?? []);
+  const answered = own.filter((address) => inventory.world.podAt.has(String(address)));
+  if (answered.length > 0) return answered.map((address) => ({ address, port: port.port }));
   return service.spec?.selector && Object.keys(service.spec.selector).length > 0
     ? bySelector(inventory, service, port, protocol)
     : bySlices(inventory, service, port, protocol);
