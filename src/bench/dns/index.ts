@@ -4,8 +4,10 @@ import { withScratch } from '../scratch.ts';
 import { measure } from './measure.ts';
 import { pictureOf } from './picture.ts';
 import { measureProgramming } from './programming.ts';
+import type { ProgrammingResult } from './programming-load.ts';
 import { type Kind, kindNames } from './questions.ts';
 import { type MemoryRow, reportOf, textOf } from './report.ts';
+import { letFirst } from './servers/server.ts';
 import { Stage, type SubjectName, subjectNames } from './stage.ts';
 
 export interface DnsBenchOptions {
@@ -25,7 +27,7 @@ export function benchDns({ rounds, seconds, services, pods, only = [...subjectNa
   return withScratch(async ({ directory, signal }) => {
     await using stage = await Stage.open({ directory, services, pods, only, signal });
     const samples = await measure({ stage, rounds, seconds, kinds, signal });
-    const programming = await measureProgramming({ stage, services, signal });
+    const programming = await programmingOf(stage, services, signal);
     const report = reportOf({
       ...{ machine: thisMachine(), services, samples, memory: memoryOf(stage), missing: stage.missing },
       ...{ programming, only, kinds },
@@ -35,6 +37,16 @@ export function benchDns({ rounds, seconds, services, pods, only = [...subjectNa
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
     return report.ok;
   });
+}
+
+/** The API server, and who waits for the new answers, are in this process. */
+async function programmingOf(stage: Stage, services: number, signal: AbortSignal): Promise<ProgrammingResult | undefined> {
+  const back = letFirst(process.pid);
+  try {
+    return await measureProgramming({ stage, services, signal });
+  } finally {
+    back();
+  }
 }
 
 function memoryOf({ servers }: Stage): MemoryRow[] {

@@ -29,17 +29,27 @@ export interface ServerOptions {
 
 const endMs = 5000;
 
+const niceValue = -15;
+
 /**
- * Where others want the processors as well, this process and what it will start come first: 29 times the usual share. It must lead a session of its own, as the kernel gives sessions shares
- * before processes (sched(7), autogroup).
+ * Where others want the processors as well, this process and what it will start come first: 29 times the usual share. So does its session, as the kernel gives sessions shares before
+ * processes (sched(7), autogroup).
+ * @returns puts it back
  */
-export function letFirst(pid: number): void {
-  const niceValue = -15;
+export function letFirst(pid: number): () => void {
+  const usual = os.getPriority(pid);
+  const group = `/proc/${pid}/autogroup`;
   os.setPriority(pid, niceValue);
   try {
-    writeFileSync(`/proc/${pid}/autogroup`, String(niceValue));
+    const before = /nice (-?\d+)/.exec(readFileSync(group, 'latin1'))?.[1] ?? '0';
+    writeFileSync(group, String(niceValue));
+    return () => {
+      os.setPriority(pid, usual);
+      writeFileSync(group, before);
+    };
   } catch {
     // A kernel without autogroups.
+    return () => os.setPriority(pid, usual);
   }
 }
 
