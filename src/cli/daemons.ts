@@ -3,7 +3,7 @@ import type { AgentConfig } from '../agent/config.ts';
 import type { DnsConfig } from '../dns/config.ts';
 import type { LabConfig } from '../lab/config.ts';
 import type { ControlMessage } from '../lab/control.ts';
-import { UsageError } from '../lab/errors.ts';
+import { EnvironmentError, UsageError } from '../lab/errors.ts';
 import type { RunnerConfig } from '../runner/config.ts';
 
 interface Running {
@@ -35,7 +35,10 @@ export const daemons: ReadonlyMap<string, Daemon> = new Map<string, Daemon>([
     'dns',
     {
       description: 'answer the cluster DNS address on this node',
-      start: async (config) => (await import('../dns/process/keeper.ts')).startKeeper(config as DnsConfig),
+      start: async (config) => {
+        const { startKeeper } = await import('../dns/process/keeper.ts');
+        return startKeeper(config as DnsConfig).catch(dnsFailed);
+      },
     },
   ],
   [
@@ -56,6 +59,13 @@ export async function runDaemon(name: string, { start }: Daemon, configFile: str
   untilSignal(() => running.close());
   void running.ended?.then(() => process.exit(0));
   if (running.leave) process.on('SIGHUP', () => running.leave!());
+}
+
+function dnsFailed(error: Error & { errno?: unknown }): never {
+  if (error instanceof SyntaxError) throw new UsageError(error.message);
+  if (error.errno === 'EADDRINUSE')
+    throw new EnvironmentError(error.message, 'end what listens there (ss -lntup shows it); a podnet dns with the same runDir hands its sockets over by itself');
+  throw error;
 }
 
 async function control(config: LabConfig): Promise<Running> {

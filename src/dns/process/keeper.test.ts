@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelError } from '../../kernel/errors.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { ConfigMaps, Namespaces, Services } from '../../kube/resources.ts';
+import { bindUdp } from '../../kernel/sockets.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { DnsConfig } from '../config.ts';
 import { openSockets } from '../serve/sockets.ts';
@@ -170,10 +171,16 @@ test('TCP: connections that have asked get their answers when another parent tak
 test('a wrong configuration ends the parent with what is wrong, and no socket is left', async () => {
   await using dns = await processes();
   const refused = dns.start({ port: -1 });
-  assert.equal((await once(refused, 'exit'))[0], 1);
-  assert.match(dns.said, /port must be 0 to 65535, not -1/);
+  assert.equal((await once(refused, 'exit'))[0], 2);
+  assert.match(dns.said, /^podnet: dns configuration: port must be 0 to 65535, not -1\n$/);
   const failed = dns.start({ kubeconfig: '/nonexistent' });
   assert.equal((await once(failed, 'exit'))[0], 1);
   assert.match(dns.said, /nonexistent/);
   assert.deepEqual(readdirSync(dns.runDir), []);
+  const taken = bindUdp(undefined, IpAddr.parse(dns.address), dns.port);
+  dns.said = '';
+  const late = dns.start();
+  assert.equal((await once(late, 'exit'))[0], 3);
+  assert.match(dns.said, new RegExp(`^podnet: bind UDP ${dns.address}:${dns.port}: EADDRINUSE: something listens there already\n  Fix: `));
+  closeSync(taken);
 });
