@@ -165,7 +165,7 @@ function directionText(
 }
 
 const familyText = ({ families }: Flow): string =>
-  families.length === 1 ? ` (${families[0] === 'ipv4' ? 'IPv4' : 'IPv6'})` : '';
+  families?.length === 1 ? ` (${families[0] === 'ipv4' ? 'IPv4' : 'IPv6'})` : '';
 
 export const explanationData = ({ pod, directions }: PodExplanation): object => ({
   ...{ pod: podKey(pod), labels: pod.labels, addresses: pod.madeUp ? [] : pod.addresses },

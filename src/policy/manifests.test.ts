@@ -101,6 +101,11 @@ test('NP17: cluster DNS that nodes answer themselves is judged as the pods of ku
   }
 });
 
+test('NP5: a namespace without a Namespace object has its name as a label all the same', () => {
+  const named = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } } };
+  assert.ok(dnsAllowed(readManifestObjects([pod('a', '10.0.0.1'), egress({ to: [named] })])));
+});
+
 test('cluster DNS that manifests bring along is theirs', () => {
   const own = { ...pod('kube-system/coredns', '10.0.0.53', { 'k8s-app': 'kube-dns' }) };
   assert.deepEqual(readManifestObjects([own]).world.pods.map(podKey), ['kube-system/coredns']);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { families } from '../net/ip.ts';
 import { compare } from './compare.ts';
 import { evaluate } from './evaluate.ts';
+import { explainPod } from './explain.ts';
 import { selects } from './match.ts';
 import { matrixOf } from './matrix.ts';
 import type { Packet } from './packet.ts';
@@ -242,6 +243,30 @@ test('the matrix says of each pair what the evaluator says of each packet', () =
       assert.ok(cell, `${source.label} → ${destination.label}`);
       const told = has(cell.allowed.get(packet.source.family)!, packet.protocol, packet.port);
       assert.equal(told, evaluate(world, packet).allowed, `${source.label} → ${destination.label} ${JSON.stringify(packet)}`);
+    }
+  });
+});
+
+test('what is explained of a pod is all that the others can send to it and get from it, each with its verdict', () => {
+  forEachCase(300, ({ objects }, random) => {
+    const world = readWorld(objects);
+    const parties = partiesOf(world);
+    for (const { source, destination, packet } of pairs(world, random, 4)) {
+      for (const [self, other, direction] of [
+        [source, destination, 'egress'],
+        [destination, source, 'ingress'],
+      ] as const) {
+        if (!self.pod) continue;
+        const { flows } = explainPod(world, self.pod).directions[direction];
+        const fitting = flows.filter(
+          ({ peers, families: of, traffic }) =>
+            peers.includes(other.label) &&
+            (of?.includes(packet.source.family) ?? true) &&
+            has(traffic, packet.protocol, packet.port),
+        );
+        assert.equal(fitting.length, 1, `${self.key} ${direction} ${other.key} of ${parties.length}`);
+        assert.equal(fitting[0]!.allowed, evaluate(world, packet).allowed);
+      }
     }
   });
 });

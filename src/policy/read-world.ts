@@ -3,7 +3,15 @@ import type { Container, Namespace, Node, Pod } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { type PortProtocol, portProtocols } from './model.ts';
 import { type AnyObject, readPolicy } from './policies.ts';
-import { type Labels, makeWorld, type PodPort, type PolicyNode, type PolicyPod, type World, type WorldParts } from './world.ts';
+import {
+  labelsOfNamespace,
+  makeWorld,
+  type PodPort,
+  type PolicyNode,
+  type PolicyPod,
+  type World,
+  type WorldParts,
+} from './world.ts';
 
 /** A world of the objects that matter to policies: Namespaces, Nodes, Pods, and policies of every kind; all others are passed over. */
 export const readWorld = (objects: readonly AnyObject[], resolved?: World['resolved']): World =>
@@ -12,18 +20,14 @@ export const readWorld = (objects: readonly AnyObject[], resolved?: World['resol
 export function readParts(objects: readonly AnyObject[]): Required<Omit<WorldParts, 'resolved'>> {
   const of = <T>(kind: string): T[] => objects.filter((object) => object.apiVersion === 'v1' && object.kind === kind) as T[];
   return {
-    namespaces: new Map(of<Namespace>('Namespace').map((namespace) => [namespace.metadata.name, labelsOfNamespace(namespace)])),
+    namespaces: new Map(
+      of<Namespace>('Namespace').map(({ metadata: { name, labels } }) => [name, labelsOfNamespace(name, labels)]),
+    ),
     pods: of<Pod>('Pod').map(podOf),
     nodes: of<Node>('Node').map(nodeOf),
     policies: objects.map(readPolicy).filter((policy) => policy !== undefined),
   };
 }
-
-/** The API server sets `kubernetes.io/metadata.name` on every Namespace; in a manifest it seldom stands. */
-export const labelsOfNamespace = ({ metadata: { name, labels } }: Pick<Namespace, 'metadata'>): Labels => ({
-  ...labels,
-  'kubernetes.io/metadata.name': name,
-});
 
 /** A Pod as policies see it. */
 export function podOf(pod: Pod): PolicyPod {

@@ -4,7 +4,7 @@ import { comparePolicies } from './policies.ts';
 
 /** All that a verdict depends on, at one moment; plain data, never changed. */
 export interface World {
-  /** Labels of each namespace, by its name. A pod of a namespace that is not here is in one without labels. */
+  /** Labels of each namespace, by its name; every pod's is here. */
   namespaces: ReadonlyMap<string, Labels>;
   pods: readonly PolicyPod[];
   nodes: readonly PolicyNode[];
@@ -69,6 +69,9 @@ export function makeWorld({
 }: WorldParts): World {
   const sortedPods = pods.toSorted((a, b) => compareText(podKey(a), podKey(b)));
   const sortedNodes = nodes.toSorted((a, b) => compareText(a.name, b.name));
+  const allNamespaces = new Map(namespaces);
+  for (const { namespace } of sortedPods)
+    if (!allNamespaces.has(namespace)) allNamespaces.set(namespace, labelsOfNamespace(namespace));
   const podAt = new Map<string, PolicyPod>();
   for (const pod of sortedPods.filter(hasIdentity))
     for (const address of pod.addresses) if (!podAt.has(String(address))) podAt.set(String(address), pod);
@@ -76,7 +79,7 @@ export function makeWorld({
   for (const node of sortedNodes)
     for (const address of node.addresses) if (!nodeAt.has(String(address))) nodeAt.set(String(address), node);
   return {
-    namespaces,
+    namespaces: allNamespaces,
     pods: sortedPods,
     nodes: sortedNodes,
     policies: policies.toSorted(comparePolicies),
@@ -85,6 +88,12 @@ export function makeWorld({
     nodeAt,
   };
 }
+
+/** The API server sets `kubernetes.io/metadata.name` on every Namespace; in a manifest it seldom stands, or there is none. */
+export const labelsOfNamespace = (name: string, labels: Labels = {}): Labels => ({
+  ...labels,
+  'kubernetes.io/metadata.name': name,
+});
 
 /** `shop/db-0`. */
 export const podKey = ({ namespace, name }: Pick<PolicyPod, 'namespace' | 'name'>): string => `${namespace}/${name}`;
