@@ -1,6 +1,6 @@
 import { type Api, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
 import { apiVersionOf, EndpointSlices, Namespaces, NetworkPolicies, Nodes, Pods, Services } from '../kube/resources.ts';
-import { LabError } from '../lab/errors.ts';
+import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 import { readObjects } from '../lab/manifests.ts';
 import { adminClient } from '../lab/up.ts';
 import { type Inventory, readCluster, readManifestObjects } from '../policy/manifests.ts';
@@ -27,12 +27,23 @@ export const inventoryFrom = ({ files }: ObjectSource, objects: readonly AnyObje
 
 export async function objectsOf({ files, lab }: ObjectSource): Promise<AnyObject[]> {
   if (files !== undefined) return objectsIn(files);
-  const { names } = runningLab(lab);
+  const { names } = labOrFiles(lab);
   using client = adminClient(names, 10_000);
   try {
     return await listAll(client);
   } catch (error) {
     throw new LabError(`the API of lab "${lab}" does not answer: ${(error as Error).message}`);
+  }
+}
+
+function labOrFiles(lab: string): ReturnType<typeof runningLab> {
+  try {
+    return runningLab(lab);
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${error.message}, or name manifests that hold what is there, with -f`);
+    if (error instanceof EnvironmentError)
+      throw new EnvironmentError(error.message, `${error.fix}, or name manifests that hold what is there, with -f`);
+    throw error;
   }
 }
 

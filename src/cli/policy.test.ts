@@ -129,6 +129,9 @@ test('what is not there, or said wrongly, is told with what there is; exit code 
     assert.deepEqual([status, stderr, stdout], [2, `podnet: ${message}\n`, '']);
   }
   assert.equal(podnet('policy', 'check', '--from', 'a', '--to', 'b:1', '-f', '/nowhere').status, 2);
+  const { status, stderr } = podnet('policy', 'matrix', '--lab', 'nowhere');
+  assert.ok(status === 2 || status === 3, stderr);
+  assert.match(stderr, /or name manifests that hold what is there, with -f\n$/);
 });
 
 test('policy check as JSON and YAML has policy, rule, peer and misses by their paths', () => {
