@@ -2,6 +2,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { namespace, service, slice, TestCluster } from '../testkit/cluster.ts';
 import { question, read } from '../testkit/message.ts';
+import { rrType } from '../wire/constants.ts';
+import { Query } from '../wire/query.ts';
+import { questionName, Reply } from '../wire/reply.ts';
+import { Changes } from './changes.ts';
+import { ReadyAnswers } from './ready.ts';
 
 const http = [{ name: 'http', protocol: 'TCP', port: 80 }];
 const suffix = 'default.svc.cluster.local';
@@ -63,7 +68,7 @@ test('a ready answer holds no longer than what it rests on: the name, its existe
   assert.equal(both(cluster, a, 'A'), 'NOERROR, A 10.244.0.2');
 });
 
-test('ready answers to thousands of names are each its own, and the table forgets when it is full', () => {
+test('ready answers to thousands of names are each its own', () => {
   const count = 5000;
   const names = Array.from({ length: count }, (_, i) => service(`service-${i}-${'x'.repeat(40)}`, { clusterIP: 'x', clusterIPs: [`10.96.${i >> 8}.${i & 255}`] }));
   const cluster = new TestCluster(namespace('default'), ...names);
@@ -72,4 +77,34 @@ test('ready answers to thousands of names are each its own, and the table forget
       const [a, aaaa] = (['A', 'AAAA'] as const).map((type) => short(cluster.raw(question(`service-${i}-${'x'.repeat(40)}.${suffix}`, { type }))));
       if (a !== `NOERROR, A 10.96.${i >> 8}.${i & 255}` || aaaa !== 'NOERROR') assert.fail(`${i} in round ${round}: ${a}; ${aaaa}`);
     }
+});
+
+test('when their memory is full all ready answers are forgotten, and new ones are kept', () => {
+  const ready = new ReadyAnswers(new Changes(), 1 << 18);
+  const [query, reply, out] = [new Query(), new Reply(), Buffer.alloc(1232)];
+  const begin = (i: number): void => {
+    const message = question(`service-${i}.${suffix}`, {});
+    query.parse(message, 0, message.length, 'udp');
+    reply.begin(query, out, 0);
+  };
+  const addressOf = (i: number): string => String.fromCharCode(10, 0, i >> 8, i & 255);
+  const isKept = (i: number): boolean => {
+    begin(i);
+    if (!ready.write(query, reply, 1)) return false;
+    assert.equal(out.toString('latin1', reply.position - 4, reply.position), addressOf(i), `${i}`);
+    return true;
+  };
+  const all = 6000;
+  let [forgotten, kept] = [0, 0];
+  for (let i = 0; i < all; i++) {
+    begin(i);
+    reply.record(questionName, rrType.A, 5, addressOf(i));
+    reply.answers++;
+    ready.keep(query, reply, {});
+    assert.ok(isKept(i));
+    if (i > 0 && !isKept(i - 1)) forgotten++;
+  }
+  for (let i = 0; i < all; i++) if (isKept(i)) kept++;
+  assert.ok(forgotten >= 1 && forgotten <= 4, `forgotten ${forgotten} times`);
+  assert.ok(kept > 100 && kept < 3000, `${kept} kept`);
 });

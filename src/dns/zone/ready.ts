@@ -13,7 +13,6 @@ const [keyWord, ownVersion, targetVersion, counts, what, rest, headWords] = [0, 
 const headBytes = 4 * headWords;
 const noSerial = 0xffff;
 const firstBytes = 1 << 18;
-const mostBytes = 1 << 24;
 /** An entry of the index is where the answer begins, in words, plus one; and the upper bits of its key, so that others are rarely looked at. */
 const placeBits = 22;
 const placeMask = (1 << placeBits) - 1;
@@ -35,6 +34,7 @@ export interface Rests {
  */
 export class ReadyAnswers {
   readonly #changes: Changes;
+  readonly #mostBytes: number;
   /** By key; small, as it is all over the processor's caches. */
   #index = new Int32Array(1 << 12);
   #bytes = new Uint8Array(firstBytes);
@@ -42,13 +42,10 @@ export class ReadyAnswers {
   #end = 0;
   #kept = 0;
 
-  constructor(changes: Changes) {
+  /** @param mostBytes of answers: a power of two from 2^18 to 2^24 */
+  constructor(changes: Changes, mostBytes = 1 << 24) {
     this.#changes = changes;
-  }
-
-  /** Bytes in use. */
-  get size(): number {
-    return this.#bytes.length + 4 * this.#index.length;
+    this.#mostBytes = mostBytes;
   }
 
   /** Types that answers are kept of: what pods ask for. */
@@ -151,7 +148,7 @@ export class ReadyAnswers {
     if (2 * (this.#kept + 1) > this.#index.length) this.#growIndex();
     if (this.#end + need <= this.#words.length) return true;
     const bytes = this.#bytes.length * 2;
-    if (bytes > mostBytes || 4 * need > firstBytes) {
+    if (bytes > this.#mostBytes || 4 * need > firstBytes) {
       this.#index.fill(0);
       this.#kept = this.#end = 0;
       return 4 * need <= firstBytes;
