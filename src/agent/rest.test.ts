@@ -5,7 +5,7 @@ import { Rest } from './rest.ts';
 
 test('memory is collected twice when work has ended, not while it goes on, and not when little was taken', async () => {
   let [collected, bytes] = [0, 100];
-  using rest = new Rest({ quietMs: 20, worthBytes: 50, heapBytes: () => bytes, collect: () => void ((bytes = 60), collected++) });
+  using rest = new Rest({ quietMs: 20, againMs: 20, worthBytes: 50, heapBytes: () => bytes, collect: () => void ((bytes = 60), collected++) });
   const until = performance.now() + 100;
   while (performance.now() < until) {
     rest.worked();
@@ -28,7 +28,7 @@ test('memory is collected twice when work has ended, not while it goes on, and n
 test('the collection itself works, and leaves nothing that is in use away', async () => {
   const kept = Array.from({ length: 1000 }, (_, i) => ({ i }));
   let looked = 0;
-  using rest = new Rest({ quietMs: 1, worthBytes: 0, heapBytes: () => looked++ });
+  using rest = new Rest({ quietMs: 1, againMs: 1, worthBytes: 0, heapBytes: () => looked++ });
   rest.worked();
   await sleep(200);
   assert.ok(looked >= 2, 'the heap is looked at before and after');

@@ -2,8 +2,13 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 
 export interface RestOptions {
-  /** So long nothing was done before memory is looked at. */
+  /**
+   * So long nothing was done before memory is looked at: a collection also takes code that was compiled for what is called now and then, and the next pods would wait for it to be
+   * compiled again.
+   */
   quietMs?: number;
+  /** Between the first collection and the second. */
+  againMs?: number;
   /** A collection is worth its time (about 12 ms of CPU for each 10 MB that is alive) when the heap has grown by so much since the last one. */
   worthBytes?: number;
   /** Tests count instead. */
@@ -24,8 +29,8 @@ export class Rest implements Disposable {
   #heapBytes = 0;
   #isHalfDone = false;
 
-  constructor({ quietMs = 5000, worthBytes = 12 << 20, collect = collection(), heapBytes = heapSize }: RestOptions = {}) {
-    this.#options = { quietMs, worthBytes, collect, heapBytes };
+  constructor({ quietMs = 60_000, againMs = 5000, worthBytes = 12 << 20, collect = collection(), heapBytes = heapSize }: RestOptions = {}) {
+    this.#options = { quietMs, againMs, worthBytes, collect, heapBytes };
   }
 
   /** Something was done. Cheap; called for each call and each sync. */
@@ -39,15 +44,15 @@ export class Rest implements Disposable {
   }
 
   #look(): void {
-    const { quietMs, worthBytes, collect, heapBytes } = this.#options;
-    const leftMs = this.#worked + quietMs - performance.now();
+    const { quietMs, againMs, worthBytes, collect, heapBytes } = this.#options;
+    const leftMs = this.#worked + (this.#isHalfDone ? againMs : quietMs) - performance.now();
     this.#timer = leftMs > 0 ? setTimeout(() => this.#look(), leftMs).unref() : undefined;
     if (leftMs > 0 || !(this.#isHalfDone || heapBytes() >= this.#heapBytes + worthBytes)) return;
     collect();
     this.#heapBytes = heapBytes();
     // Only the next collection gives back what the first one emptied.
     this.#isHalfDone = !this.#isHalfDone;
-    if (this.#isHalfDone) this.#timer = setTimeout(() => this.#look(), quietMs).unref();
+    if (this.#isHalfDone) this.#timer = setTimeout(() => this.#look(), againMs).unref();
   }
 }
 
