@@ -49,14 +49,14 @@ if [ ! -x "$tools/drill" ]; then
   rm -rf "$tools/drill-root"
   fetch bookworm "$stage/drill" ldnsutils libldns3 libssl3 libpcap0.8 libdbus-1-3 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 \
     libzstd1 libc6
-  wrap drill /usr/bin/drill
+  wrap "$stage/drill" drill /usr/bin/drill "$stage.drill"
   place drill "$stage.drill"
 fi
 if [ ! -x "$tools/unbound-host" ]; then
   rm -rf "$tools/unbound-host-root"
   fetch bookworm "$stage/unbound-host" unbound-host libunbound8 libevent-2.1-7 libnghttp2-14 libssl3 libhogweed6 libnettle8 libgmp10 libexpat1 libprotobuf-c1 \
     libpython3.11 zlib1g libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
-  wrap unbound-host /usr/bin/unbound-host
+  wrap "$stage/unbound-host" unbound-host /usr/bin/unbound-host "$stage.unbound-host"
   place unbound-host "$stage.unbound-host"
 fi
 rm -rf "$stage"
