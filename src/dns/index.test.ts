@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { test } from 'node:test';
 import { existsSync } from 'node:fs';
 import { FakeServer } from '../kube/fake-server.ts';
@@ -18,6 +17,7 @@ import { namespace, service, slice } from './testkit/cluster.ts';
 import { dig, needsDig } from './testkit/dig.ts';
 import { answer, question, type Read } from './testkit/message.ts';
 import { TestUpstream } from './testkit/upstream.ts';
+import { httpGet } from './testkit/http.ts';
 
 const base: DnsConfig = { listen: ['127.0.0.1'], port: 0, podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] };
 const web = service('web', {
@@ -48,19 +48,6 @@ async function cluster(): Promise<FakeApi> {
   await api.create(Services, web);
   await api.create(Services, headless);
   return api;
-}
-
-function httpGet(socketPath: string, path: string): Promise<{ code: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const request = http.get({ socketPath, path, agent: false }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text: string) => {
-        body += text;
-      });
-      response.on('end', () => resolve({ code: response.statusCode ?? 0, body }));
-    });
-    request.on('error', reject);
-  });
 }
 
 test('answers follow the objects: endpoints come and go, Services are deleted', async () => {

@@ -74,7 +74,7 @@ function make(
       ...pod,
       hostLink: pod.hostLink.replaceAll(/./g, 'y'),
       mac: Mac.parse('06:99:88:77:66:5a'),
-      addresses: pod.addresses.map(neighbourOf),
+      addresses: pod.addresses.map(nextTo),
     },
     numbers: { index: 0x6a6b6c6d, netNs: 0x12223242, shaper: 0, peerIndex },
   };
@@ -96,7 +96,7 @@ function make(
 const bytesOf = ({ addresses }: PodLink): Uint8Array[] => addresses.map(({ bytes }) => bytes);
 
 /** Another address of the same range. */
-function neighbourOf(address: IpAddr): IpAddr {
+function nextTo(address: IpAddr): IpAddr {
   const { bytes } = address;
   bytes[bytes.length - 1]! ^= 1;
   return IpAddr.fromBytes(bytes);

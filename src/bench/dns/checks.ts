@@ -1,15 +1,7 @@
+import type { Check } from '../check.ts';
 import type { MemoryRow, Row } from './report.ts';
 import type { ProgrammingResult } from './programming-load.ts';
 import type { Kind } from './questions.ts';
-
-/** A figure that must be shown. */
-export interface Check {
-  name: string;
-  /** As it is told to people, e.g. `1.1 times`. */
-  value: string;
-  limit: string;
-  ok: boolean;
-}
 
 export interface Checked {
   rows: readonly Row[];

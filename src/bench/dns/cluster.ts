@@ -1,5 +1,5 @@
 import type { EndpointSlice, Namespace, Pod, Service } from '../../kube/types.ts';
-import { clusterIpOf, endpointAddressOf, nameOf, serviceOf as plainService, sliceOf } from '../services/objects.ts';
+import { clusterIpOf, endpointAddressOf, nameOf, serviceOf as plainService, sliceOf } from '../objects.ts';
 
 /**
  * The cluster that is asked about: of every hundred Services one is headless with 100 endpoints; the others have a cluster IP, every second one of both families, and

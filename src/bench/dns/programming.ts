@@ -6,7 +6,7 @@ import { bindUdp } from '../../kernel/sockets.ts';
 import { EndpointSlices } from '../../kube/resources.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { tell } from '../progress.ts';
-import { nameOf, sliceOf } from '../services/objects.ts';
+import { nameOf, sliceOf } from '../objects.ts';
 import { percentile } from '../stats.ts';
 import { isHeadless, serviceName, services as allServices } from './cluster.ts';
 import type { ProgrammingResult } from './programming-load.ts';

@@ -1,7 +1,8 @@
 import type { Machine } from '../machine.ts';
 import { type Spread, spreadOf } from '../stats.ts';
 import { table } from '../table.ts';
-import { type Check, checksOf } from './checks.ts';
+import type { Check } from '../check.ts';
+import { checksOf } from './checks.ts';
 import type { Sample, What } from './measure.ts';
 import type { ProgrammingResult } from './programming-load.ts';
 import { type Kind, kinds } from './questions.ts';

@@ -1,4 +1,4 @@
-import { endpointAddressOf, serviceOf, type Size, slicedAddresses, sliceOf } from './objects.ts';
+import { endpointAddressOf, serviceOf, type Size, slicedAddresses, sliceOf } from '../objects.ts';
 
 /**
  * What happens to a Service of some endpoints:

@@ -1,19 +1,11 @@
+import type { Check } from '../check.ts';
 import { spreadOf } from '../stats.ts';
 import { changeKinds } from './changes.ts';
 import type { Load } from './measure.ts';
-import type { Size } from './objects.ts';
+import type { Size } from '../objects.ts';
 import { isJudged, reportedSizes, sizeName } from './plan.ts';
 import type { ChangeRow } from './report.ts';
 import type { TrafficSample } from './traffic.ts';
-
-/** A figure that must be shown. */
-export interface Check {
-  name: string;
-  /** As it is told to people, e.g. `1.1 times`. */
-  value: string;
-  limit: string;
-  ok: boolean;
-}
 
 export interface Checked {
   rows: readonly ChangeRow[];

@@ -1,5 +1,5 @@
 import type { ChangeKind } from './changes.ts';
-import { clusterCidr, clusterIpOf, endpointAddressOf, endpointsOf, firstEndpointOf, servicePort, type Size, targetPort } from './objects.ts';
+import { clusterCidr, clusterIpOf, endpointAddressOf, endpointsOf, firstEndpointOf, servicePort, type Size, targetPort } from '../objects.ts';
 import type { Layout } from './peers.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { loadAverage } from '../machine.ts';
 import { tell } from '../progress.ts';
 import { type MeasuredKind, measuredKinds } from './changes.ts';
-import type { Size } from './objects.ts';
+import type { Size } from '../objects.ts';
 import { comparedSizes, isJudged, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
 import type { Memory, Started, Timed } from './subject.ts';
 import { Subject } from './subject-process.ts';

@@ -5,7 +5,7 @@ import { tell } from '../progress.ts';
 import type { ChangeKind } from './changes.ts';
 import { iptablesLayout } from './iptables-layout.ts';
 import { nftLayout } from './nft-layout.ts';
-import type { Size } from './objects.ts';
+import type { Size } from '../objects.ts';
 import { sizeName } from './plan.ts';
 
 /** One measurement of a peer, the whole of its command. */

@@ -1,4 +1,4 @@
-import type { Size } from './objects.ts';
+import type { Size } from '../objects.ts';
 
 /** Larger ones are left out: one transaction would be more than a netlink socket sends. */
 const mostEndpoints = 500_000;

@@ -5,7 +5,7 @@ import { type ChangeKind, changeKinds, Changes } from './changes.ts';
 import { iptablesLayout } from './iptables-layout.ts';
 import type { ChangeSample, Load } from './measure.ts';
 import { nftLayout } from './nft-layout.ts';
-import { endpointsOf, firstEndpointOf, slicedAddresses, slicesOf } from './objects.ts';
+import { endpointsOf, firstEndpointOf, slicedAddresses, slicesOf } from '../objects.ts';
 import { pictureOf } from './picture.ts';
 import { sizesUpTo } from './plan.ts';
 import { reportOf, rowsOf, textOf } from './report.ts';

@@ -11,7 +11,7 @@ import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
-import { clusterCidr, clusterIpOf, endpointAddressOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, sliceOf, targetPort } from './objects.ts';
+import { clusterCidr, clusterIpOf, endpointAddressOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, sliceOf, targetPort } from '../objects.ts';
 
 const firstIp = IpAddr.parse(clusterIpOf(0));
 

@@ -1,13 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { AgentConfig } from '../../agent/config.ts';
+import { jsonLines, writeLines } from '../lines.ts';
 import type { MeasuredKind } from './changes.ts';
-import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from './objects.ts';
+import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from '../objects.ts';
 import type { Memory, Question, Started, SubjectOptions, Timed } from './subject.ts';
 
 const program = fileURLToPath(new URL('./subject.js', import.meta.url));
@@ -41,8 +42,8 @@ export class Subject implements AsyncDisposable {
     };
     this.#options = {
       ...{ config, address: nodeAddress, size },
-      services: writeLines(`${directory}/services.json`, servicesOf(size)),
-      slices: writeLines(`${directory}/slices.json`, slicesOf(size)),
+      services: writeLines(`${directory}/services.json`, jsonLines(servicesOf(size))),
+      slices: writeLines(`${directory}/slices.json`, jsonLines(slicesOf(size))),
     };
     using rt = RtNetlink.open(this.ns);
     rt.addLink({ type: 'veth', name: 'eth0', peer: { name: 'eth0-peer' } });
@@ -113,22 +114,4 @@ export class Subject implements AsyncDisposable {
     NetNs.remove(this.#path);
     rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-/** @returns the path */
-function writeLines(path: string, objects: Iterable<unknown>): string {
-  const fd = openSync(path, 'w');
-  try {
-    let lines = '';
-    for (const object of objects) {
-      lines += `${JSON.stringify(object)}\n`;
-      if (lines.length < 1 << 20) continue;
-      writeSync(fd, lines);
-      lines = '';
-    }
-    writeSync(fd, lines);
-  } finally {
-    closeSync(fd);
-  }
-  return path;
 }

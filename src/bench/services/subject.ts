@@ -7,9 +7,9 @@ import { parseSettings } from '../../agent/settings.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
 import { type MeasuredKind, Changes } from './changes.ts';
-import { nodeCidr, type Size } from './objects.ts';
+import { nodeCidr, type Size } from '../objects.ts';
 import { type Spent, Stopwatch } from './stopwatch.ts';
-import { StreamApi } from './stream-api.ts';
+import { StreamApi } from '../stream-api.ts';
 
 /** argv[2], as JSON. */
 export interface SubjectOptions {

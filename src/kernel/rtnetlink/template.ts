@@ -1,3 +1,4 @@
+import { Writer } from '../../wire/writer.ts';
 import type { KernelError } from '../errors.ts';
 import { NetlinkBatch } from '../netlink/batch.ts';
 import { type Operation, RtBatch } from './batch.ts';
@@ -14,7 +15,6 @@ export interface TemplateOptions<Values> {
   examples: readonly [Values, Values];
 }
 
-const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const capacity = 1 << 12;
 
 /**
@@ -46,9 +46,8 @@ export class RtTemplate<Values> {
   /** @param batch an empty one */
   fill(batch: NetlinkBatch, values: Values): NetlinkBatch {
     batch.copy(this.#batch);
-    const { buffer } = batch;
     const slots = this.#slotsOf(values);
-    for (let i = 0; i < slots.length; i++) for (const at of this.#places[i]!) put(buffer, at, slots[i]!);
+    for (let i = 0; i < slots.length; i++) for (const at of this.#places[i]!) put(batch, at, slots[i]!);
     return batch;
   }
 
@@ -69,17 +68,16 @@ export class RtTemplate<Values> {
   }
 }
 
-function put(buffer: Buffer, at: number, value: Slot): void {
-  if (typeof value === 'string') buffer.write(value, at, 'latin1');
-  else if (typeof value !== 'number') buffer.set(value, at);
-  else if (littleEndian) buffer.writeUInt32LE(value, at);
-  else buffer.writeUInt32BE(value, at);
+function put(writer: Writer, at: number, value: Slot): void {
+  if (typeof value === 'number') writer.patchU32(at, value);
+  else if (typeof value === 'string') writer.buffer.write(value, at, 'latin1');
+  else writer.buffer.set(value, at);
 }
 
 function bytesOf(slot: Slot): Buffer {
-  const bytes = Buffer.alloc(typeof slot === 'number' ? 4 : slot.length);
-  put(bytes, 0, slot);
-  return bytes;
+  const writer = new Writer(64).zeros(typeof slot === 'number' ? 4 : slot.length);
+  put(writer, 0, slot);
+  return writer.written;
 }
 
 /** Where one batch has the one value and the other the other. */

@@ -2,9 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { FakeServer } from '../../../kube/fake-server.ts';
 import { listenTcp } from '../../../kernel/sockets.ts';
 import { IpAddr } from '../../../net/ip.ts';
-import { StreamApi } from '../../services/stream-api.ts';
+import { StreamApi } from '../../stream-api.ts';
+import { jsonLines, writeLines } from '../../lines.ts';
 import { namespaceObjects, podObjects, serviceObjects, sliceObjects } from '../cluster.ts';
-import { writeLines } from './files.ts';
 import type { Place } from './server.ts';
 
 /** An API server with the cluster's objects, in this process, listening in the servers' namespace. */
@@ -21,7 +21,7 @@ export class ApiServer implements AsyncDisposable {
 
   /** @param pods whether the pods behind the endpoints are told of */
   static async start({ ns, directory }: Place, services: number, pods: boolean): Promise<ApiServer> {
-    const write = (plural: string, objects: Iterable<unknown>): [string, string] => [plural, writeLines(`${directory}/${plural}.json`, json(objects))];
+    const write = (plural: string, objects: Iterable<unknown>): [string, string] => [plural, writeLines(`${directory}/${plural}.json`, jsonLines(objects))];
     const files = new Map([
       write('namespaces', namespaceObjects()),
       write('services', serviceObjects(services)),
@@ -44,8 +44,4 @@ export class ApiServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server[Symbol.asyncDispose]();
   }
-}
-
-function* json(objects: Iterable<unknown>): Iterable<string> {
-  for (const object of objects) yield JSON.stringify(object);
 }

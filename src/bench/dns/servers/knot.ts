@@ -1,6 +1,7 @@
 import { clusterZone, outsideZoneFile } from '../zone-file.ts';
 import { outsideZone, zone } from '../cluster.ts';
-import { folder, writeLines, writeText } from './files.ts';
+import { writeLines } from '../../lines.ts';
+import { folder, writeText } from './files.ts';
 import { type Place, Server } from './server.ts';
 import type { Tool } from './tools.ts';
 import { clusterKinds } from './kinds.ts';

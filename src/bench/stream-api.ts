@@ -1,7 +1,7 @@
 import { openSync, readSync } from 'node:fs';
-import { type Api, initialEventsEnd, type KubeObject, type List, type ListOptions, type Resource, type WatchEvent, type WatchOptions } from '../../kube/api.ts';
-import { FakeApi } from '../../kube/fake.ts';
-import { LineSplitter } from '../../kube/lines.ts';
+import { type Api, initialEventsEnd, type KubeObject, type List, type ListOptions, type Resource, type WatchEvent, type WatchOptions } from '../kube/api.ts';
+import { FakeApi } from '../kube/fake.ts';
+import { LineSplitter } from '../kube/lines.ts';
 
 const chunkBytes = 1 << 16;
 

@@ -1,4 +1,4 @@
-import type { EndpointSlice, Service } from '../../kube/types.ts';
+import type { EndpointSlice, Service } from '../kube/types.ts';
 
 /** A cluster as large as is asked for: Services of one port, and so many endpoints behind each. */
 export interface Size {
