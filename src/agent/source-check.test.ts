@@ -21,7 +21,7 @@ test("routed: nothing that a pod sends with another pod's or a node's address ar
       Number(new RegExp(`saddr ${address} counter packets (\\d+)`).exec(run(target.ns.path, 'nft', 'list', 'ruleset'))?.[1]);
     for (const address of [own, ...strange]) {
       run(target.ns.path, 'nft', `add rule inet seen in ${family} saddr ${address} counter`);
-      if (address !== own) run(sender.ns.path, 'ip', 'address', 'add', address, 'dev', 'lo');
+      if (address !== own) run(sender.ns.path, 'ip', 'address', 'add', address, 'dev', 'lo', 'nodad');
       const ping = ['ping', '-c2', '-i0.1', `-W${address === own ? 5 : 0.2}`, '-I', address, target.addresses[i]!];
       if (address === own) run(sender.ns.path, ...ping);
       else assert.throws(() => run(sender.ns.path, ...ping), address);

@@ -59,11 +59,21 @@ export class World implements AsyncDisposable {
 
   static async make(overrides: Partial<AgentConfig> = {}): Promise<World> {
     const node = await TestNode.make(overrides);
+    try {
+      return await World.#around(node);
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static async #around(node: TestNode): Promise<World> {
     await node.startReady();
     const [a, b] = [await node.addPod('a'), await node.addPod('b')];
     const far = ['10.1.1.2', 'fd01:0:0:1::2'];
     for (const [i, address] of far.entries()) {
-      run(node.peer.path, 'ip', 'address', 'add', address, 'dev', 'lo');
+      // A tentative address is no source yet, on lo neither: the kernel ends that later, in a work queue.
+      run(node.peer.path, 'ip', 'address', 'add', address, 'dev', 'lo', 'nodad');
       // It answers from the address that was asked, as pods do.
       const [cidr, via] = [['10.1.0.0/24', '192.0.2.1'] as const, ['fd01::/64', '2001:db8::1'] as const][i]!;
       run(node.peer.path, 'ip', 'route', 'replace', cidr, 'via', via, 'src', address);
