@@ -287,6 +287,7 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
   const changedChains: [NftChain, Operation, fresh: boolean][] = [];
   const gone: Operation[] = [];
   const come: Operation[] = [];
+  const newSets: [NftSet, Operation][] = [];
   for (const operation of operations) {
     if (operation.kind === 'nft-element') {
       if (operation.verb !== 'add') gone.push(operation);
@@ -298,17 +299,21 @@ function buildChanges(t: NftTransaction, operations: readonly Operation[], sets:
     if (after?.kind === 'nft-chain') {
       if (!before) t.addChain(after, operation);
       changedChains.push([after, operation, !before]);
-    } else if (after?.kind === 'nft-set') t.addSet(after, operation);
+    } else if (after?.kind === 'nft-set') newSets.push([after, operation]);
     else if (after?.kind === 'nft-counter') t.addCounter(after.name, operation);
     else if (!after && before?.kind === 'nft-counter') doomedCounters.push([before.name, operation]);
     else if (!after && before?.kind === 'nft-chain') doomedChains.push([before, operation]);
     else if (!after && before?.kind === 'nft-set') doomedSets.set(before.name, operation);
   }
+  const coming = bySet(come);
+  const size = ({ name }: NftSet): number => coming.get(name)?.length ?? 0;
+  // The largest first: for each message with elements the kernel compares names of sets, in the order in which they were made (nft_set_lookup).
+  for (const [set, operation] of newSets.toSorted(([a], [b]) => size(b) - size(a))) t.addSet(set, operation);
   // Before the elements: for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set).
   for (const [chain, operation, fresh] of changedChains)
     if (fresh) for (const rule of chain.rules) t.addRule(chain.name, rule, operation);
   for (const [set, some] of bySet(gone)) if (!doomedSets.has(set)) t.deleteElements(setNamed(sets, set, some), written(some));
-  for (const [set, some] of bySet(come)) t.addElements(setNamed(sets, set, some), written(some));
+  for (const [set, some] of coming) t.addElements(setNamed(sets, set, some), written(some));
   for (const [chain, operation, fresh] of changedChains) {
     if (fresh) continue;
     t.flushChain(chain.name, operation);

@@ -65,7 +65,13 @@ function setsOf(family: Family): NftSetSpec[] {
   ];
 }
 
-/** Every set and map of the table. */
+/** Those in which the changes of a running cluster are. */
+const busy = ['slots', 'service-ips', 'cluster-ips', 'hairpin'].flatMap((name) => families.map((family) => named(name, family)));
+
+/** Place among those that are made; the kernel looks for a set of a table by comparing names from the first on (nft_set_lookup), for each message with elements. */
+const placeOf = ({ name }: NftSetSpec): number => (busy.includes(name) ? busy.indexOf(name) : busy.length);
+
+/** Every set and map of the table, the busy ones first. */
 export const allSets: readonly NftSetSpec[] = [
   set('balancers', 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
   set('pickers', 'classid', 'class to the chain that picks an endpoint of a set with session affinity', { data: 'verdict' }),
@@ -75,4 +81,4 @@ export const allSets: readonly NftSetSpec[] = [
     set(`nodeports-local-${name}`, 'inet_service', 'externalTrafficPolicy Local: the source address is kept'),
   ),
   ...families.flatMap(setsOf),
-];
+].toSorted((a, b) => placeOf(a) - placeOf(b));
