@@ -27,6 +27,7 @@ import { HealthPorts } from './health-ports.ts';
 import { HostPorts } from './hostports.ts';
 import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { type Condition, whyNot } from './judgement.ts';
+import { Litter } from './litter.ts';
 import { NetworkConfig } from './network-config.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
@@ -83,6 +84,7 @@ export class NodeAgent {
   readonly #counts = { syncs: 0, fullChecks: 0, operations: 0 };
   readonly #health = new SyncHealth();
   readonly #rest = new Rest();
+  readonly #litter = new Litter();
   readonly #healthPorts: HealthPorts;
   readonly #takenNodePorts: TakenNodePorts;
   readonly #conntrackLimits: ConntrackLimits | undefined;
@@ -202,7 +204,8 @@ export class NodeAgent {
 
   /** One call of the CNI executable, from the bytes it sent. */
   async call(request: Buffer): Promise<Reply> {
-    const reply = await answer(request, this.#attachments);
+    this.#litter.began();
+    const reply = await answer(request, this.#attachments).finally(() => this.#litter.answered());
     this.#rest.worked();
     this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
     this.#problemLog.tell('leases', unwritable(this.#ipam.storageFault()));
