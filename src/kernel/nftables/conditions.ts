@@ -1,9 +1,9 @@
 import type { Family, IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import { protocolNumber } from './datatypes.ts';
+import { formatClassid, protocolNumber } from './datatypes.ts';
 import { type Expression, fibDestination, fibSource } from './expressions.ts';
 import { hex, hostU32, type Part, type Value } from './part.ts';
-import { arpSenderAddress, daddr, dport, iifname, l4proto, saddr } from './values.ts';
+import { arpSenderAddress, connectionProtocol, daddr, dport, iifname, l4proto, priority, saddr } from './values.ts';
 
 /** A question of somebody who has no address yet: duplicate address detection (RFC 5227). */
 export const isArpProbe: Part = {
@@ -27,10 +27,31 @@ export const isNotIn = (value: Value, set: string): Part => ({
 });
 
 /** `meta l4proto tcp` */
-export const protocol = (name: 'tcp' | 'udp' | 'sctp' | 'ipv6-icmp'): Part => ({
+export const protocol = (name: 'tcp' | 'udp' | 'sctp' | 'icmp' | 'ipv6-icmp'): Part => ({
   text: `meta l4proto ${name}`,
   expressions: [...l4proto.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(protocolNumber(name), 1) }],
 });
+
+/** `ct protocol tcp`: of the packet's connection. */
+export const isOfProtocol = (name: 'tcp' | 'udp' | 'sctp'): Part => ({
+  text: `${connectionProtocol.text} ${name}`,
+  expressions: [...connectionProtocol.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hex(protocolNumber(name), 1) }],
+});
+
+const tcpFlags = (text: string, mask: number, op: 'eq' | 'neq'): Part => ({
+  text: `tcp flags ${text}`,
+  expressions: [
+    ...protocol('tcp').expressions,
+    { name: 'payload', dreg: 0, base: 'transport', offset: 13, length: 1 },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 1, mask: hex(mask, 1), xor: '0x00' },
+    { name: 'cmp', sreg: 0, op, data: '0x00' },
+  ],
+});
+
+/** A TCP segment that ends its connection at once. */
+export const tcpReset: Part = tcpFlags('rst', 4, 'neq');
+/** Any TCP segment but those that open a connection (SYN, SYN-ACK). */
+export const tcpWithoutSyn: Part = tcpFlags('! syn', 2, 'eq');
 
 /** `udp dport 68`; of fragments only the first has ports. */
 export const udpDport = (port: number): Part => ({
@@ -99,14 +120,21 @@ export const iifIsLoopback: Part = {
   ],
 };
 
-/** The packet came by a link of this group (`ip link set … group`). */
-export const iifInGroup = (group: number): Part => ({
-  text: `iifgroup ${group}`,
+const linkGroup = (key: 'iifgroup' | 'oifgroup', op: 'eq' | 'neq', group: number): Part => ({
+  text: `${key} ${op === 'neq' ? '!= ' : ''}${group}`,
   expressions: [
-    { name: 'meta', dreg: 0, key: 'iifgroup' },
-    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(group) },
+    { name: 'meta', dreg: 0, key },
+    { name: 'cmp', sreg: 0, op, data: hostU32(group) },
   ],
 });
+
+/** The packet came by a link of this group (`ip link set … group`). */
+export const iifInGroup = (group: number): Part => linkGroup('iifgroup', 'eq', group);
+
+/** It came by a link of another group, or by none: it is from this node. */
+export const iifNotInGroup = (group: number): Part => linkGroup('iifgroup', 'neq', group);
+/** The packet does not leave by a link of this group. In the output hook: as it was routed first, before any translation. */
+export const oifNotInGroup = (group: number): Part => linkGroup('oifgroup', 'neq', group);
 
 /** 01:80:c2:00:00:0x, which a bridge may keep for itself (IEEE 802.1D; is_link_local_ether_addr). */
 export const toBridgeItself: Part = {
@@ -124,6 +152,21 @@ const linkName = (name: string): string => `0x${Buffer.alloc(16).fill(name, 0, n
 export const iifIs = (name: string): Part => ({
   text: `iifname "${name}"`,
   expressions: [...iifname.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: linkName(name) }],
+});
+
+/** It came by another. */
+export const iifIsNot = (name: string): Part => ({
+  text: `iifname != "${name}"`,
+  expressions: [...iifname.load(0), { name: 'cmp', sreg: 0, op: 'neq', data: linkName(name) }],
+});
+
+/** It leaves by another; in the output hook as for `oifIs`. */
+export const oifIsNot = (name: string): Part => ({
+  text: `oifname != "${name}"`,
+  expressions: [
+    { name: 'meta', dreg: 0, key: 'oifname' },
+    { name: 'cmp', sreg: 0, op: 'neq', data: linkName(name) },
+  ],
 });
 
 /** The packet leaves by the link of this name. In the output hook: as it was routed first, before any translation. */
@@ -147,6 +190,46 @@ const ctBits = (key: 'status' | 'state', text: string, bits: number): Part => ({
 
 export const ctStatusDnat: Part = ctBits('status', 'dnat', 1 << 5);
 export const ctStateNew: Part = ctBits('state', 'new', 1 << 3);
+export const ctStateEstablished: Part = ctBits('state', 'established', 1 << 1);
+export const ctStateInvalid: Part = ctBits('state', 'invalid', 1 << 0);
+export const ctStateUntracked: Part = ctBits('state', 'untracked', 1 << 6);
+/** Conntrack knows no connection that the packet belongs to. */
+export const ctStateUnknown: Part = ctBits('state', 'invalid,untracked', (1 << 0) | (1 << 6));
+
+/** The packet goes the way that the connection was opened. No match for those that conntrack does not know. */
+export const ctOriginal: Part = {
+  text: 'ct direction original',
+  expressions: [
+    { name: 'ct', dreg: 0, key: 'direction' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: '0x00' },
+  ],
+};
+
+/** The connection's mark has this value in the bits of the mask. */
+export const ctMarkIs = (value: number, mask: number): Part => ({
+  text: `ct mark & ${hex(mask, 4)} == ${hex(value, 4)}`,
+  expressions: [
+    { name: 'ct', dreg: 0, key: 'mark' },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(mask), xor: '0x00000000' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(value) },
+  ],
+});
+
+/** skb->priority is this number. */
+export const priorityIs = (value: number): Part => ({
+  text: `${priority.text} ${formatClassid(value)}`,
+  expressions: [...priority.load(0), { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(value) }],
+});
+
+/** skb->priority has this one bit. */
+export const priorityHas = (bit: number): Part => ({
+  text: `${priority.text} & ${formatClassid(bit)} == ${formatClassid(bit)}`,
+  expressions: [
+    ...priority.load(0),
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(bit), xor: '0x00000000' },
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(bit) },
+  ],
+});
 
 /** `fib saddr type local`: the address is one of this node's own. */
 export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({

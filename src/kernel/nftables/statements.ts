@@ -1,7 +1,7 @@
 import type { Family, IpAddr } from '../../net/ip.ts';
 import { formatClassid } from './datatypes.ts';
 import { type Expression, natFullyRandom } from './expressions.ts';
-import { familyKeyword, hostU32, type Part, type Value } from './part.ts';
+import { familyKeyword, hex, hostU32, type Part, type Value } from './part.ts';
 import { priority, saddr } from './values.ts';
 
 /** Adds the packet to a named counter. */
@@ -33,6 +33,16 @@ export const clearPriority: Part = {
   text: 'meta priority set none',
   expressions: [{ name: 'immediate', dreg: 0, data: '0x00000000' }, setPriorityFrom],
 };
+
+/** Writes the bits of the mask of the connection's mark; the others stay. Nothing happens to packets that conntrack does not know, but no match either. */
+export const setCtMark = (value: number, mask: number): Part => ({
+  text: `ct mark set ct mark & ${hex(~mask >>> 0, 4)} | ${hex(value, 4)}`,
+  expressions: [
+    { name: 'ct', dreg: 0, key: 'mark' },
+    { name: 'bitwise', sreg: 0, dreg: 0, length: 4, mask: hostU32(~mask), xor: hostU32(value) },
+    { name: 'ct', key: 'mark', sreg: 0 },
+  ],
+});
 
 /** Goes where the verdict map says for the masked priority. */
 export const verdictByPriority = (mask: number, map: string): Part => ({

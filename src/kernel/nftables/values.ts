@@ -1,4 +1,5 @@
 import type { Family } from '../../net/ip.ts';
+import type { Expression } from './expressions.ts';
 import { familyKeyword, type Value } from './part.ts';
 
 const payload = (
@@ -55,18 +56,41 @@ export const priority: Value = {
   load: (register) => [{ name: 'meta', dreg: register, key: 'priority' }],
 };
 
-/** Address that the packet's connection was opened to, before any translation. */
-export const originalDaddr = (family: Family): Value => ({
-  text: `ct original ${familyKeyword[family]} daddr`,
-  words: family === 'ipv4' ? 1 : 4,
-  load: (register) => [{ name: 'ct', dreg: register, key: family === 'ipv4' ? 'ip daddr' : 'ip6 daddr', direction: 'original' }],
+/** A number of four bytes of the host's order, as concatenations with intervals have it (see `ranges.ts`). */
+export const inNetworkOrder = (value: Value): Value => ({
+  ...value,
+  load: (register) => [...value.load(register), { name: 'byteorder', sreg: register, dreg: register, op: 'hton', length: 4, size: 4 }],
 });
 
-export const originalDport: Value = {
-  text: 'ct original proto-dst',
-  words: 1,
-  load: (register) => [{ name: 'ct', dreg: register, key: 'proto-dst', direction: 'original' }],
+type ConntrackKey = Extract<Expression, { name: 'ct' }>['key'];
+
+const connection = (text: string, words: number, key: ConntrackKey, direction?: 'original' | 'reply'): Value => ({
+  text: `ct ${direction ? `${direction} ` : ''}${text}`,
+  words,
+  load: (register) => [{ name: 'ct', dreg: register, key, ...(direction ? { direction } : {}) }],
+});
+
+const connectionAddress = (direction: 'original' | 'reply', which: 'saddr' | 'daddr', family: Family): Value => {
+  const key = `${familyKeyword[family]} ${which}` as const;
+  return connection(key, family === 'ipv4' ? 1 : 4, key, direction);
 };
+
+/** Who opened the packet's connection, before any translation. No match for packets of the other family, nor for those that conntrack does not know. */
+export const originalSaddr = (family: Family): Value => connectionAddress('original', 'saddr', family);
+
+/** Address that the packet's connection was opened to, before any translation. */
+export const originalDaddr = (family: Family): Value => connectionAddress('original', 'daddr', family);
+
+export const originalDport: Value = connection('proto-dst', 1, 'proto-dst', 'original');
+
+/** Who answers in the packet's connection: its destination, behind any translation. */
+export const replySaddr = (family: Family): Value => connectionAddress('reply', 'saddr', family);
+
+/** The port of who answers. Debian 12's nft reads and prints it in a concatenation only behind `meta l4proto` of one protocol, as `originalDport`. */
+export const replySport: Value = connection('proto-src', 1, 'proto-src', 'reply');
+
+/** Protocol of the packet's connection: of an ICMP error that of the packet which it is about. */
+export const connectionProtocol: Value = connection('protocol', 1, 'protocol');
 
 /** A new random number below `modulus` for each packet. */
 export const randomBelow = (modulus: number): Value => ({

@@ -1,3 +1,5 @@
+export { deniedCounter, planPolicyChains, type PodLinks } from './chains.ts';
+export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch } from './epoch.ts';
 export {
   allowed,
   classBits,

@@ -1,0 +1,252 @@
+import { type Chain, match, type Rule } from '../../kernel/nftables/index.ts';
+import { type Family, families } from '../../net/ip.ts';
+import type { Item } from '../../reconcile/model.ts';
+import type { Direction } from '../model.ts';
+import { allowed, classBits, defaultSet, denied, policySet, policySets, portsSet, rangesSet, rowsSet } from './names.ts';
+
+const { rule, concat, inNetworkOrder, saddr, daddr, l4proto, dport, priority } = match;
+const { originalSaddr, originalDaddr, originalDport, replySaddr, replySport, connectionProtocol } = match;
+const { protocol, isIn, isOfProtocol, icmpType, tcpReset, tcpWithoutSyn } = match;
+const { iifNotInGroup, oifNotInGroup, iifIsNot, oifIsNot, ctOriginal, ctStatusDnat } = match;
+const { ctStateEstablished, ctStateInvalid, ctStateUntracked, ctStateUnknown, priorityIs, priorityHas } = match;
+const { setPriorityByMap, clearPriority, countIn, rejectWithTcpReset, accept, drop, returns, goto, jump } = match;
+
+/** Counts what policies drop and reset. */
+export const deniedCounter = 'policy-denied';
+
+/** Which links are pods'. */
+export interface PodLinks {
+  /** Group of the links whose other ends are pods. */
+  group: number;
+  /** The bridge whose ports the pods are, if that is how they hang on the node. */
+  bridge?: string;
+}
+
+/** Behind what is said of Services (0): their addresses are translated, and what found no endpoint was refused. */
+const filterPriority = 10;
+
+const perFamily = <T>(fn: (family: Family) => T | T[]): T[] => families.flatMap(fn);
+const numbered = (name: string, family: Family): string => `${name}${family === 'ipv4' ? 4 : 6}`;
+
+/** Protocols that have ports. */
+const withPorts = ['tcp', 'udp', 'sctp'] as const;
+/** ICMP errors are judged as the connections that they are about; and Debian 12's nft reads a connection's port only behind one protocol of the packet. */
+const errors = { ipv4: 'icmp', ipv6: 'ipv6-icmp' } as const;
+const everyProtocol = [...withPorts, errors.ipv4, errors.ipv6] as const;
+
+const fromNoPod = ({ group, bridge }: PodLinks): match.Part => (bridge === undefined ? iifNotInGroup(group) : iifIsNot(bridge));
+const toNoPod = ({ group, bridge }: PodLinks): match.Part => (bridge === undefined ? oifNotInGroup(group) : oifIsNot(bridge));
+
+const base = (hook: 'forward' | 'input' | 'output', rules: Rule[]): Chain => ({
+  name: `policy-${hook}`,
+  hook: { type: 'filter', hook, priority: filterPriority, policy: 'accept' },
+  rules,
+});
+
+/** Of a pod that no policy speaks of the value is in no map, so that nothing more is asked. */
+const judgeEgress = perFamily((family) =>
+  rule(setPriorityByMap(originalSaddr(family), defaultSet('egress', family)), jump(numbered('policy-egress', family))),
+);
+const judgeIngress = perFamily((family) =>
+  rule(setPriorityByMap(replySaddr(family), defaultSet('ingress', family)), jump(numbered('policy-ingress', family))),
+);
+
+/** What is left of a packet was accepted in all directions that were asked: its connection bears the epoch. */
+const settle = [rule(clearPriority), rule(jump('policy-settle'))];
+
+/** Where packets of pods meet policies. They accept here only, so that no direction is left out. */
+const baseChains = (links: PodLinks): Chain[] => [
+  base('forward', [
+    rule(jump('policy-known')),
+    rule(fromNoPod(links), toNoPod(links), accept),
+    rule(ctStateUnknown, goto('policy-unseen')),
+    ...judgeEgress,
+    ...judgeIngress,
+    ...settle,
+  ]),
+  // To the node. What the node itself opened to a pod is judged by nobody (NP12, CNP12), and its answers have another source than a pod.
+  base('input', [
+    rule(fromNoPod(links), accept),
+    rule(jump('policy-known')),
+    rule(ctStateUntracked, goto('policy-untracked')),
+    rule(ctStateInvalid, goto('policy-unseen')),
+    ...judgeEgress,
+    ...settle,
+  ]),
+  // Of the node: answers in connections that pods opened. A reset that ends a connection was perhaps made here.
+  base('output', [
+    rule(toNoPod(links), accept),
+    rule(ctOriginal, accept),
+    rule(ctStateUnknown, accept),
+    rule(tcpReset, accept),
+    rule(jump('policy-known')),
+    ...judgeEgress,
+    ...settle,
+  ]),
+];
+
+/** What conntrack does not know has no connection to be judged: whoever is isolated does without it. */
+const unseen: Chain = {
+  name: 'policy-unseen',
+  rules: [
+    ...perFamily((family) => [
+      rule(setPriorityByMap(saddr(family), defaultSet('egress', family)), goto('policy-drop')),
+      rule(setPriorityByMap(daddr(family), defaultSet('ingress', family)), goto('policy-drop')),
+    ]),
+  ],
+};
+
+/** RFC 4861; conntrack leaves these out. Each neighbour must be found, whatever policies say. */
+const neighbourDiscovery = [
+  icmpType('ipv6', 133, 'nd-router-solicit'),
+  icmpType('ipv6', 135, 'nd-neighbor-solicit'),
+  icmpType('ipv6', 136, 'nd-neighbor-advert'),
+];
+
+/** To the node, past conntrack: questions to the node's own DNS by UDP, and what others' rules leave out. Judged by what the headers say. */
+const untracked: Chain = {
+  name: 'policy-untracked',
+  rules: [
+    ...neighbourDiscovery.map((part) => rule(part, accept)),
+    ...perFamily((family) =>
+      rule(setPriorityByMap(saddr(family), defaultSet('egress', family)), goto(numbered('policy-headers', family))),
+    ),
+  ],
+};
+
+/** From the remote address to its identity, and with the pod's own to a class, by which the port is judged. */
+function byIdentity(
+  name: string,
+  family: Family,
+  { remote, local, direction, decide }: { remote: match.Value; local: match.Value; direction: Direction; decide: string },
+): Chain[] {
+  const classChain = numbered(`${name}-class`, family);
+  return [
+    {
+      name: numbered(name, family),
+      rules: [
+        rule(clearPriority),
+        rule(setPriorityByMap(remote, policySet('policy-ids', family)), goto(classChain)),
+        rule(setPriorityByMap(remote, policySet('policy-nets', family)), goto(classChain)),
+        rule(goto(classChain)),
+      ],
+    },
+    {
+      name: classChain,
+      rules: [
+        rule(setPriorityByMap(concat(priority, local), rowsSet(direction, family)), goto(decide)),
+        rule(setPriorityByMap(local, defaultSet(direction, family)), goto(decide)),
+      ],
+    },
+  ];
+}
+
+/** A pod that reaches itself by a Service is not kept from itself by identities (NP11, CNP9). */
+const itself = (family: Family): Rule =>
+  rule(
+    ctStatusDnat,
+    setPriorityByMap(concat(originalSaddr(family), replySaddr(family)), policySet('policy-selves', family)),
+    goto('policy-decide'),
+  );
+
+function directionChains(family: Family): Chain[] {
+  const [original, reply] = [originalSaddr(family), replySaddr(family)];
+  const dns = concat(originalDaddr(family), connectionProtocol, originalDport);
+  const decide = 'policy-decide';
+  return [
+    {
+      name: numbered('policy-egress', family),
+      rules: [
+        itself(family),
+        // Cluster DNS that leads to another node's is cluster DNS still.
+        ...(['tcp', 'udp', errors[family]] as const).map((name) =>
+          rule(ctStatusDnat, protocol(name), isIn(dns, policySet('policy-dns', family)), goto(numbered('policy-dns', family))),
+        ),
+        rule(goto(numbered('policy-to', family))),
+      ],
+    },
+    { name: numbered('policy-ingress', family), rules: [itself(family), rule(goto(numbered('policy-from', family)))] },
+    ...byIdentity('policy-to', family, { remote: reply, local: original, direction: 'egress', decide }),
+    ...byIdentity('policy-from', family, { remote: original, local: reply, direction: 'ingress', decide }),
+    ...byIdentity('policy-dns', family, {
+      ...{ remote: originalDaddr(family), local: original, direction: 'egress', decide: 'policy-decide-dns' },
+    }),
+    ...byIdentity('policy-headers', family, {
+      ...{ remote: daddr(family), local: saddr(family), direction: 'egress', decide: 'policy-decide-headers' },
+    }),
+  ];
+}
+
+/** Where the port stands that is judged: rules that find it, each complete with the conditions it needs. */
+interface Ports {
+  /** `protocol . port` */
+  port: match.Value;
+  /** Each of them before the key, in a rule of its own. */
+  behind: readonly match.Part[][];
+  isOf: (name: (typeof withPorts)[number]) => match.Part;
+}
+
+const connectionPort = (port: match.Value): Ports => ({
+  port: concat(connectionProtocol, port),
+  behind: everyProtocol.map((name) => [protocol(name)]),
+  isOf: isOfProtocol,
+});
+const headerPort: Ports = { port: concat(l4proto, dport), behind: [[]], isOf: protocol };
+
+/** From a class to a verdict: comes back where the connection may be. Names of chains end in `suffix`. */
+const decideChains = (suffix: string, { port, behind, isOf }: Ports): Chain[] => [
+  {
+    name: `policy-decide${suffix}`,
+    rules: [
+      rule(priorityIs(allowed), returns),
+      rule(priorityIs(denied), goto('policy-deny')),
+      ...withPorts.map((name) => rule(isOf(name), goto(`policy-ports${suffix}`))),
+      rule(priorityHas(classBits.portless), returns),
+      rule(goto('policy-deny')),
+    ],
+  },
+  {
+    name: `policy-ports${suffix}`,
+    rules: [
+      ...behind.map((parts) => rule(...parts, setPriorityByMap(concat(priority, port), portsSet), goto('policy-verdict'))),
+      ...behind.map((parts) =>
+        rule(...parts, priorityHas(classBits.hasRanges), setPriorityByMap(concat(inNetworkOrder(priority), port), rangesSet), goto('policy-verdict')),
+      ),
+      rule(priorityHas(classBits.otherPorts), returns),
+      rule(goto('policy-deny')),
+    ],
+  },
+];
+
+const endChains: readonly Chain[] = [
+  { name: 'policy-verdict', rules: [rule(priorityIs(allowed), returns), rule(goto('policy-deny'))] },
+  {
+    name: 'policy-deny',
+    rules: [
+      // NP14: what is open is cut, each end by its next packet. The same for a connection that conntrack meets in its midst, by a packet of whoever did not open it.
+      rule(protocol('tcp'), ctStateEstablished, countIn(deniedCounter), rejectWithTcpReset),
+      rule(tcpWithoutSyn, countIn(deniedCounter), rejectWithTcpReset),
+      rule(goto('policy-drop')),
+    ],
+  },
+  { name: 'policy-drop', rules: [rule(countIn(deniedCounter), drop)] },
+];
+
+/**
+ * Chains, sets and the counter of policies, without elements and without the two chains of the epoch (`epoch.ts`), which these jump to. ADR 19.
+ * `meta priority` carries identity and class from look-up to look-up, and is cleared behind.
+ */
+export const planPolicyChains = ({ podLinks }: { podLinks: PodLinks }): Item[] => [
+  { kind: 'nft-counter', name: deniedCounter },
+  ...policySets.map((set): Item => ({ kind: 'nft-set', ...set })),
+  ...[
+    ...baseChains(podLinks),
+    unseen,
+    untracked,
+    ...perFamily(directionChains),
+    ...decideChains('', connectionPort(replySport)),
+    ...decideChains('-dns', connectionPort(originalDport)),
+    ...decideChains('-headers', headerPort),
+    ...endChains,
+  ].map((chain): Item => ({ kind: 'nft-chain', ...chain })),
+];
