@@ -2,7 +2,7 @@
 # Fetches what the benchmarks measure podnet beside, into .cache/bench-tools of this package; nothing is installed.
 #
 #   cni-bookworm   Debian 12's containernetworking-plugins (1.1)       cni-sid   those of Debian unstable (1.9 or newer)
-#   knotd, nsd, unbound   Debian 12's name servers and resolver, each with its own C library, behind a wrapper
+#   knotd, nsd, unbound, ipset   Debian 12's name servers and resolver, and its ipset, each with its own C library, behind a wrapper
 #
 # What is there stays; -f fetches anew.
 # The plugins are bound to no library but libc, and those of unstable run on Debian 12.
@@ -45,7 +45,7 @@ server() {
   fi
   # knotd -V, nsd -v and unbound -V: the version is the last word of a line.
   version=$("$tools/$server" -V 2>&1 | sed -n 's/^[Vv]ersion *//p; s/.*Knot DNS), version //p' | head -n 1)
-  [ -n "$version" ] || version=$("$tools/$server" -v 2>&1 | sed -n 's/^NSD version //p' | head -n 1)
+  [ -n "$version" ] || version=$("$tools/$server" -v 2>&1 | sed -n 's/^NSD version //p; s/^ipset v\([^,]*\),.*/\1/p' | head -n 1)
   [ -n "$version" ] || fail "$tools/$server does not run: remove $tools and try again"
   echo "bench-tools: $server is $version"
 }
@@ -59,3 +59,4 @@ server knotd /usr/sbin/knotd knot libknot13 libzscanner4 libdnssec9 libcap-ng0 l
 server nsd /usr/sbin/nsd nsd libevent-2.1-7 libfstrm0 libprotobuf-c1 libssl3 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
 server unbound /usr/sbin/unbound unbound libevent-2.1-7 libnghttp2-14 libprotobuf-c1 libpython3.11 libssl3 libsystemd0 libexpat1 zlib1g \
   libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libc6
+server ipset /usr/sbin/ipset ipset libipset13 libmnl0 libc6

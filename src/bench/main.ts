@@ -4,6 +4,7 @@ import { benchDns, type DnsBenchOptions } from './dns/index.ts';
 import { kindNames } from './dns/questions.ts';
 import { subjectNames } from './dns/stage.ts';
 import { benchLab } from './lab/index.ts';
+import { benchPolicy, type PolicyBenchOptions } from './policy/index.ts';
 import { benchServices, type ServicesBenchOptions } from './services/index.ts';
 
 const atLeast =
@@ -85,6 +86,19 @@ program
   .action(async (options: DnsBenchOptions) => {
     requireRoot('network namespaces belong to root');
     if (!(await benchDns(options))) process.exitCode = 1;
+  });
+
+program
+  .command('policy')
+  .description('NetworkPolicy: CPU of connections and requests with up to 10,000 policies, time until a change holds; beside iptables with ipset. Needs root')
+  .option('--turns <n>', 'how often each node is measured, in turns', atLeast('--turns', 1), 100)
+  .option('--events <n>', 'changes of each kind', atLeast('--events', 2), 20)
+  .option('--policies <n>', 'leave out what has more policies', atLeast('--policies', 0), 10_000)
+  .option('--json', 'the same as --output json')
+  .addOption(output())
+  .action(async (options: PolicyBenchOptions) => {
+    requireRoot('network namespaces belong to root');
+    if (!(await benchPolicy(options))) process.exitCode = 1;
   });
 
 await program.parseAsync().catch((error: Error) => {

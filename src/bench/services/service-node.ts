@@ -1,7 +1,6 @@
 import { Fd } from '../../kernel/fd.ts';
 import { Nft } from '../../kernel/nftables/index.ts';
 import { NetNs } from '../../kernel/netns.ts';
-import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { ShortConnections } from '../../kernel/short-connections.ts';
 import { sockaddr } from '../../kernel/sockaddr.ts';
 import { listenTcp } from '../../kernel/sockets.ts';
@@ -11,6 +10,7 @@ import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
+import { join, local, namespaceAt, route } from '../links.ts';
 import { clusterCidr, clusterIpOf, endpointAddressOf, nodeCidr, servicePort, serviceCidr, servicesOf, type Size, sliceOf, targetPort } from '../objects.ts';
 
 const firstIp = IpAddr.parse(clusterIpOf(0));
@@ -35,10 +35,8 @@ export class ServiceNode implements Disposable {
   constructor(directory: string, size: Size) {
     this.size = size;
     const make = (name: string): NetNs => {
-      const ns = NetNs.create(`${directory}-${name}`);
+      const ns = namespaceAt(`${directory}-${name}`);
       this.#all.push(ns);
-      using rt = RtNetlink.open(ns);
-      rt.setLink(1, { up: true });
       return ns;
     };
     const [client, node, server] = [make('client'), make('node'), make('server')];
@@ -50,7 +48,6 @@ export class ServiceNode implements Disposable {
     route(node, clusterCidr, 'server', '198.51.100.2');
     route(client, '0.0.0.0/0', 'node', '192.0.2.1');
     route(server, '0.0.0.0/0', 'node', '198.51.100.1');
-    // Every address of the prefix is its own.
     local(client, nodeCidr);
     local(server, '10.129.0.0/24');
     this.#listener = Fd.own(listenTcp(server, IpAddr.parse('0.0.0.0'), targetPort, { backlog: 4096 }), 'the server behind the Services');
@@ -106,28 +103,4 @@ export class ServiceNode implements Disposable {
 function* sharedSlices(size: Size): Iterable<EndpointSlice> {
   const addresses = Array.from({ length: size.endpoints / size.services }, (_, i) => endpointAddressOf(i));
   for (let service = 0; service < size.services; service++) yield sliceOf(service, 0, addresses);
-}
-
-function join(a: NetNs, name: string, aAddress: string, b: NetNs, bAddress: string): void {
-  using here = RtNetlink.open(a);
-  using there = RtNetlink.open(b);
-  here.addLink({ type: 'veth', name, peer: { name: 'node', netNs: b.fd } });
-  for (const [rt, link, address] of [
-    [here, name, aAddress],
-    [there, 'node', bAddress],
-  ] as const) {
-    const { index } = rt.link(link)!;
-    rt.setLink(index, { up: true, addrGenMode: 'none' });
-    rt.addAddress({ link: index, address: IpAddr.parse(address), prefixLength: 24 });
-  }
-}
-
-function route(ns: NetNs, destination: string, link: string, gateway: string): void {
-  using rt = RtNetlink.open(ns);
-  rt.addRoute({ destination: Prefix.parse(destination), gateway: IpAddr.parse(gateway), link: rt.link(link)!.index, protocol: 4 });
-}
-
-function local(ns: NetNs, destination: string): void {
-  using rt = RtNetlink.open(ns);
-  rt.addRoute({ destination: Prefix.parse(destination), type: 'local', link: 1, table: 255, protocol: 4 });
 }

@@ -1,0 +1,46 @@
+import type { Check } from '../check.ts';
+import type { ChangeRow } from './changes.ts';
+import type { TransactionKind } from './policy-node.ts';
+import type { TrafficSample } from './traffic.ts';
+
+/** A value that is undefined was not measured, and so not shown. */
+function below(name: string, value: number | undefined, limit: number, unit: string, digits: number): Check {
+  const text = value === undefined ? 'not measured' : `${value.toFixed(digits)} ${unit}`;
+  return { name, value: text, limit: `< ${limit} ${unit}`, ok: value !== undefined && value < limit };
+}
+
+const words: Readonly<Record<TransactionKind, string>> = {
+  allowed: 'connection, random pairs that are allowed',
+  denied: 'first packet, random pairs that are denied',
+  request: 'request and response',
+};
+const away = (sample: TrafficSample | undefined): number | undefined => sample && (sample.relative.median - 1) * 100;
+
+/** @param most policies: what is to be shown with more was left out */
+export function checksOf(traffic: readonly TrafficSample[], changes: readonly ChangeRow[], most: number): Check[] {
+  return [...(most >= 10_000 ? trafficChecks(traffic) : []), ...(most >= 1000 ? changeChecks(changes) : [])];
+}
+
+/** The null test is two nodes without policies: what the measurement itself cannot tell apart. */
+function trafficChecks(traffic: readonly TrafficSample[]): Check[] {
+  return (['allowed', 'denied', 'request'] as const).flatMap((kind) => {
+    const many = traffic.find((one) => one.kind === kind && one.policies === 10_000 && one.isPodnet);
+    const off = away(traffic.find((one) => one.kind === kind && one.isNull));
+    return [
+      below(`CPU above that without policies, 10,000 policies: ${words[kind]}`, away(many), 5, '%', 2),
+      below(`null test, no policies against none: ${words[kind]}`, off === undefined ? undefined : Math.abs(off), 3, '%', 2),
+    ];
+  });
+}
+
+/** The longest of all that were measured. */
+function changeChecks(changes: readonly ChangeRow[]): Check[] {
+  const of = (kind: ChangeRow['kind']): ChangeRow | undefined => changes.find((row) => row.kind === kind);
+  const size = '10,000 pods, 1,000 policies';
+  return [
+    below(`a pod's label, ${size}: event to kernel, the longest`, of('pod-label')?.kernelMs.most, 100, 'ms', 1),
+    below(`a pod's label, ${size}: event to packets, the longest`, of('pod-label')?.packetsMs.most, 100, 'ms', 1),
+    below(`a namespace's label moves 10,000 pods, ${size}: event to kernel, the longest`, of('namespace-label')?.kernelMs.most, 1000, 'ms', 0),
+    below(`a namespace's label moves 10,000 pods, ${size}: event to packets, the longest`, of('namespace-label')?.packetsMs.most, 1000, 'ms', 0),
+  ];
+}
