@@ -1,7 +1,8 @@
 import { endianness } from 'node:os';
-import { IpAddr, writeIpv4 } from '../../net/ip.ts';
+import { addressBits, IpAddr, writeIpv4 } from '../../net/ip.ts';
 import { Mac } from '../../net/mac.ts';
 import { Prefix } from '../../net/prefix.ts';
+import { IpRange } from '../../net/range.ts';
 
 /** A type of nft's user space; the kernel only carries its number, for `nft list`. */
 export interface Datatype {
@@ -222,22 +223,27 @@ export function decodeValue(types: readonly Datatype[], bytes: Buffer): string {
   return text;
 }
 
-/** First address and the address after the last one (undefined at the end of the family) of a prefix or a single address. */
+/** First address and the address after the last one (undefined at the end of the family) of a prefix, of `FIRST-LAST` or of a single address. */
 export function intervalOf(types: readonly Datatype[], text: string): { start: Buffer; end: Buffer | undefined } {
-  const prefix = text.includes('/') ? Prefix.parse(text) : Prefix.host(IpAddr.parse(text));
-  const start = encodeValue(types, prefix.address.toString());
+  const { family, first, last } = IpRange.parse(text);
+  const start = encodeValue(types, first.toString());
+  const next = last.toBigInt() + 1n;
   const all = 1n << BigInt(start.length * 8);
-  const next = prefix.last.toBigInt() + 1n;
-  return { start, end: next === all ? undefined : Buffer.from(IpAddr.fromBigInt(prefix.family, next).bytes) };
+  return { start, end: next === all ? undefined : Buffer.from(IpAddr.fromBigInt(family, next).bytes) };
 }
 
-/** The prefix that runs from `start` to just before `end`. @throws RangeError when the interval is no prefix (podnet writes none) */
-export function prefixOf(start: Buffer, end: Buffer | undefined): string {
+/** The addresses from `start` to just before `end`, as nft prints them. */
+export function intervalText(start: Buffer, end: Buffer | undefined): string {
   const first = IpAddr.fromBytes(start);
-  const size = (end ? IpAddr.fromBytes(end).toBigInt() : 1n << BigInt(start.length * 8)) - first.toBigInt();
+  const after = end ? IpAddr.fromBytes(end).toBigInt() : 1n << BigInt(start.length * 8);
+  return addressesText(first, IpAddr.fromBigInt(first.family, after - 1n));
+}
+
+/** As nft prints consecutive addresses: a single one, a prefix where they are one, else `FIRST-LAST`. */
+export function addressesText(first: IpAddr, last: IpAddr): string {
+  const size = last.toBigInt() - first.toBigInt() + 1n;
+  if (size === 1n) return first.toString();
   const hostBits = size.toString(2).length - 1;
-  const prefix = Prefix.of(first, start.length * 8 - hostBits);
-  if (prefix.size !== size || !prefix.address.equals(first))
-    throw new RangeError(`the interval of ${size} addresses from ${first} is not a prefix`);
-  return hostBits === 0 ? first.toString() : prefix.toString();
+  const prefix = Prefix.of(first, addressBits(first.family) - hostBits);
+  return prefix.size === size && prefix.address.equals(first) ? prefix.toString() : `${first}-${last}`;
 }

@@ -4,7 +4,7 @@ import type { NetlinkBatch } from '../netlink/batch.ts';
 import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
-import { decodeValue, parseType, prefixOf } from './datatypes.ts';
+import { decodeValue, intervalText, parseType } from './datatypes.ts';
 import {
   type Counted,
   familyNumbers,
@@ -202,7 +202,10 @@ export class Nft implements Disposable {
     const keys = parseType(set.key);
     const isInterval = set.flags.includes('interval');
     if (isRanged(set))
-      return this.#elements(table, set, family, ({ key, last }) => ({ key: rangeText(keys, key, last ?? key) }));
+      return this.#elements(table, set, family, ({ key, last, data }) => {
+        const text = rangeText(keys, key, last ?? key);
+        return data === undefined ? { key: text } : { key: text, data };
+      });
     if (isInterval) return intervals(this.#elements(table, set, family, (element) => element));
     // Text at once: of hundreds of thousands the bytes are not kept.
     return this.#elements(table, set, family, ({ key, data }) =>
@@ -304,7 +307,7 @@ export class Nft implements Disposable {
   }
 }
 
-/** Starts and ends of intervals become prefixes. */
+/** Starts and ends of intervals become one text each. */
 function intervals(read: ReadElement[]): Element[] {
   // At the same key the end of one interval comes before the start of the next.
   const sorted = read.toSorted((a, b) => Buffer.compare(a.key, b.key) || Number(b.end) - Number(a.end));
@@ -312,7 +315,7 @@ function intervals(read: ReadElement[]): Element[] {
   sorted.forEach(({ key, data, end }, i) => {
     if (end) return;
     const next = sorted[i + 1];
-    const text = prefixOf(key, next?.key);
+    const text = intervalText(key, next?.key);
     elements.push(data === undefined ? { key: text } : { key: text, data });
   });
   return elements;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
-import { parseType } from './datatypes.ts';
+import { intervalOf, intervalText, parseType } from './datatypes.ts';
 import { rangeOf, rangeText } from './ranges.ts';
 
 const types = parseType('ipv4_addr . inet_proto . inet_service . ipv6_addr');
@@ -25,8 +25,22 @@ test('a concatenation with prefixes is its first and its last value, and comes b
   );
 });
 
-test('a range that is no prefix is not told as one', () => {
+test('a range that is no prefix is told by its ends', () => {
   const { first } = rangeOf(types, '10.0.0.1 . tcp . 80 . fd00::1');
-  const { last } = rangeOf(types, '10.0.0.2 . tcp . 80 . fd00::1');
-  assert.throws(() => rangeText(types, first, last), /10\.0\.0\.1 to 10\.0\.0\.2 is not a prefix/);
+  const { last } = rangeOf(types, '10.0.0.2 . tcp . 90 . fd00::1');
+  const text = '10.0.0.1-10.0.0.2 . tcp . 80-90 . fd00::1';
+  assert.equal(rangeText(types, first, last), text);
+  assert.deepEqual(rangeOf(types, text), { first, last });
+  assert.throws(() => rangeOf(types, '10.0.0.1 . tcp . 90-80 . fd00::1'), /its end comes before its start/);
+});
+
+test('intervals of addresses are a prefix where they are one, else their ends, up to the end of the family', () => {
+  for (const text of ['10.0.0.0/8', '10.0.0.1', '10.0.0.1-10.0.0.9', '0.0.0.0/0', '255.0.0.1-255.255.255.255']) {
+    const { start, end } = intervalOf(parseType('ipv4_addr'), text);
+    assert.equal(intervalText(start, end), text);
+  }
+  for (const text of ['fd00::/64', '::/0', '::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']) {
+    const { start, end } = intervalOf(parseType('ipv6_addr'), text);
+    assert.equal(intervalText(start, end), text);
+  }
 });

@@ -1,35 +1,47 @@
 import { IpAddr } from '../../net/ip.ts';
-import { Prefix } from '../../net/prefix.ts';
-import { type Datatype, decodeValue, encodeValue } from './datatypes.ts';
+import { IpRange } from '../../net/range.ts';
+import { addressesText, type Datatype, decodeValue, encodeValue } from './datatypes.ts';
 import type { NftSetSpec } from './types.ts';
 
 /**
- * Sets of concatenations in which a part may be a prefix, e.g. `10.9.0.1 . tcp . 80 . 192.168.0.0/16` (nft_set_pipapo, Linux 5.6): an element has a
- * first and a last value of each part (NFTA_SET_ELEM_KEY and _KEY_END), both inclusive.
+ * Sets of concatenations in which a part may be a prefix or a range, e.g. `10.9.0.1 . tcp . 80 . 192.168.0.0/16`, `1:8 . tcp . 8000-8080` (nft_set_pipapo,
+ * Linux 5.6): an element has a first and a last value of each part (NFTA_SET_ELEM_KEY and _KEY_END), both inclusive.
  */
 export const isRanged = (set: NftSetSpec): boolean => set.flags.includes('interval') && set.key.includes(' . ');
 
-/** @throws SyntaxError when a part is not of its type */
-export function rangeOf(types: readonly Datatype[], text: string): { first: Buffer; last: Buffer } {
-  const prefixes = text.split(' . ').map((part) => (part.includes('/') ? Prefix.parse(part) : part));
-  const side = (pick: (prefix: Prefix) => IpAddr): Buffer =>
-    encodeValue(types, prefixes.map((part) => (typeof part === 'string' ? part : `${pick(part)}`)).join(' . '));
-  return { first: side(({ address }) => address), last: side((prefix) => prefix.last) };
+const isAddress = ({ name }: Datatype): boolean => name === 'ipv4_addr' || name === 'ipv6_addr';
+
+/** First and last value of a part, as texts. */
+function endsOf(type: Datatype, text: string): [first: string, last: string] {
+  if (isAddress(type)) {
+    if (!text.includes('/') && !text.includes('-')) return [text, text];
+    const { first, last } = IpRange.parse(text);
+    return [`${first}`, `${last}`];
+  }
+  const dash = type.name === 'inet_service' ? text.indexOf('-') : -1;
+  if (dash < 0) return [text, text];
+  const ends: [string, string] = [text.slice(0, dash), text.slice(dash + 1)];
+  if (Number(ends[0]) > Number(ends[1])) throw new SyntaxError(`"${text}" is no range of ports: its end comes before its start`);
+  return ends;
 }
 
-/** The inverse of `rangeOf`; a prefix of one address is that address. @throws RangeError for a range that is no prefix (podnet writes none) */
+/** @throws SyntaxError when a part is not of its type */
+export function rangeOf(types: readonly Datatype[], text: string): { first: Buffer; last: Buffer } {
+  const parts = text.split(' . ');
+  const ends = parts.map((part, i) => (types[i] ? endsOf(types[i], part) : ([part, part] as const)));
+  const side = (which: 0 | 1): Buffer => encodeValue(types, ends.map((pair) => pair[which]).join(' . '));
+  return { first: side(0), last: side(1) };
+}
+
+/** The inverse of `rangeOf`; a range of one value is that value, and one of addresses that is a prefix is that. */
 export function rangeText(types: readonly Datatype[], first: Buffer, last: Buffer): string {
   const ends = decodeValue(types, last).split(' . ');
   return decodeValue(types, first)
     .split(' . ')
-    .map((start, i) => (start === ends[i] ? start : prefixBetween(start, ends[i]!)))
+    .map((start, i) => {
+      const end = ends[i]!;
+      if (start === end) return start;
+      return isAddress(types[i]!) ? addressesText(IpAddr.parse(start), IpAddr.parse(end)) : `${start}-${end}`;
+    })
     .join(' . ');
-}
-
-function prefixBetween(start: string, end: string): string {
-  const [first, last] = [IpAddr.parse(start), IpAddr.parse(end)];
-  const hostBits = (last.toBigInt() - first.toBigInt()).toString(2).length;
-  const prefix = Prefix.of(first, first.bytes.length * 8 - hostBits);
-  if (prefix.address.equals(first) && prefix.last.equals(last)) return `${prefix}`;
-  throw new RangeError(`${start} to ${end} is not a prefix`);
 }

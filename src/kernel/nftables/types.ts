@@ -53,7 +53,7 @@ export interface NftSetSpec {
   comment?: string;
 }
 
-/** Key and data as nft prints them, parts of a concatenation joined by ' . '; a prefix or an address in an interval set. */
+/** Key and data as nft prints them, parts of a concatenation joined by ' . '; in an interval set a prefix, an address or port, or `FIRST-LAST`. */
 export interface Element {
   key: string;
   data?: string;
