@@ -158,7 +158,7 @@ export class NodeAgent {
       ...{ held: this.#reconciler.actual(), addresses: network.facts?.nodePortAddresses ?? [], services: this.#sources.services },
     }));
     this.#healthPorts = new HealthPorts(ns, () => this.#health.isHealthy);
-    this.#sources = new Sources(api, (kind, error) => {
+    this.#sources = new Sources(api, settings.nodeName, (kind, error) => {
       log(`${kind}: ${error.message}`);
       this.#judge();
     });

@@ -55,6 +55,11 @@ export interface AgentConfig {
    * asks others for their rules (`allow`): today Docker's chain DOCKER-USER. With `report` again, and with `podnet cni remove`, they go.
    */
   foreignFirewall?: 'report' | 'allow';
+  /**
+   * Bits of the conntrack mark (ct mark) in which podnet notes, while there are policies, that a connection was judged, as hexadecimal text: at least 8, one beside the
+   * other. Others that keep marks of connections need others. Default "0xffffff00".
+   */
+  connmarkMask?: string;
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;
 }

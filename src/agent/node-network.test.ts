@@ -28,8 +28,10 @@ const peer = (n: number, addresses = [`192.0.2.${n}`, `2001:db8::${n}`]): NodeVi
   zone: undefined,
   addresses: addresses.map(IpAddr.parse),
   podCidrs: [`10.1.${n}.0/24`, `fd01:0:0:${n}::/64`].map(Prefix.parse),
-  balances: true, dnsReady: true,
+  balances: true,
+  dnsReady: true,
   faults: [],
+  asPeer: { name: `node-${n}`, labels: {}, addresses: addresses.map(IpAddr.parse) },
 });
 
 /** A network whose contributions are written down by owner. */

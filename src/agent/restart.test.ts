@@ -105,7 +105,10 @@ test('an agent whose API goes down while it runs goes on with what it knows', ne
   await eventually(() =>
     assert.deepEqual(
       node.status().sources.map(({ kind, synced, error }) => [kind, synced, /ECONNREFUSED/.test(error ?? '')]),
-      ['nodes', 'services', 'endpointslices', 'servicecidrs'].map((kind) => [kind, true, true]),
+      [
+        ...['nodes', 'services', 'endpointslices', 'servicecidrs', 'networkpolicies'],
+        ...['clusternetworkpolicies', 'adminnetworkpolicies', 'baselineadminnetworkpolicies'],
+      ].map((kind) => [kind, true, true]),
     ),
   );
   assert.ok(node.status().ready);

@@ -5,7 +5,10 @@ import type { AgentConfig } from './config.ts';
 
 /** The configuration with its texts parsed: what the agent works with. */
 export interface Settings
-  extends Omit<AgentConfig, 'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs' | 'cni' | 'services'> {
+  extends Omit<
+    AgentConfig,
+    'clusterCidrs' | 'serviceCidrs' | 'clusterDns' | 'nonMasqueradeCidrs' | 'cni' | 'services' | 'connmarkMask'
+  > {
   clusterCidrs: readonly Prefix[];
   serviceCidrs: readonly Prefix[];
   clusterDns: readonly IpAddr[];
@@ -17,6 +20,8 @@ export interface Settings
     conntrackLimits: boolean;
   };
   cni: AgentConfig['cni'] & { hostLocalDir: string };
+  /** Without a sign. */
+  connmarkMask: number;
 }
 
 /**
@@ -28,7 +33,7 @@ export function parseSettings(input: unknown): Settings {
   const known = [
     ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
     ...['nonMasqueradeCidrs', 'services', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
-    'foreignFirewall',
+    ...['foreignFirewall', 'connmarkMask'],
   ];
   refuseUnknown('', whole, known);
   const vxlan = object('vxlan', whole.vxlan);
@@ -69,6 +74,7 @@ export function parseSettings(input: unknown): Settings {
     },
     announceLoadBalancers: bool('announceLoadBalancers', whole.announceLoadBalancers ?? false),
     foreignFirewall: choice('foreignFirewall', whole.foreignFirewall ?? 'report', ['report', 'allow'] as const),
+    connmarkMask: mask('connmarkMask', whole.connmarkMask ?? '0xffffff00'),
     statusSocket: socket('statusSocket', whole.statusSocket),
     ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
   };
@@ -108,6 +114,14 @@ function socket(field: string, value: unknown): string {
 function integer(field: string, value: unknown, least: number, most: number): number {
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
   throw fault(field, value, `a whole number from ${least} to ${most}`);
+}
+
+/** Of 32 bits: a run of ones, long enough that what it holds is not soon used up. */
+function mask(field: string, value: unknown): number {
+  const number = typeof value === 'string' && /^0x[0-9a-f]{1,8}$/i.test(value) ? Number(value) : 0;
+  const bits = number.toString(2).replace(/0+$/, '');
+  if (bits.length >= 8 && !bits.includes('0')) return number;
+  throw fault(field, value, 'a mask as hexadecimal text, at least 8 bits that are one beside the other, such as "0xffffff00"');
 }
 
 function bool(field: string, value: unknown): boolean {

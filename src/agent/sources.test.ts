@@ -21,7 +21,7 @@ test('SA20: Services of another proxy, and what belongs to headless ones, never 
       endpoints: [],
     });
   }
-  using sources = new Sources(api, (kind, error) => assert.fail(`${kind}: ${error.message}`));
+  using sources = new Sources(api, 'me', (kind, error) => assert.fail(`${kind}: ${error.message}`));
   sources.start();
   await sources.synced;
   assert.deepEqual(

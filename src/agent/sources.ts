@@ -2,6 +2,7 @@ import type { Api } from '../kube/api.ts';
 import { Informer } from '../kube/informer.ts';
 import { EndpointSlices, Nodes, Services } from '../kube/resources.ts';
 import type { EndpointSlice, Node, Service } from '../kube/types.ts';
+import { PolicySources } from './policy-sources.ts';
 import { ServiceCidrSource } from './service-cidrs.ts';
 import type { AgentStatus } from './status.ts';
 import { type NodeView, nodeView, servicesWanted, serviceView, slicesWanted, sliceView } from './views.ts';
@@ -14,8 +15,10 @@ export class Sources implements Disposable {
   readonly services: Informer<Service>;
   readonly slices: Informer<EndpointSlice>;
   readonly serviceCidrs: ServiceCidrSource;
+  readonly policy: PolicySources;
 
-  constructor(api: Api, onError: (kind: string, error: Error) => void) {
+  /** @param nodeName of this node */
+  constructor(api: Api, nodeName: string, onError: (kind: string, error: Error) => void) {
     const told = (kind: string) => ({ onError: (error: Error) => onError(kind, error) });
     this.nodes = new Informer(api, Nodes, { project: nodeView, ...told('nodes') });
     this.services = new Informer(api, Services, { labelSelector: servicesWanted, project: serviceView, ...told('services') });
@@ -24,22 +27,28 @@ export class Sources implements Disposable {
       ...told('endpointslices'),
     });
     this.serviceCidrs = new ServiceCidrSource(api, told('servicecidrs').onError);
+    this.policy = new PolicySources(api, { nodeName, onError });
   }
 
   start(): void {
     for (const informer of this.#all) informer.start();
+    this.policy.start();
   }
 
   get synced(): Promise<unknown> {
-    return Promise.all([this.nodes.synced, this.services.synced, this.slices.synced, this.serviceCidrs.known]);
+    return Promise.all([
+      ...[this.nodes.synced, this.services.synced, this.slices.synced],
+      ...[this.serviceCidrs.known, this.policy.known],
+    ]);
   }
 
   get isSynced(): boolean {
-    return this.#told.every((informer) => informer.isSynced);
+    return this.#told.every((informer) => informer.isSynced) && this.policy.isSynced;
   }
 
   describe(): AgentStatus['sources'] {
-    return this.#told.map((informer) => ({
+    const all: readonly AnyInformer[] = [...this.#told, ...(this.policy.informers as unknown as AnyInformer[])];
+    return all.map((informer) => ({
       ...{ kind: informer.resource.plural, synced: informer.isSynced, objects: informer.size },
       ...(informer.error ? { error: informer.error.message } : {}),
     }));
@@ -47,6 +56,7 @@ export class Sources implements Disposable {
 
   [Symbol.dispose](): void {
     for (const informer of this.#all) informer.stop();
+    this.policy[Symbol.dispose]();
   }
 
   /** Without those that the API does not have. */

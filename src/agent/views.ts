@@ -3,6 +3,8 @@ import { conditionOf, isDnsReady } from '../kube/objects.ts';
 import type { EndpointSlice, EndpointSlicePort, Node, Service, ServicePort } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { nodeOf } from '../policy/read-world.ts';
+import type { PolicyNode } from '../policy/world.ts';
 import { Interned } from './interned.ts';
 import { PackedSlice } from './packed-slice.ts';
 import { triggerAnnotation } from './programming-latency.ts';
@@ -25,6 +27,8 @@ export interface NodeView {
   dnsReady: boolean;
   /** Texts that are no address or prefix. */
   faults: readonly string[];
+  /** The Node as policies see it: its labels, and all addresses in its status. */
+  asPeer: PolicyNode;
 }
 
 const leavingTaint = 'ToBeDeletedByClusterAutoscaler';
@@ -56,6 +60,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
     ...(metadata.deletionTimestamp || spec?.taints?.some(({ key }) => key === leavingTaint) ? { isLeaving: true } : {}),
     dnsReady: isDnsReady({ metadata, spec, status }),
     faults,
+    asPeer: nodeOf({ metadata, status }),
   };
 }
 
@@ -65,6 +70,10 @@ export const sameNode = (a: NodeView, b: NodeView): boolean =>
   a.created === b.created &&
   a.addresses.join() === b.addresses.join() &&
   a.podCidrs.join() === b.podCidrs.join();
+
+/** Whether two versions of a Node are the same to policies. */
+export const sameAsPeer = ({ asPeer: a }: NodeView, { asPeer: b }: NodeView): boolean =>
+  a.addresses.join() === b.addresses.join() && JSON.stringify(a.labels) === JSON.stringify(b.labels);
 
 /** Services of another proxy, and headless ones' copies, are nobody's business here; the server leaves them out (SA20). */
 export const servicesWanted = '!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless';

@@ -12,6 +12,7 @@ class FakeKernel implements Writer {
   readonly held = new Map<string, string>();
   readonly refused = new Set<string>();
   reads = 0;
+  writes = 0;
   staleTimes = 0;
 
   constructor(make: Make = setting) {
@@ -27,6 +28,7 @@ class FakeKernel implements Writer {
     if (this.staleTimes-- > 0) throw new StaleError('the table');
     const failures: Failure[] = [];
     for (const operation of operations) {
+      this.writes++;
       const { name, value } = read(operation.verb === 'delete' ? operation.actual : operation.item);
       if (this.refused.has(name)) failures.push({ key: operation.key, error: new Error(`${name} is refused`) });
       else if (operation.verb === 'delete') this.held.delete(name);
@@ -37,7 +39,12 @@ class FakeKernel implements Writer {
 }
 
 type Make = (name: string, value: string) => Item;
-const element: Make = (name, value) => ({ kind: 'nft-element', set: 'map', key: name, ...(value === 'none' ? {} : { data: value }) });
+const element: Make = (name, value) => ({
+  kind: 'nft-element',
+  set: 'map',
+  key: name,
+  ...(value === 'none' ? {} : { data: value }),
+});
 const read = (item: Item): { name: string; value: string } =>
   item.kind === 'nft-element' ? { name: item.key, value: item.data ?? 'none' } : (item as Sysctl);
 const setting = (name: string, value: string): Sysctl => ({ kind: 'sysctl', name, value });
@@ -76,7 +83,10 @@ function agreed(wishes: ReadonlyMap<string, Record<string, string>>): Map<string
 }
 const sorted = (map: ReadonlyMap<string, string>): [string, string][] => [...map].sort();
 
-for (const [what, make] of [['settings', setting], ['elements', element]] as const)
+for (const [what, make] of [
+  ['settings', setting],
+  ['elements', element],
+] as const)
   test(`F38, F39: any history of wishes, foreign writes and refusals ends in what is wanted, and then nothing more is written (${what})`, () => {
     fc.assert(
       fc.property(steps, (history) => {
@@ -247,6 +257,47 @@ test('contributeNow writes what one owner wants and nothing of the others, and t
   assert.deepEqual([...kernel.held], [['a', '1']]);
   assert.equal(reconciler.status('y'), undefined);
   assert.equal(kernel.reads, reads, 'nothing was read for it');
+});
+
+test('contributeAllNow writes what several owners want at once, and what one hands over to another stays', () => {
+  const kernel = new FakeKernel();
+  const reconciler = new Reconciler([kernel]);
+  reconciler.sync();
+  reconciler.contributeAllNow([
+    ['x', settings({ a: '1', b: '1' })],
+    ['y', settings({ c: '1' })],
+  ]);
+  assert.deepEqual(sorted(kernel.held), [
+    ['a', '1'],
+    ['b', '1'],
+    ['c', '1'],
+  ]);
+  const { writes } = kernel;
+  reconciler.contributeAllNow([
+    ['x', settings({ a: '1' })],
+    ['y', settings({ b: '1', c: '2' })],
+    ['z', settings({})],
+  ]);
+  assert.deepEqual(sorted(kernel.held), [
+    ['a', '1'],
+    ['b', '1'],
+    ['c', '2'],
+  ]);
+  assert.equal(kernel.writes, writes + 1, 'b was there already');
+  assert.deepEqual(
+    ['x', 'y', 'z'].map((owner) => reconciler.status(owner)?.state),
+    ['done', 'done', undefined],
+  );
+  kernel.refused.add('d');
+  assert.throws(
+    () =>
+      reconciler.contributeAllNow([
+        ['x', settings({ a: '2' })],
+        ['y', settings({ d: '1' })],
+      ]),
+    /d is refused/,
+  );
+  assert.deepEqual([reconciler.status('x')?.state, reconciler.status('y')?.state], ['done', 'error']);
 });
 
 test('contributeNow throws what the kernel refuses, and is tried once more when the kernel changed meanwhile', () => {

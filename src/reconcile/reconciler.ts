@@ -94,13 +94,23 @@ export class Reconciler {
    * @throws Error with what the kernel refused; it is tried again by the next sync
    */
   contributeNow(owner: string, items: Iterable<Item>): void {
-    const changed: Place[] = [];
-    this.#contributions.set(owner, items, (place) => void changed.push(place));
+    this.contributeAllNow([[owner, items]]);
+  }
+
+  /** `contributeNow` of several owners at once: what of it goes to nftables is one transaction. */
+  contributeAllNow(parts: Iterable<readonly [owner: string, items: Iterable<Item>]>): void {
+    // What one withdraws another may want.
+    const places = new Set<Place>();
+    const affected = new Set<string>();
+    for (const [owner, items] of parts) {
+      this.#contributions.set(owner, items, (place) => void places.add(place));
+      if (this.#noteOwner(owner)) affected.add(owner);
+      else affected.delete(owner);
+    }
+    const changed = [...places];
     for (const place of changed) this.#dirty.add(place);
-    this.#noteOwner(owner);
     // Who wants the same may win or lose by this.
-    const affected = new Set(changed.flatMap((place) => this.#contributions.ownersOf(place)));
-    if (this.#contributions.has(owner)) affected.add(owner);
+    for (const place of changed) for (const one of this.#contributions.ownersOf(place)) affected.add(one);
     if (this.#writeNow(changed)) {
       for (const one of affected) this.#settle(one);
       return;

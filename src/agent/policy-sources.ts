@@ -1,0 +1,147 @@
+import type { Api, ApiError, KubeObject, Resource } from '../kube/api.ts';
+import { Informer } from '../kube/informer.ts';
+import { apiVersionOf, Namespaces, NetworkPolicies, Pods } from '../kube/resources.ts';
+import type { Namespace, Pod } from '../kube/types.ts';
+import type { Policy } from '../policy/model.ts';
+import { type AnyObject, readPolicy } from '../policy/policies.ts';
+import { clusterPolicyResources } from '../policy/resources.ts';
+import { type Labels, labelsOfNamespace } from '../policy/world.ts';
+import { OptionalSource } from './optional-source.ts';
+import { type PodView, podView } from './pod-view.ts';
+
+/** The pods and namespaces of the cluster, which only policies ask for. */
+export interface PolicyWorld {
+  pods: Informer<Pod, PodView>;
+  namespaces: Informer<Namespace, Labels>;
+}
+
+export interface PolicySourcesOptions {
+  nodeName: string;
+  onError: (kind: string, error: Error) => void;
+  /** So long after the last policy is gone the world is still watched. */
+  lingerMs?: number;
+}
+
+/**
+ * What policies follow from. Policies of every kind are always watched; those of CustomResourceDefinitions need not be there. Pods and namespaces are watched
+ * while there is a policy: an agent of a cluster without any hears of none of its thousands of pods. The first policy costs one list of them, and CNI ADD waits for
+ * that.
+ */
+export class PolicySources implements Disposable {
+  readonly #api: Api;
+  readonly #options: PolicySourcesOptions;
+  readonly #networkPolicies: Informer<KubeObject, Policy>;
+  readonly #clusterPolicies: readonly OptionalSource<KubeObject, Policy>[];
+  #world: PolicyWorld | undefined;
+  #linger: NodeJS.Timeout | undefined;
+  #isSynced = false;
+  /** Fulfilled when all is known that a start needs: the policies and, if there are any, the world. */
+  readonly known: Promise<void>;
+
+  constructor(api: Api, options: PolicySourcesOptions) {
+    this.#api = api;
+    this.#options = options;
+    const { onError } = options;
+    this.#networkPolicies = new Informer(api, NetworkPolicies as Resource<KubeObject>, {
+      project: policyView(NetworkPolicies as Resource<KubeObject>),
+      onError: (error) => onError('networkpolicies', error),
+    });
+    // That they are forbidden to be seen does not mean that there are none.
+    this.#clusterPolicies = clusterPolicyResources.map(
+      (resource) =>
+        new OptionalSource(api, resource, {
+          ...{ project: policyView(resource), absentCodes: [404] },
+          // Most clusters have not installed them.
+          onError: (error) => (error as ApiError).code !== 404 && onError(resource.plural, error),
+        }),
+    );
+    this.known = this.#learn();
+  }
+
+  start(): void {
+    for (const informer of this.policies) informer.start();
+  }
+
+  /** Of every kind. */
+  get policies(): readonly Informer<KubeObject, Policy>[] {
+    return [this.#networkPolicies, ...this.#clusterPolicies.map(({ informer }) => informer)];
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.policies.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Whether all that a start needs was known once. */
+  get isSynced(): boolean {
+    return this.#isSynced;
+  }
+
+  /** While it is whole. */
+  get world(): PolicyWorld | undefined {
+    const world = this.#world;
+    return world?.pods.isSynced && world.namespaces.isSynced ? world : undefined;
+  }
+
+  /** Begins to watch it, or goes on. Fulfilled when it is whole; never when it is closed meanwhile. */
+  openWorld(): Promise<void> {
+    clearTimeout(this.#linger);
+    this.#world ??= this.#watchWorld();
+    const { pods, namespaces } = this.#world;
+    return Promise.all([pods.synced, namespaces.synced]).then(() => {});
+  }
+
+  /** Nobody asks for it any more; it ends after a while, if nobody does meanwhile. @param closed is called then */
+  closeWorld(closed: () => void): void {
+    clearTimeout(this.#linger);
+    this.#linger = setTimeout(() => {
+      this.#endWorld();
+      closed();
+    }, this.#options.lingerMs ?? 60_000).unref();
+  }
+
+  /** All that is watched at this moment. */
+  get informers(): readonly Informer<never, unknown>[] {
+    const there = this.#clusterPolicies.filter(({ isAbsent }) => !isAbsent).map(({ informer }) => informer);
+    const world = this.#world ? [this.#world.pods, this.#world.namespaces] : [];
+    return [this.#networkPolicies, ...there, ...world] as never;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#linger);
+    for (const informer of this.policies) informer.stop();
+    this.#endWorld();
+  }
+
+  async #learn(): Promise<void> {
+    await Promise.all([this.#networkPolicies.synced, ...this.#clusterPolicies.map(({ known }) => known)]);
+    if (this.count > 0) await this.openWorld();
+    this.#isSynced = true;
+  }
+
+  #watchWorld(): PolicyWorld {
+    const { nodeName, onError } = this.#options;
+    return {
+      pods: new Informer(this.#api, Pods, {
+        project: (pod: Pod) => podView(pod, nodeName),
+        onError: (error) => onError('pods', error),
+      }).start(),
+      namespaces: new Informer(this.#api, Namespaces, {
+        project: ({ metadata }: Namespace) => labelsOfNamespace(metadata.name, metadata.labels),
+        onError: (error) => onError('namespaces', error),
+      }).start(),
+    };
+  }
+
+  #endWorld(): void {
+    this.#world?.pods.stop();
+    this.#world?.namespaces.stop();
+    this.#world = undefined;
+  }
+}
+
+/** Items of a list do not say what they are. */
+const policyView =
+  (resource: Resource<KubeObject>) =>
+  (object: KubeObject): Policy =>
+    readPolicy({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind } as AnyObject)!;
