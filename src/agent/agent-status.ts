@@ -13,6 +13,7 @@ import type { HealthPorts } from './health-ports.ts';
 import type { HostPorts } from './hostports.ts';
 import type { NetworkConfig } from './network-config.ts';
 import type { NodeNetwork } from './node-network.ts';
+import type { PolicyPath } from './policy-path.ts';
 import type { ProxyHealth } from './proxy-health.ts';
 import type { ServicePath } from './service-path.ts';
 import type { Settings } from './settings.ts';
@@ -42,6 +43,7 @@ export interface Tellers {
   proxyHealth: ProxyHealth;
   takenNodePorts: TakenNodePorts;
   conntrackLimits: ConntrackLimits | undefined;
+  policies: PolicyPath;
   /** These are there once everything is known. */
   services: ServicePath | undefined;
   announcements: Announcements | undefined;
@@ -72,6 +74,7 @@ export function agentStatus(parts: Tellers): AgentStatus {
     staleUdpDeleted: services?.deleted ?? 0,
     ...(services ? { programming: services.latency.status() } : {}),
     door: parts.door.dropped(),
+    policy: parts.policies.status(),
     problems: problemsOf(parts),
     warnings: [...parts.foreigners.warnings, ...parts.takenNodePorts.warnings, ...(parts.conntrackLimits?.warnings ?? [])],
     foreign: parts.foreigners.state,
@@ -88,6 +91,7 @@ function problemsOf({ network, ipam, reconciler, hostPorts, peers, ...parts }: T
     ...formerRange(ipam, peers.values()),
     ...parts.attacher.problems(),
     ...parts.networkConfig.problems(),
+    ...parts.policies.problems,
     ...parts.healthPorts.problems,
     ...parts.proxyHealth.problems,
     ...hostPorts.clashes(reconciler.actual(), network.facts?.self.addresses ?? []),

@@ -9,7 +9,7 @@ import { Nft } from '../kernel/nftables/nft.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
-import { Attacher, attachModes, deletionGroup } from '../links/index.ts';
+import { Attacher, attachModes, bridgeLink, deletionGroup, podGroup } from '../links/index.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { agentStatus } from './agent-status.ts';
@@ -32,6 +32,7 @@ import { NetworkConfig } from './network-config.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
+import { PolicyPath } from './policy-path.ts';
 import { PodRanges } from './pod-ranges.ts';
 import { ProblemLog } from './problem-log.ts';
 import { ProxyHealth, SyncHealth } from './proxy-health.ts';
@@ -75,6 +76,7 @@ export class NodeAgent {
   readonly #network: NodeNetwork;
   readonly #hostPorts: HostPorts;
   readonly #ranges: PodRanges;
+  readonly #policies: PolicyPath;
   readonly #attachments: PodAttachments;
   readonly #foreigners: Foreigners;
   readonly #sources: Sources;
@@ -136,10 +138,22 @@ export class NodeAgent {
         return network.serviceCidrs;
       },
     });
+    this.#sources = new Sources(api, settings.nodeName, (kind, error) => {
+      log(`${kind}: ${error.message}`);
+      this.#judge();
+    });
+    this.#policies = new PolicyPath({
+      ...{ nodeName: settings.nodeName, clusterCidrs: settings.clusterCidrs, mask: settings.connmarkMask, api, log },
+      podLinks: { group: podGroup, ...(settings.attach === 'bridge' ? { bridge: bridgeLink } : {}) },
+      clusterDns: settings.dnsHealthSocket === undefined ? [] : settings.clusterDns,
+      ...{ reconciler: this.#reconciler, conntrack: this.#conntrack, sources: this.#sources, ipam: this.#ipam },
+      ownAddresses: () => this.#rt.addresses().map(({ address }) => address),
+      wake: () => this.#runner.trigger(),
+      sync: () => this.#sync(false),
+    });
     this.#attachments = new PodAttachments({
       ...{ ipam: this.#ipam, attacher: this.#attacher, door: this.#door, reconciler: this.#reconciler, gate: this.#gate },
-      forgetter: this.#forgetter,
-      hostPorts: this.#hostPorts,
+      ...{ forgetter: this.#forgetter, hostPorts: this.#hostPorts, isolation: this.#policies },
       node: () => this.#network.linkNode,
       waitForDeletion: settings.cni.waitForDeletion ?? false,
       onError: (error) => log(error.message),
@@ -158,10 +172,6 @@ export class NodeAgent {
       ...{ held: this.#reconciler.actual(), addresses: network.facts?.nodePortAddresses ?? [], services: this.#sources.services },
     }));
     this.#healthPorts = new HealthPorts(ns, () => this.#health.isHealthy);
-    this.#sources = new Sources(api, settings.nodeName, (kind, error) => {
-      log(`${kind}: ${error.message}`);
-      this.#judge();
-    });
   }
 
   /** @throws Error when a socket or a file cannot be had; `close` is to be called then as well */
@@ -224,6 +234,7 @@ export class NodeAgent {
       ...{ foreigners: this.#foreigners, networkConfig: this.#networkConfig, hostPorts: this.#hostPorts },
       ...{ healthPorts: this.#healthPorts, proxyHealth: this.#proxyHealth, takenNodePorts: this.#takenNodePorts },
       ...{ conntrackLimits: this.#conntrackLimits, services: this.#services, announcements: this.#announcements, dns: this.#dns },
+      policies: this.#policies,
     });
   }
 
@@ -236,6 +247,7 @@ export class NodeAgent {
     const parts = [
       this.#rest,
       this.#announcements,
+      this.#policies,
       this.#sources,
       this.#drift,
       this.#dns,
@@ -304,6 +316,7 @@ export class NodeAgent {
         this.#foreigners.check();
       }
       this.#announcements?.setNode(facts);
+      this.#policies.setOwnAddresses();
       // One that waits for its deletion is no pod's, and the next pod's may have its name.
       const links = this.#rt.links().filter(({ group }) => group !== deletionGroup);
       this.#attachments.refresh(new Set(links.map(({ name }) => name)));
@@ -330,6 +343,7 @@ export class NodeAgent {
     }
     const goOn = (): void => {
       services.begin();
+      this.#policies.begin();
       this.#runner.start();
     };
     if (socketPath === undefined) {
@@ -369,6 +383,7 @@ export class NodeAgent {
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();
+    this.#policies.written(result.operations);
     this.#services?.clean(!result.failures.some(({ key }) => key.startsWith('nft-')));
     this.#judge();
     return result.failures.length === 0;

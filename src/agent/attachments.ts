@@ -21,6 +21,8 @@ import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
 import { type Asked, leaseFor } from './pod-lease.ts';
+import type { PodView } from './pod-view.ts';
+import type { PolicyPath } from './policy-path.ts';
 import { recoveredLease } from './recover.ts';
 import { settleSoon } from './settling.ts';
 
@@ -32,6 +34,7 @@ export interface AttachmentsOptions {
   gate: Gate;
   forgetter: Forgetter;
   hostPorts: HostPorts;
+  isolation: Isolation;
   /** What is known of the node; undefined until it is. */
   node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
@@ -42,8 +45,18 @@ export interface AttachmentsOptions {
   waitForDeletion?: boolean;
 }
 
+/** What policies say of pods: asked only while there are some. */
+export type Isolation = Pick<PolicyPath, 'isActive' | 'admit' | 'attached' | 'detached'>;
+
 /** How long the kernel may take to put a new link into service. */
 const liveMs = 2000;
+
+/** One ADD. */
+interface Addition extends Pick<Asked, 'key' | 'netns' | 'pod' | 'wishes' | 'node'> {
+  ns: NetNs;
+  /** What isolates the pod follows from; undefined where nothing does. */
+  view: PodView | undefined;
+}
 
 export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(key)}`;
 
@@ -68,11 +81,13 @@ export class PodAttachments implements Attachments {
     return this.#inTurn(key, async () => {
       await this.#options.gate.pass(this.#options.waitMs ?? 20_000);
       const node = this.#node();
+      const { isolation } = this.#options;
+      const view = isolation.isActive ? await isolation.admit(pod) : undefined;
       // Before anything is spent on it.
       const ns = this.#options.attacher.open(netns);
       let settling = false;
       try {
-        const link = await this.#add(key, netns, ns, pod, wishes, node);
+        const link = await this.#add({ key, netns, ns, pod, wishes, node, view });
         settling = true;
         settleSoon(this.#options.attacher, link, ns, this.#options.onError);
         return resultOf(link, netns, this.#options.attacher.mode, node);
@@ -82,7 +97,7 @@ export class PodAttachments implements Attachments {
     });
   }
 
-  async #add(key: AttachmentKey, netns: string, ns: NetNs, pod: PodIdentity, wishes: Wishes, node: LinkNode): Promise<PodLink> {
+  async #add({ key, netns, ns, pod, wishes, node, view }: Addition): Promise<PodLink> {
     const inode = String(ns.inode);
     const before = this.#leaseOf(key);
     const lease = before ? this.#moved(before, netns, inode) : this.#lease({ key, netns, pod, wishes, node, inode });
@@ -92,7 +107,9 @@ export class PodAttachments implements Attachments {
     try {
       const { reconciler } = this.#options;
       // Before the link is there: its first packet meets them.
-      reconciler.contributeNow(guestOwner(key), this.#options.door.guest(link));
+      const guest = this.#options.door.guest(link);
+      if (view) reconciler.contributeAllNow([...this.#options.isolation.attached(view), [guestOwner(key), guest]]);
+      else reconciler.contributeNow(guestOwner(key), guest);
       const items = await this.#attach(link, ns, node);
       this.#items.set(keyText(key), items);
       const book = (): void => reconciler.contribute(attachmentOwner(key), items, { applied: true });
@@ -306,7 +323,9 @@ export class PodAttachments implements Attachments {
     if (link) attacher.detach(link.hostLink, items, { drained: this.#options.waitForDeletion });
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
-    reconciler.contributeNow(guestOwner(key), []);
+    const { isolation } = this.#options;
+    if (isolation.isActive) reconciler.contributeAllNow([...isolation.detached(lease), [guestOwner(key), []]]);
+    else reconciler.contributeNow(guestOwner(key), []);
     if (lease.notes.ports) {
       reconciler.contributeNow(mappingOwner(key), []);
       hostPorts.deleted(lease);

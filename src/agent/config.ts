@@ -56,7 +56,7 @@ export interface AgentConfig {
    */
   foreignFirewall?: 'report' | 'allow';
   /**
-   * Bits of the conntrack mark (ct mark) in which podnet notes, while there are policies, that a connection was judged, as hexadecimal text: at least 8, one beside the
+   * Bits of the conntrack mark (ct mark) in which podnet notes, while there are policies, that a connection was judged, as hexadecimal text: at least 16, one beside the
    * other. Others that keep marks of connections need others. Default "0xffffff00".
    */
   connmarkMask?: string;

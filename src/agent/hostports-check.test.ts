@@ -76,6 +76,7 @@ test('CNI8: CHECK notices each element of a host port that is missing, and it is
         forgetter,
         hostPorts,
         node: () => node,
+        isolation: { isActive: false, admit: async () => undefined, attached: () => [], detached: () => [] },
         door: new Door(mode, { supports: () => false, counters: () => new Map() }),
       },
     });

@@ -91,13 +91,10 @@ export class PolicySources implements Disposable {
     return Promise.all([pods.synced, namespaces.synced]).then(() => {});
   }
 
-  /** Nobody asks for it any more; it ends after a while, if nobody does meanwhile. @param closed is called then */
-  closeWorld(closed: () => void): void {
+  /** Nobody asks for it any more; it ends after a while, if nobody does meanwhile. */
+  closeWorld(): void {
     clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => {
-      this.#endWorld();
-      closed();
-    }, this.#options.lingerMs ?? 60_000).unref();
+    this.#linger = setTimeout(() => this.#endWorld(), this.#options.lingerMs ?? 60_000).unref();
   }
 
   /** All that is watched at this moment. */

@@ -72,7 +72,11 @@ export class ProgrammingLatency {
 
   status(): ProgrammingStatus {
     const [sinceTrigger, sinceHeard] = [this.#sinceTrigger.summary(), this.#sinceHeard.summary()];
-    return { changes: this.#sinceTrigger.count, ...(sinceTrigger ? { sinceTrigger } : {}), ...(sinceHeard ? { sinceHeard } : {}) };
+    return {
+      changes: this.#sinceTrigger.count,
+      ...(sinceTrigger ? { sinceTrigger } : {}),
+      ...(sinceHeard ? { sinceHeard } : {}),
+    };
   }
 }
 

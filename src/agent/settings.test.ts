@@ -29,7 +29,7 @@ test('a firewall of others is only reported, unless there is consent to add rule
 
 test('the bits of the conntrack mark that policies use can be chosen', () => {
   assert.equal(parseSettings(whole).connmarkMask, 0xffffff00);
-  assert.equal(parseSettings({ ...whole, connmarkMask: '0x0FF0' }).connmarkMask, 0xff0);
+  assert.equal(parseSettings({ ...whole, connmarkMask: '0x0FFFF0' }).connmarkMask, 0xffff0);
   assert.equal(parseSettings({ ...whole, connmarkMask: '0xffffffff' }).connmarkMask, 0xffffffff);
 });
 
@@ -53,9 +53,9 @@ const wrong: readonly (readonly [change: Record<string, unknown>, message: strin
   [{ cni: null }, 'cni is null: expected an object'],
   [{ cni: { ...whole.cni, waitForDeletion: 'yes' } }, 'cni.waitForDeletion is "yes": expected true or false'],
   [{ services: { conntrackLimits: 1 } }, 'services.conntrackLimits is 1: expected true or false'],
-  [{ connmarkMask: 0xff00 }, 'connmarkMask is 65280: expected a mask as hexadecimal text, at least 8 bits that are one beside'],
-  [{ connmarkMask: '0x7f00' }, 'connmarkMask is "0x7f00": expected a mask'],
-  [{ connmarkMask: '0xff00ff' }, 'connmarkMask is "0xff00ff": expected a mask'],
+  [{ connmarkMask: 0xff00 }, 'connmarkMask is 65280: expected a mask as hexadecimal text, at least 16 bits one beside'],
+  [{ connmarkMask: '0x7fff00' }, 'connmarkMask is "0x7fff00": expected a mask'],
+  [{ connmarkMask: '0xffff00ff' }, 'connmarkMask is "0xffff00ff": expected a mask'],
   [{ connmarkMask: '0x1ffffff00' }, 'connmarkMask is "0x1ffffff00": expected a mask'],
   [{ announceLoadBalancers: 'yes' }, 'announceLoadBalancers is "yes": expected true or false'],
   [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],

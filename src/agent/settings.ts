@@ -120,8 +120,8 @@ function integer(field: string, value: unknown, least: number, most: number): nu
 function mask(field: string, value: unknown): number {
   const number = typeof value === 'string' && /^0x[0-9a-f]{1,8}$/i.test(value) ? Number(value) : 0;
   const bits = number.toString(2).replace(/0+$/, '');
-  if (bits.length >= 8 && !bits.includes('0')) return number;
-  throw fault(field, value, 'a mask as hexadecimal text, at least 8 bits that are one beside the other, such as "0xffffff00"');
+  if (bits.length >= 16 && !bits.includes('0')) return number;
+  throw fault(field, value, 'a mask as hexadecimal text, at least 16 bits one beside the other, such as "0xffffff00"');
 }
 
 function bool(field: string, value: unknown): boolean {

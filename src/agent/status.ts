@@ -2,6 +2,7 @@ import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { type Answer, serveHttp } from '../unix/http.ts';
 import type { IpamReport } from './ipam-report.ts';
+import type { PolicyStatus } from './policy-report.ts';
 import type { ProgrammingStatus } from './programming-latency.ts';
 import type { ServiceList, ServiceReport } from './service-report.ts';
 
@@ -44,6 +45,7 @@ export interface AgentStatus {
   programming?: ProgrammingStatus;
   /** Packets that were dropped at the pods' door, by reason (see the room door). */
   door: Record<string, number>;
+  policy: PolicyStatus;
   problems: string[];
   /** What may be meant so, what may happen, and leftovers of others. */
   warnings: string[];

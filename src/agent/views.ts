@@ -102,6 +102,8 @@ export function serviceView({ metadata, spec, status }: Service): Service {
   if (externalIPs?.length) view.externalIPs = externalIPs;
   if (loadBalancerSourceRanges?.length) view.loadBalancerSourceRanges = loadBalancerSourceRanges;
   if (healthCheckNodePort) view.healthCheckNodePort = healthCheckNodePort;
+  // By it policies know cluster DNS.
+  if (kept.namespace === 'kube-system' && spec?.selector) view.selector = spec.selector;
   return ingress ? { metadata: kept, spec: view, status: { loadBalancer: { ingress } } } : { metadata: kept, spec: view };
 }
 

@@ -159,6 +159,17 @@ export function someAddress({ buffer, position, end }: Reader, wanted: (bytes: s
   return some(position + 4, end, (type, from, to) => (type === 1 || type === 2) && some(from, to, inTuple));
 }
 
+/** The mark of an entry, without the rest being decoded; 0 where there is none. */
+export function markIn({ buffer, position, end }: Reader): number {
+  for (let at = position + 4; at + 8 <= end; ) {
+    const length = buffer.readUInt16LE(at);
+    if (length < 4) return 0;
+    if ((buffer.readUInt16LE(at + 2) & 0x3fff) === 8 && length === 8) return buffer.readUInt32BE(at + 4); // CTA_MARK
+    at += (length + 3) & ~3;
+  }
+  return 0;
+}
+
 export function matches({ original, reply }: ConntrackEntry, filter: ConntrackFilter): boolean {
   const same = (wanted: IpAddr | undefined, address: IpAddr): boolean => !wanted || wanted.equals(address);
   return (

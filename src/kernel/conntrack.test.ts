@@ -50,6 +50,7 @@ test('connections of both families are listed as conntrack made them, and filter
   assert.deepEqual([one?.mark, one?.zone, one?.status.includes('dnat')], [7, 0, true]);
   assert.ok(one!.timeoutS > 500 && one!.timeoutS <= 600);
   assert.equal(table.list({ protocol: 'tcp' })[0]?.tcpState, 'established');
+  assert.deepEqual([...table.marks()].sort(), [0, 7]);
 });
 
 test('a connection is deleted alone, a second time is no error, and a new one with the same tuple is left', needsRoot, () => {

@@ -9,6 +9,7 @@ import {
   deleteConntrack,
   entryOf,
   getConntrack,
+  markIn,
   matches,
   someAddress,
   tableStatistics,
@@ -80,6 +81,17 @@ export class Conntrack implements Disposable {
       const entry = entryOf(conntrack.body.decode(reader));
       return entry && matches(entry, filter) ? entry : undefined;
     });
+  }
+
+  /** Every mark that a connection has; the whole table is read for it. */
+  marks(): Set<number> {
+    const marks = new Set<number>();
+    const write = (batch: NetlinkBatch): void => conntrack.body.encode(batch, { family: familyNumber(undefined) });
+    this.#socket.dump(getConntrack, write, 'list marks of conntrack', (type, reader) => {
+      if (type === conntrack.type) marks.add(markIn(reader));
+      return undefined;
+    });
+    return marks;
   }
 
   /** @returns false when it was gone already */

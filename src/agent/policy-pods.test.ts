@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Lease } from '../ipam/index.ts';
+import type { PolicyPod } from '../policy/world.ts';
+import { IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
+import type { PodView } from './pod-view.ts';
+import { PolicyPods } from './policy-pods.ts';
+
+const lease = (containerId: string, pod: string, ...addresses: string[]): Lease =>
+  ({
+    key: { network: 'n', containerId, ifname: 'eth0' },
+    addresses: addresses.map(IpAddr.parse),
+    notes: { pod },
+    boot: '',
+  }) as Lease;
+const podsOf = (...leases: Lease[]): PolicyPods =>
+  new PolicyPods('me', { leases: () => leases, ranges: [Prefix.parse('10.1.0.0/24')] });
+const view = (more: Partial<PodView> = {}): PodView => ({
+  ...{
+    namespace: 'default',
+    name: 'a',
+    labels: { app: 'a' },
+    node: 'me',
+    addresses: [],
+    hostNetwork: false,
+    ended: false,
+    ports: [],
+  },
+  ...more,
+});
+const addresses = (pod: PolicyPod | undefined): string[] | undefined => pod?.addresses.map(String);
+
+test('NP20: of its own pods the node knows the addresses by its leases, before their Pods tell of them and when they tell of them no more', () => {
+  const [first, second] = [lease('1', 'default/a', '10.1.0.2', 'fd01::2'), lease('2', 'default/a', '10.1.0.3')];
+  const pods = podsOf(first, second, lease('3', 'default/b', '10.1.0.9'));
+  assert.deepEqual(addresses(pods.planned(view())), ['10.1.0.2', 'fd01::2', '10.1.0.3'], 'a new sandbox beside the former one');
+  assert.deepEqual(addresses(pods.planned(view(), { ...first })), ['10.1.0.3']);
+  const stale = view({ name: 'gone', addresses: [IpAddr.parse('10.1.0.2')] });
+  assert.deepEqual(addresses(pods.planned(stale)), [], 'the address is another pod by now');
+  assert.deepEqual(addresses(pods.planned({ ...stale, node: 'other' })), ['10.1.0.2'], 'the word of another node');
+});
+
+test('an address that no lease names a pod for is the pod that says so: of leases made anew from links, and of other plugins', () => {
+  const pods = podsOf(lease('?', '', '10.1.0.7'));
+  const claimed = ['10.1.0.7', '10.1.0.8', '192.0.2.99'].map(IpAddr.parse);
+  assert.deepEqual(addresses(pods.planned(view({ addresses: claimed }))), ['10.1.0.7', '192.0.2.99']);
+});
+
+test('a pod that the API does not know is planned for without labels as long as it has an address here', () => {
+  const only = lease('1', 'default/a', '10.1.0.2');
+  const pods = podsOf(only, lease('2', 'alone', '10.1.0.3'));
+  const { namespace, name, labels, node } = pods.unknown('default/a')!;
+  assert.deepEqual([namespace, name, labels, node], ['default', 'a', {}, 'me']);
+  assert.equal(pods.unknown('default/a', only), undefined);
+  assert.equal(pods.unknown('alone'), undefined, 'no name of a pod');
+  assert.deepEqual([...pods.keys()], ['default/a', 'alone']);
+});

@@ -1,0 +1,43 @@
+import { type Policy, policyName } from '../policy/model.ts';
+
+/** What `status` tells of policies. */
+export interface PolicyStatus {
+  /** How many there are in the cluster, of each kind. */
+  policies: Record<string, number>;
+  /** They are in force here: pods and namespaces of the cluster are known. */
+  enforced: boolean;
+  /** The present epoch (ADR 19), while they are in force. */
+  epoch?: number;
+  /** How many pods of this node some policy speaks of, how many addresses have an identity, and how many classes of ports there are. */
+  pods: number;
+  addresses: number;
+  classes: number;
+  /** What of them could not be understood, and what that means for traffic (NP19). */
+  problems: string[];
+}
+
+export interface PolicyReportParts {
+  policies: readonly Policy[];
+  /** Of the Reconciler, all. */
+  owners: Iterable<string>;
+  epoch?: number;
+}
+
+export function policyStatus({ policies, owners, epoch }: PolicyReportParts): PolicyStatus {
+  const counts: Record<string, number> = {};
+  for (const { kind } of policies) counts[kind] = (counts[kind] ?? 0) + 1;
+  const planned = { pod: 0, address: 0, class: 0 };
+  for (const owner of owners) {
+    const [, what] = /^policy (pod|address|class) /.exec(owner) ?? [];
+    if (what) planned[what as keyof typeof planned]++;
+  }
+  return {
+    ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
+    ...{ pods: planned.pod, addresses: planned.address, classes: planned.class },
+    problems: problemsOf(policies),
+  };
+}
+
+/** A sentence for each part that was not understood. */
+export const problemsOf = (policies: readonly Policy[]): string[] =>
+  policies.flatMap((policy) => policy.problems.map(({ at, what, effect }) => `${policyName(policy)}, ${at}: ${what}; ${effect}`));
