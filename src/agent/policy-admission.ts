@@ -19,7 +19,7 @@ export class PolicyAdmission {
   readonly #parts: Required<PolicyAdmissionParts>;
 
   constructor(parts: PolicyAdmissionParts) {
-    this.#parts = { waitMs: 10_000, lookMs: 5, ...parts };
+    this.#parts = { waitMs: 5000, lookMs: 5, ...parts };
   }
 
   /**
