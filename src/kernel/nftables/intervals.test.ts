@@ -31,7 +31,8 @@ test('maps of intervals, side by side and cut anew in one transaction, hold what
   assert.deepEqual(byKey(nft.elements('podnet', nets)), byKey(before));
   assert.deepEqual(byKey(nft.elements('podnet', nets6)), byKey(six));
   assert.deepEqual(byKey(nft.elements('podnet', ports)), byKey(ranges));
-  assert.match(run(node.path, 'nft', 'get', 'element', 'inet', 'podnet', 'ports', '{ 0:14 . tcp . 8011 }'), /8000-8080 : 0:3/);
+  // `nft get element` asks for class ids in the host's order, in which nft itself does not write them here.
+  assert.match(run(node.path, 'nft', 'list', 'map', 'inet', 'podnet', 'ports'), /0:14 \. tcp \. 8000-8080 : 0:3/);
   nft.transaction('podnet', (t) => void t.deleteElements(nets, before).addElements(nets, after));
   assert.deepEqual(byKey(nft.elements('podnet', nets)), byKey(after));
   assert.match(run(node.path, 'nft', 'list', 'map', 'inet', 'podnet', 'nets'), /10\.0\.0\.0\/8 : 0:4/);

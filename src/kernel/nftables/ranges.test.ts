@@ -44,3 +44,11 @@ test('intervals of addresses are a prefix where they are one, else their ends, u
     assert.equal(intervalText(start, end), text);
   }
 });
+
+test('class ids in sets with ranges are in network order, as nft writes them, and come back as the same text', () => {
+  const key = parseType('classid . inet_proto . inet_service');
+  const text = '1:8 . tcp . 80-90';
+  const { first, last } = rangeOf(key, text);
+  assert.deepEqual([first.readUInt32BE(0), last.readUInt32BE(0)], [0x10008, 0x10008]);
+  assert.equal(rangeText(key, first, last), text);
+});

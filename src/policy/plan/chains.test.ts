@@ -30,6 +30,8 @@ const elements: readonly NftElement[] = [
   element('policy-selves4', '10.1.0.3 . 10.1.0.3', '0:3'),
   element('policy-dns4', '10.96.0.10 . udp . 53'),
   element('policy-ports', '0:8 . tcp . 80', '0:3'),
+  element('policy-ranges', '0:c . tcp . 80-90', '0:3'),
+  element('policy-ranges', '0:c . udp . 1000-65535', 'none'),
 ];
 
 const plan = (links = podLinks): Item[] => [
