@@ -1,11 +1,11 @@
 import type { RulesetTable } from '../kernel/nftables/index.ts';
 import type { Family } from '../net/ip.ts';
-import { forgetDecoded } from './bits.ts';
+import { forgetDecoded } from '../walk/bits.ts';
 import { fixOf } from './fixes.ts';
 import { type Flow, flowsOf, type NodeShape } from './flows.ts';
 import { type Opening, openingOf } from './opening.ts';
 import { ownerOf } from './owners.ts';
-import { type Hit, hooksOf, type Place, walk } from './walk.ts';
+import { type Hit, hooksOf, type Place, walk } from '../walk/walk.ts';
 import { ruleWords } from './words.ts';
 
 /** Something of others that keeps pods' packets from where they should go, or may. */

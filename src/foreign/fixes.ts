@@ -2,7 +2,7 @@ import type { Family } from '../net/ip.ts';
 import type { NodeShape } from './flows.ts';
 import { dockerUser, hasDockerUser } from './opening.ts';
 import { isIptables, ownerOf } from './owners.ts';
-import type { Hit, Place } from './walk.ts';
+import type { Hit, Place } from '../walk/walk.ts';
 
 const families: Record<string, readonly Family[]> = { ip: ['ipv4'], ip6: ['ipv6'] };
 

@@ -1,7 +1,7 @@
 import { type Family, IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
-import type { LinkView, Packet } from './packet.ts';
-import type { Step, Way } from './walk.ts';
+import type { LinkView, Packet } from '../walk/packet.ts';
+import type { Step, Way } from '../walk/walk.ts';
 
 /** What foreign rules are judged by: this node, as its pods' packets see it. */
 export interface NodeShape {

@@ -10,7 +10,7 @@ export {
   writeOpenings,
 } from './opening.ts';
 export { ipvsLink, judgeOthers, type Surroundings, type Traces, tracesOf } from './others.ts';
-export type { LinkView, Packet } from './packet.ts';
-export { type Hit, hooksOf, type Place, type Step, type Way, walk } from './walk.ts';
+export type { LinkView, Packet } from '../walk/packet.ts';
+export { type Hit, hooksOf, type Place, type Step, type Way, walk } from '../walk/walk.ts';
 export { ruleWords } from './words.ts';
-export { ipsetsNamed } from './xt-set.ts';
+export { ipsetsNamed } from '../walk/xt-set.ts';

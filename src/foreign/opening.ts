@@ -9,7 +9,7 @@ import {
 } from '../kernel/nftables/index.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { isIptables } from './owners.ts';
-import type { Hit } from './walk.ts';
+import type { Hit } from '../walk/walk.ts';
 
 /** The chain that Docker leaves to others, and calls before all else; it never changes what is in it (setupUserChain in moby's firewall_linux.go). */
 export const dockerUser = 'DOCKER-USER';

@@ -1,5 +1,5 @@
 import type { RulesetTable } from '../kernel/nftables/index.ts';
-import type { Place } from './walk.ts';
+import type { Place } from '../walk/walk.ts';
 
 /** Software that is known to write firewall rules, by the names it gives. */
 const known: readonly { owner: string; table?: RegExp; chain?: RegExp }[] = [

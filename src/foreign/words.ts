@@ -1,9 +1,9 @@
 import type { Expression } from '../kernel/nftables/expressions.ts';
 import type { RulesetRule, RulesetTable } from '../kernel/nftables/index.ts';
 import { IpAddr } from '../net/ip.ts';
-import type { Packet } from './packet.ts';
-import { freshState } from './state.ts';
-import { extensionOf, xtMatch, xtTarget } from './xt.ts';
+import type { Packet } from '../walk/packet.ts';
+import { freshState } from '../walk/state.ts';
+import { extensionOf, xtMatch, xtTarget } from '../walk/xt.ts';
 
 /** What stands in a register, and how its bytes read. */
 interface Held {

@@ -11,7 +11,7 @@ import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
 import { changeIpSet, makeIpSet, whyNoIpSets } from './testkit/ipsets.ts';
 import { chain, judge, table } from './testkit/shape.ts';
-import { ipsetsNamed } from './xt-set.ts';
+import { ipsetsNamed } from '../walk/xt-set.ts';
 
 /** `-m set --match-set` of revision 4, struct xt_set_info_match_v4. */
 function rule({ flags = 0, packets = 0, revision = 4 } = {}): Rule {

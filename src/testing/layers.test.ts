@@ -11,7 +11,7 @@ const floors: readonly (readonly string[])[] = [
   ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'announce', 'dns', 'foreign', 'policy'],
   ['apiserver'],
   ['kube'],
-  ['reconcile'],
+  ['reconcile', 'walk'],
   ['kernel'],
   ['wire'],
   ['net', 'unix'],

@@ -19,3 +19,4 @@ export {
   valueText,
 } from './names.ts';
 export { PolicyPlanner, type PolicyPlannerStart, type PolicyPlanNode } from './planner.ts';
+export { plainConnection, PolicyTracer, type Trace, type TracedConnection, type TracedPacket } from './trace.ts';

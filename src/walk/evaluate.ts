@@ -213,11 +213,13 @@ function meta(machine: Machine, { key, dreg, sreg }: Expression & { name: 'meta'
   const { packet, state } = machine;
   if (sreg !== undefined) {
     if (key === 'mark') set(machine, { mark: hostNumber(read(machine, sreg)) });
+    if (key === 'priority') set(machine, { priority: hostNumber(read(machine, sreg)) });
     return;
   }
   // The packet's socket: there is none on the way through.
   if ((key === 'skuid' || key === 'skgid') && packet.in) require(machine, false);
   if (key === 'mark') return write(machine, dreg, state.mark === undefined ? unknownBits(4) : hostBits(state.mark, 4));
+  if (key === 'priority') return write(machine, dreg, state.priority === undefined ? unknownBits(4) : hostBits(state.priority, 4));
   write(machine, dreg, factsOf(packet).meta.get(key ?? '') ?? unknownBits(16));
 }
 
@@ -227,10 +229,13 @@ function conntrack(machine: Machine, { key, direction, dreg, sreg }: Expression 
     if (key === 'mark') set(machine, { ctMark: hostNumber(read(machine, sreg)) });
     return;
   }
-  if (state.untracked && key !== 'state') return require(machine, false);
-  const { opened } = packet;
-  const original = direction === 'original';
-  const address = (bytes: Uint8Array): Bits => (original ? bytesBits(bytes) : unknownBits(bytes.length));
+  if ((state.untracked || packet.state === 'invalid') && key !== 'state') return require(machine, false);
+  const ends = direction === 'original' ? packet.opened : packet.answered;
+  const address = (which: 'source' | 'destination'): Bits =>
+    ends ? bytesBits(ends[which].bytes) : unknownBits(packet.opened[which].bytes.length);
+  const port = (which: 'sourcePort' | 'destinationPort'): Bits => (ends ? beBits(ends[which], 2) : unknownBits(2));
+  // Asked by family, of connections of the other one there is no answer.
+  if (key?.startsWith('ip') && key.startsWith('ip6 ') !== (packet.family === 'ipv6')) return require(machine, false);
   const value = (): Bits => {
     switch (key) {
       case 'state':
@@ -242,21 +247,21 @@ function conntrack(machine: Machine, { key, direction, dreg, sreg }: Expression 
       case 'mark':
         return state.ctMark === undefined ? unknownBits(4) : hostBits(state.ctMark, 4);
       case 'protocol':
-        return beBits(packet.protocol, 1);
+        return beBits(packet.about ?? packet.protocol, 1);
       case 'l3protocol':
         return beBits(familyNumber[packet.family], 1);
       case 'zone':
         return hostBits(0, 2);
       case 'proto-src':
-        return original ? beBits(opened.sourcePort, 2) : unknownBits(2);
+        return port('sourcePort');
       case 'proto-dst':
-        return original ? beBits(opened.destinationPort, 2) : unknownBits(2);
+        return port('destinationPort');
       case 'ip saddr':
       case 'ip6 saddr':
-        return address(opened.source.bytes);
+        return address('source');
       case 'ip daddr':
       case 'ip6 daddr':
-        return address(opened.destination.bytes);
+        return address('destination');
       default:
         return unknownBits(16);
     }

@@ -12,24 +12,40 @@ export interface LinkView {
 /** One packet at one place of its way, and its connection. */
 export interface Packet {
   family: Family;
-  /** 6 TCP, 17 UDP */
-  protocol: 6 | 17;
+  /** 6 TCP, 17 UDP, 132 SCTP, 1 ICMP, 58 ICMPv6, or another */
+  protocol: number;
   source: IpAddr;
   destination: IpAddr;
+  /** Without meaning where the protocol has none; of an ICMP error those of nobody. */
   sourcePort: number;
   destinationPort: number;
   in?: LinkView;
   out?: LinkView;
-  state: 'new' | 'established';
+  state: 'new' | 'established' | 'related' | 'invalid';
   direction: 'original' | 'reply';
   /** The connection's destination was translated (a Service). */
   translated?: boolean;
   /** podnet keeps it out of conntrack: UDP of this node's DNS. What rules before podnet's (priority -300) would see otherwise is left out of account. */
   untracked?: boolean;
   /** As the connection was opened, before translation. */
-  opened: { source: IpAddr; destination: IpAddr; sourcePort: number; destinationPort: number };
+  opened: Ends;
+  /** As its answers come in: from whom the packets really go to, to whom they seem to be from. Not known where it is left out. */
+  answered?: Ends;
+  /** The connection's own protocol, where the packet is an ICMP error about it. */
+  about?: number;
+  /** Of a TCP segment; by default SYN, SYN-ACK or ACK as its state and direction have it. */
+  tcpFlags?: number;
+  /** Of an ICMP message; not known where it is left out. */
+  icmpType?: number;
   /** This node's own, for `fib … type local`. */
   isLocal: { source: boolean; destination: boolean };
+}
+
+export interface Ends {
+  source: IpAddr;
+  destination: IpAddr;
+  sourcePort: number;
+  destinationPort: number;
 }
 
 /** NFPROTO_IPV4, NFPROTO_IPV6 */
@@ -56,16 +72,19 @@ function networkHeader({ family, protocol, source, destination }: Packet): Bits 
   ]);
 }
 
-/** TCP (a SYN, or an ACK of an open connection) or UDP. */
-function transportHeader({ protocol, sourcePort, destinationPort, state, direction }: Packet): Bits {
+/** TCP, UDP or SCTP; of ICMP the type, where it is known; of others nothing. */
+function transportHeader({ protocol, sourcePort, destinationPort, state, direction, tcpFlags, icmpType }: Packet): Bits {
   const ports = [beBits(sourcePort, 2), beBits(destinationPort, 2)];
   if (protocol === 17) return join([...ports, unknownBits(4)]);
-  const flags = state === 'new' ? byte(0x02) : direction === 'reply' ? byte(0x12) : byte(0x10);
+  if (protocol === 132) return join([...ports, unknownBits(8)]);
+  if (protocol === 1 || protocol === 58) return join([icmpType === undefined ? unknownBits(1) : byte(icmpType), unknownBits(7)]);
+  if (protocol !== 6) return unknownBits(8);
+  const flags = byte(tcpFlags ?? (state === 'new' ? 0x02 : direction === 'reply' ? 0x12 : 0x10));
   return join([...ports, unknownBits(8), unknownBits(1), flags, unknownBits(6)]);
 }
 
 /** NF_CT_STATE_BIT: invalid 1, established 2, related 4, new 8, untracked 64 */
-export const stateBit = { new: 8, established: 2, untracked: 64 } as const;
+export const stateBit = { new: 8, established: 2, related: 4, invalid: 1, untracked: 64 } as const;
 
 /** enum ip_conntrack_status, what is known of it. */
 export function statusBits({ state, translated }: Packet): Bits {

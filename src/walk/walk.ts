@@ -40,6 +40,8 @@ interface Walk {
   /** A rule that may have accepted the packet already. */
   accepted: Place | undefined;
   hits: Hit[];
+  /** The rule that surely accepted it in this base chain. */
+  by: Place | undefined;
   depth: number;
 }
 
@@ -78,9 +80,22 @@ export function hooksOf(tables: readonly RulesetTable[]): Hooks {
  * Walks a packet through all base chains of its way, each as if the ones before had let it pass: an accept in one table does not keep another
  * from dropping, and whoever mends one wants to know of the next as well.
  */
-export function walk(hooks: Hooks, way: Way): Hit[] {
+export const walk = (hooks: Hooks, way: Way): Hit[] => follow(hooks, way).hits;
+
+/** Where a packet came to. */
+export interface Passage {
+  hits: Hit[];
+  /** Rules that surely accepted it, each in its base chain. */
+  accepted: Place[];
+  /** As rules left it: of a packet that was dropped as if it had gone on. */
+  state: State | undefined;
+}
+
+/** The same, and what rules made of the packet. @param before what is known of it as it comes */
+export function follow(hooks: Hooks, way: Way, before?: State): Passage {
   const hits: Hit[] = [];
-  let state: State | undefined;
+  const accepted: Place[] = [];
+  let state = before;
   for (const { hook, packet, priorities } of way) {
     state ??= freshState(packet);
     for (const { table, chain } of hooks.get(hook) ?? []) {
@@ -91,15 +106,16 @@ export function walk(hooks: Hooks, way: Way): Hit[] {
       if (type === 'nat' && packet.state !== 'new') continue;
       const link = hook === 'ingress' ? packet.in : packet.out;
       if (devices.length > 0 && !devices.includes(link?.name ?? '')) continue;
-      const walk: Walk = { ...{ table, base: chain, packet, state, accepted: undefined, hits: [], depth: 0 } };
+      const walk: Walk = { ...{ table, base: chain, packet, state, accepted: undefined, hits: [], by: undefined, depth: 0 } };
       const end = walkChain(walk, chain, true);
       if (end === 'none' && chain.hook!.policy === 'drop')
         hit(walk, 'drop', { table, base: chain, chain, rule: undefined }, true);
       state = walk.state;
       hits.push(...walk.hits);
+      if (walk.by) accepted.push(walk.by);
     }
   }
-  return hits;
+  return { hits, accepted, state };
 }
 
 function hit(walk: Walk, what: Hit['what'], place: Place, certain: boolean, because?: Place): void {
@@ -142,6 +158,7 @@ function walkRules(walk: Walk, chain: RulesetChain, certain: boolean, why?: Plac
       switch (verdict.kind) {
         case 'accept':
           ended = 'accept';
+          if (sure && !walk.accepted) walk.by = place;
           break;
         case 'nat':
           hit(walk, verdict.nat, place, sure, because);
@@ -183,4 +200,5 @@ const merged = (a: State, b: State): State => ({
   mark: a.mark === b.mark ? a.mark : undefined,
   ctMark: a.ctMark === b.ctMark ? a.ctMark : undefined,
   untracked: a.untracked && b.untracked,
+  priority: a.priority === b.priority ? a.priority : undefined,
 });
