@@ -1,5 +1,6 @@
 export type { Datatype } from './datatypes.ts';
 export * as dynamic from './dynamic.ts';
+export { addressesText } from './datatypes.ts';
 export { canonical, type Expression } from './expressions.ts';
 export { type Counted, tableOwner, tablePersist } from './messages.ts';
 export { Nft, type TableContent } from './nft.ts';

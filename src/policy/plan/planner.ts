@@ -1,8 +1,23 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import type { Item, NodeNetwork } from '../../reconcile/model.ts';
-import { type Policy, type PolicyId, policyName } from '../model.ts';
+import type { Item, NftElement, NodeNetwork } from '../../reconcile/model.ts';
+import type { Policy, PolicyId } from '../model.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../world.ts';
+import { Classes } from './classes.ts';
+import { Cluster } from './cluster.ts';
+import { readHeld } from './held.ts';
+import { Identities } from './identities.ts';
+import { IdentityElements } from './identity-elements.ts';
+import { Judge } from './judge.ts';
+import { LocalElements } from './local-elements.ts';
+import { Local } from './local.ts';
+import { policySet, protocolNames, valueText } from './names.ts';
+import { Atoms } from './peers.ts';
+import { PolicyTable } from './policy-table.ts';
+import { Remote } from './remote.ts';
+import { Rows } from './rows.ts';
+import { Signatures } from './signatures.ts';
+import { type TrafficId, TrafficSets } from './traffic-sets.ts';
 
 /** What the plan needs to know of its own node. */
 export interface PolicyPlanNode {
@@ -20,56 +35,152 @@ export interface PolicyPlannerStart {
   held: NodeNetwork;
 }
 
+const dnsOwner = 'policy dns';
+const none: readonly never[] = [];
+
 /**
  * Plans the elements that say who may talk to whom on one node: feed it objects in any order, take what changed, and contribute that to the Reconciler.
  * Chains and sets come from `planPolicyChains`, the epoch from `planEpoch`: they are wanted while `isActive`.
  */
 export class PolicyPlanner {
   #node: PolicyPlanNode;
-  readonly #policies = new Map<string, Policy>();
+  readonly #cluster: Cluster;
+  readonly #policies = new PolicyTable();
+  readonly #atoms = new Atoms();
+  readonly #signatures = new Signatures();
+  readonly #local: Local;
+  readonly #remote: Remote;
+  readonly #identities: Identities;
+  readonly #classes: Classes;
+  readonly #rows = new Rows();
+  readonly #identityElements = new IdentityElements();
+  readonly #localElements: LocalElements;
+  #dns: readonly PolicyPod[] = [];
+  #dnsText = '';
+  #isFirst = true;
 
-  constructor({ node }: PolicyPlannerStart) {
+  constructor({ node, held }: PolicyPlannerStart) {
     this.#node = node;
+    const traffic = new TrafficSets();
+    const judge = new Judge(traffic);
+    const numbers = readHeld(held);
+    this.#cluster = new Cluster(node.name);
+    this.#local = new Local(this.#cluster, this.#policies, this.#atoms, traffic);
+    this.#remote = new Remote(this.#cluster, this.#atoms, this.#signatures);
+    this.#identities = new Identities(this.#signatures, judge, numbers);
+    this.#classes = new Classes(traffic, numbers.classes);
+    this.#localElements = new LocalElements(judge, traffic);
   }
 
   /** Pods of every node; of the host's network or ended too, which then are nobody. */
-  setPod(_pod: PolicyPod): void {}
+  setPod(pod: PolicyPod): void {
+    this.#cluster.setPod(pod);
+  }
 
-  /** @param _key as `podKey` gives it: `shop/db-0` */
-  deletePod(_key: string): void {}
+  /** @param key as `podKey` gives it: `shop/db-0` */
+  deletePod(key: string): void {
+    this.#cluster.deletePod(key);
+  }
 
-  setNamespace(_name: string, _labels: Labels): void {}
+  setNamespace(name: string, labels: Labels): void {
+    this.#cluster.setNamespace(name, labels);
+  }
 
-  deleteNamespace(_name: string): void {}
+  deleteNamespace(name: string): void {
+    this.#cluster.setNamespace(name, undefined);
+  }
 
   setPolicy(policy: Policy): void {
-    this.#policies.set(policyName(policy), policy);
+    this.#policies.set(policy);
   }
 
   deletePolicy(id: PolicyId): void {
-    this.#policies.delete(policyName(id));
+    this.#policies.delete(id);
   }
 
-  setNode(_node: PolicyNode): void {}
+  setNode(node: PolicyNode): void {
+    this.#cluster.setNode(node);
+  }
 
-  deleteNode(_name: string): void {}
+  deleteNode(name: string): void {
+    this.#cluster.deleteNode(name);
+  }
 
   /** Pods that stand for cluster DNS (`clusterDnsPod`): all of them, each time. */
-  setClusterDns(_pods: readonly PolicyPod[]): void {}
+  setClusterDns(pods: readonly PolicyPod[]): void {
+    this.#dns = pods;
+    this.#cluster.setClusterDns(pods);
+  }
 
-  /** @param _name lower case, without a dot at the end; no addresses: it is forgotten */
-  setResolved(_name: string, _addresses: readonly IpAddr[]): void {}
+  /** @param name lower case, without a dot at the end; no addresses: it is forgotten */
+  setResolved(name: string, addresses: readonly IpAddr[]): void {
+    this.#cluster.setResolved(name, addresses);
+  }
 
   /** Facts of the own node changed. */
   setPlanNode(node: PolicyPlanNode): void {
     this.#node = node;
+    this.#cluster.setNodeName(node.name);
   }
-
-  /** Owners whose items changed since the last call, with all of their items (none: withdrawn). To be read to its end. */
-  *changes(): Iterable<readonly [owner: string, items: readonly Item[]]> {}
 
   /** Any policy exists: chains and sets are wanted. */
   get isActive(): boolean {
     return this.#policies.size > 0;
+  }
+
+  /** Owners whose items changed since the last call, with all of their items (none: withdrawn). To be read to its end. */
+  *changes(): Iterable<readonly [owner: string, items: readonly Item[]]> {
+    const areNetsChanged = this.#update();
+    const classText = (id: TrafficId): string => valueText(this.#classes.valueOf(id));
+    const used = new Set([...this.#rows.used, ...this.#localElements.used()]);
+    for (const id of used) this.#classes.valueOf(id);
+    for (const [number, elements] of this.#classes.sweep(used)) yield [`policy class ${number}`, elements];
+    if (this.#isFirst) this.#classes.finishAdoption();
+    this.#isFirst = false;
+    yield* this.#identityElements.changes();
+    if (areNetsChanged) yield* this.#identityElements.netChanges(this.#remote.pieces);
+    yield* this.#localElements.changes(classText);
+    yield* this.#rows.changes(this.#cluster.localPods, classText);
+    const dns = this.#planDns();
+    const text = dns.map(({ key }) => key).join();
+    if (text !== this.#dnsText) yield [dnsOwner, dns];
+    this.#dnsText = text;
+  }
+
+  /** @returns whether identities of networks may have changed */
+  #update(): boolean {
+    const { dirtyLocalPods, addresses, localPods } = this.#cluster;
+    const { groups, dirtySlots } = this.#local;
+    this.#local.update(this.#signatures);
+    const isCautious = [...groups.slots()].some(({ cautious }) => cautious.length > 0);
+    const podCidrs: readonly Prefix[] = isCautious ? this.#node.podCidrs : none;
+    const { moved, isCut } = this.#remote.update(groups, podCidrs);
+    const pieces = [...this.#remote.pieces.ipv4, ...this.#remote.pieces.ipv6];
+    const { renumbered, isChanged } = this.#identities.update(groups, dirtySlots, this.#local.slotsChanged, pieces);
+    const areNetsChanged = isCut || [...renumbered].some(({ pieces }) => pieces > 0);
+    if (areNetsChanged) for (const entry of addresses) this.#identityElements.place(entry);
+    for (const signature of renumbered) for (const entry of signature.addresses) this.#identityElements.place(entry);
+    for (const entry of moved) this.#identityElements.place(entry);
+    if (isChanged) this.#rows.compare(this.#identities.byNumber, this.#signatures.nobody, groups);
+    for (const key of dirtyLocalPods) this.#rows.dirtyPod(key);
+    if (isChanged || dirtyLocalPods.size > 0 || [...localPods.values()].some((pod) => pod.addresses.some((entry) => moved.has(entry))))
+      this.#localElements.compare(localPods, this.#signatures.nobody);
+    this.#atoms.settled();
+    this.#policies.settled();
+    this.#local.settled();
+    this.#cluster.settled();
+    return areNetsChanged;
+  }
+
+  #planDns(): NftElement[] {
+    if (!this.isActive) return [];
+    return this.#dns.flatMap(({ addresses, ports }) =>
+      addresses.flatMap((address) =>
+        ports.map(({ protocol, number }): NftElement => {
+          const key = `${address} . ${protocolNames[protocol]} . ${number}`;
+          return { kind: 'nft-element', set: policySet('policy-dns', address.family), key };
+        }),
+      ),
+    );
   }
 }

@@ -1,0 +1,72 @@
+import { type Family, families, type IpAddr } from '../../net/ip.ts';
+import type { NftElement } from '../../reconcile/model.ts';
+import { type AddressEntry, isUnused } from './addresses.ts';
+import { nobodyInNetwork } from './identities.ts';
+import { policySet, valueText } from './names.ts';
+import { intervalsOf, type Piece } from './networks.ts';
+
+/** Addresses that differ in their last part only have one owner: those of a node's pods. */
+function bucketOf(address: IpAddr): string {
+  const text = String(address);
+  return text.slice(0, text.lastIndexOf(address.family === 'ipv4' ? '.' : ':'));
+}
+
+/** Networks of one beginning: those of 10.244.0.0 to 10.244.255.255, of fd00:10::. */
+function netBucketOf(first: IpAddr): string {
+  const [a, b, c, d] = first.bytes;
+  return first.family === 'ipv4' ? `${a}.${b}` : Buffer.from([a!, b!, c!, d!]).toString('hex');
+}
+
+/** Who has which identity: by address, and for all other addresses by network. */
+export class IdentityElements {
+  readonly #buckets = new Map<string, Set<AddressEntry>>();
+  readonly #dirty = new Set<string>();
+  /** Elements of networks as planned last, by family and bucket. */
+  #nets = new Map<string, string>();
+
+  /** An address may have another identity now. */
+  place(entry: AddressEntry): void {
+    const identity = entry.signature?.identity ?? 0;
+    const ofNetwork = entry.piece?.signature?.identity ?? 0;
+    const wanted = isUnused(entry) || identity === ofNetwork ? 0 : identity === 0 ? nobodyInNetwork : identity;
+    if (wanted === entry.planned) return;
+    entry.planned = wanted;
+    const name = bucketOf(entry.address);
+    this.#dirty.add(name);
+    const bucket = this.#buckets.get(name);
+    if (wanted !== 0 && bucket) bucket.add(entry);
+    else if (wanted !== 0) this.#buckets.set(name, new Set([entry]));
+    else if (bucket?.delete(entry) && bucket.size === 0) this.#buckets.delete(name);
+  }
+
+  *changes(): Iterable<[string, NftElement[]]> {
+    for (const name of this.#dirty)
+      yield [
+        `policy identities ${name}`,
+        Array.from(this.#buckets.get(name) ?? [], ({ address, planned }) => ({
+          kind: 'nft-element',
+          set: policySet('policy-ids', address.family),
+          key: String(address),
+          data: valueText(planned),
+        })),
+      ];
+    this.#dirty.clear();
+  }
+
+  /** @returns what changed of networks; all of them are looked at */
+  *netChanges(pieces: Record<Family, readonly Piece[]>): Iterable<[string, NftElement[]]> {
+    const now = new Map<string, NftElement[]>();
+    for (const family of families)
+      for (const { first, text, identity } of intervalsOf(pieces[family])) {
+        const owner = `policy networks ${netBucketOf(first)}`;
+        const element: NftElement = { kind: 'nft-element', set: policySet('policy-nets', family), key: text, data: valueText(identity) };
+        const some = now.get(owner);
+        if (some) some.push(element);
+        else now.set(owner, [element]);
+      }
+    const before = this.#nets;
+    this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, elements.map(({ key, data }) => `${key} ${data}`).join()]));
+    for (const [owner, elements] of now) if (before.get(owner) !== this.#nets.get(owner)) yield [owner, elements];
+    for (const owner of before.keys()) if (!now.has(owner)) yield [owner, []];
+  }
+}

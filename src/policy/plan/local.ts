@@ -1,0 +1,164 @@
+import { directions } from '../model.ts';
+import { Bits } from './bits.ts';
+import type { Cluster } from './cluster.ts';
+import { type Group, Groups, type Slot } from './groups.ts';
+import type { LabelClass } from './label-classes.ts';
+import type { Atom, Atoms } from './peers.ts';
+import { compileRules, type PolicyEntry, releaseRules } from './rules.ts';
+import { selectsTraits } from './selection-index.ts';
+import type { Signatures } from './signatures.ts';
+import { setCell } from './signatures.ts';
+import type { PolicyTable } from './policy-table.ts';
+import type { TrafficSets } from './traffic-sets.ts';
+
+/** What is to be judged again in a slot: remote addresses that one of these peers means, or all. */
+export type SlotDirt = Set<Atom> | 'all';
+
+/** More changed policies than this are found by labels instead of being held against each class. */
+const few = 64;
+
+/** Which policies select the local pods: groups of pods, and the rules that are in use by them. */
+export class Local {
+  readonly groups = new Groups();
+  readonly dirtySlots = new Map<Slot, SlotDirt>();
+  /** Since `settled` slots came or went. */
+  slotsChanged = false;
+  readonly #cluster: Cluster;
+  readonly #policies: PolicyTable;
+  readonly #atoms: Atoms;
+  readonly #traffic: TrafficSets;
+  /** Serials of policies in use. */
+  #used = new Bits();
+
+  constructor(cluster: Cluster, policies: PolicyTable, atoms: Atoms, traffic: TrafficSets) {
+    this.#cluster = cluster;
+    this.#policies = policies;
+    this.#atoms = atoms;
+    this.#traffic = traffic;
+  }
+
+  /** After changes of local pods, of their labels or of policies. @returns whether rules in use changed */
+  update(signatures: Signatures): boolean {
+    const { added, removed } = this.#policies;
+    const changed = this.#findPolicies();
+    const changedGroups = changed.length > 0 ? this.#regroup(changed, signatures) : new Map<Group, Bits>();
+    const used = new Bits();
+    for (const group of this.groups) for (const serial of group.policies) used.add(serial);
+    const unused: PolicyEntry[] = [];
+    let some = false;
+    for (const serial of used.difference(this.#used)) {
+      const entry = this.#policies.bySerial[serial]!;
+      some = true;
+      if (used.has(serial)) entry.rules = compileRules(entry, this.#atoms, this.#traffic);
+      else unused.push(entry);
+    }
+    this.#used = used;
+    for (const [group, before] of changedGroups) this.#refresh(group, before, signatures);
+    for (const entry of unused) releaseRules(entry, this.#atoms);
+    return some || changedGroups.size > 0 || added.size + removed.size > 0;
+  }
+
+  settled(): void {
+    this.dirtySlots.clear();
+    this.slotsChanged = false;
+  }
+
+  /** @returns classes that others select now */
+  #findPolicies(): { one: LabelClass; policies: Bits | undefined }[] {
+    const { added, removed, subjects } = this.#policies;
+    const { dirtyLocals } = this.#cluster;
+    const found: { one: LabelClass; policies: Bits | undefined }[] = [];
+    const all = new Set(dirtyLocals);
+    if (added.size + removed.size > 0) for (const { class: one } of this.#cluster.localPods.values()) all.add(one);
+    for (const one of all) {
+      if (one.local === 0) {
+        found.push({ one, policies: undefined });
+        continue;
+      }
+      const traits = this.#cluster.traitsOf(one);
+      const before = one.policies;
+      let policies: Bits;
+      if (!before || dirtyLocals.has(one) || added.size + removed.size > few) {
+        policies = new Bits();
+        for (const { serial } of subjects.find(traits)) policies.add(serial);
+      } else {
+        policies = before.copy();
+        for (const { serial } of removed) policies.delete(serial);
+        for (const entry of added) if (selectsTraits(entry.selection, traits)) policies.add(entry.serial);
+      }
+      if (!before || !policies.equals(before)) found.push({ one, policies });
+    }
+    return found;
+  }
+
+  /** @returns groups that are others now, with the policies that they had, or for new ones those of the group that they come from */
+  #regroup(changed: readonly { one: LabelClass; policies: Bits | undefined }[], signatures: Signatures): Map<Group, Bits> {
+    const result = new Map<Group, Bits>();
+    const before = new Map<LabelClass, Group | undefined>();
+    for (const { one } of changed) {
+      before.set(one, one.group);
+      one.group?.classes.delete(one);
+    }
+    for (const { one, policies } of changed) {
+      one.policies = policies;
+      const from = before.get(one);
+      const now = policies && !policies.isEmpty ? this.#groupOf(one, policies, from, result, signatures) : undefined;
+      one.group = now;
+      now?.classes.add(one);
+      if (now !== from) for (const pod of one.pods) if (pod.isLocal) this.#cluster.dirtyLocalPods.add(pod.key);
+    }
+    for (const group of new Set(before.values()))
+      if (group?.classes.size === 0) {
+        result.delete(group);
+        this.#forget(this.groups.delete(group), signatures);
+      }
+    return result;
+  }
+
+  #groupOf(one: LabelClass, policies: Bits, from: Group | undefined, result: Map<Group, Bits>, signatures: Signatures): Group {
+    const known = this.groups.find(policies, one.portsKey);
+    if (known) return known;
+    const inherits = from?.portsKey === one.portsKey ? from : undefined;
+    // Nobody is left in it: it becomes the new one, and what stays the same of it stays.
+    if (inherits && inherits.classes.size === 0 && !result.has(inherits)) {
+      result.set(inherits, inherits.policies);
+      this.groups.change(inherits, policies);
+      return inherits;
+    }
+    const made = this.groups.make(policies, one);
+    result.set(made, new Bits());
+    if (inherits) {
+      this.slotsChanged = true;
+      result.set(made, result.get(inherits) ?? inherits.policies);
+      for (const direction of directions) {
+        const slot = inherits.slots[direction];
+        if (!slot) continue;
+        const { index } = this.groups.makeSlot(made, direction);
+        signatures.widen(this.groups.width);
+        for (const signature of signatures) setCell(signature, index, signature.cells[slot.index]!);
+      }
+    }
+    return made;
+  }
+
+  #refresh(group: Group, before: Bits, signatures: Signatures): void {
+    const { made, gone } = this.groups.refresh(group, this.#policies.bySerial);
+    signatures.widen(this.groups.width);
+    this.#forget(gone, signatures);
+    for (const slot of made) this.dirtySlots.set(slot, 'all');
+    if (made.length > 0) this.slotsChanged = true;
+    const different = Array.from(group.policies.difference(before), (serial) => this.#policies.bySerial[serial]!);
+    for (const direction of directions) {
+      const slot = group.slots[direction];
+      if (!slot || made.includes(slot)) continue;
+      const rules = different.flatMap((entry) => entry.rules?.[direction] ?? []);
+      this.dirtySlots.set(slot, rules.some(({ atoms }) => !atoms) ? 'all' : new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
+    }
+  }
+
+  /** Slots that are free are empty, and so tell nobody from anybody. */
+  #forget(slots: readonly number[], signatures: Signatures): void {
+    if (slots.length > 0) this.slotsChanged = true;
+    for (const index of slots) for (const signature of signatures) setCell(signature, index, 0);
+  }
+}

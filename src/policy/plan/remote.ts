@@ -1,0 +1,234 @@
+import { matches } from '../../kube/selectors.ts';
+import { type Family, families } from '../../net/ip.ts';
+import type { Prefix } from '../../net/prefix.ts';
+import { type AddressEntry, isUnused, nodeAt, podAt } from './addresses.ts';
+import type { Cluster } from './cluster.ts';
+import type { Groups } from './groups.ts';
+import { type LabelClass, noNames } from './label-classes.ts';
+import { cutNetworks, type Piece, pieceAt } from './networks.ts';
+import type { Atom, Atoms } from './peers.ts';
+import { SelectionIndex, selectsTraits } from './selection-index.ts';
+import { merged, type Signature, type Signatures, type Traits } from './signatures.ts';
+
+/** More changed peers than this are found by labels instead of being held against each class. */
+const few = 64;
+
+/** A peer of pods, as the index wants it. */
+interface PodsAtom {
+  atom: Atom;
+  selection: Extract<Atom['peer'], { kind: 'pods' }>;
+}
+
+const byId = (a: Atom, b: Atom): number => a.id - b.id;
+const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean => a.length === b.length && a.every((atom, i) => atom === b[i]);
+
+const samePrefixes = (a: readonly Prefix[], b: readonly Prefix[]): boolean =>
+  a === b || (a.length === b.length && a.every((prefix, i) => prefix.equals(b[i]!)));
+
+/** What rules in use can tell of every address: which of their peers mean it. */
+export class Remote {
+  readonly pieces: Record<Family, readonly Piece[]> = { ipv4: [], ipv6: [] };
+  readonly #cluster: Cluster;
+  readonly #atoms: Atoms;
+  readonly #signatures: Signatures;
+  readonly #index = new SelectionIndex<PodsAtom>();
+  readonly #podsAtoms = new Map<Atom, PodsAtom>();
+  /** Peers by the domain names that they name. */
+  readonly #domains = { exact: new Map<string, Set<Atom>>(), below: new Map<string, Set<Atom>>() };
+  /** Names of ports that egress rules in use name. */
+  #names: ReadonlySet<string> = new Set();
+  #podCidrs: readonly Prefix[] = [];
+
+  constructor(cluster: Cluster, atoms: Atoms, signatures: Signatures) {
+    this.#cluster = cluster;
+    this.#atoms = atoms;
+    this.#signatures = signatures;
+  }
+
+  /**
+   * After all that changed.
+   * @param wantedPodCidrs where who is not known is a pod that is not known
+   * @returns addresses that have another signature now, and whether networks were cut anew
+   */
+  update(groups: Groups, wantedPodCidrs: readonly Prefix[]): { moved: Set<AddressEntry>; isCut: boolean } {
+    this.#matchPods();
+    this.#nameNamedPorts(groups);
+    this.#matchNodes();
+    this.#matchDomains();
+    const isCut = this.#cut(wantedPodCidrs);
+    const moved = new Set<AddressEntry>();
+    for (const entry of this.#cluster.dirtyAddresses) if (this.#sign(entry)) moved.add(entry);
+    return { moved, isCut };
+  }
+
+  #changed(kind: Atom['peer']['kind']): { added: Atom[]; removed: Atom[] } {
+    const of = (atoms: Iterable<Atom>): Atom[] => [...atoms].filter(({ peer }) => peer.kind === kind);
+    return { added: of(this.#atoms.added), removed: of(this.#atoms.removed) };
+  }
+
+  #matchPods(): void {
+    const { classes, dirtyClasses } = this.#cluster;
+    const { added, removed } = this.#changed('pods');
+    for (const atom of removed) {
+      this.#index.delete(this.#podsAtoms.get(atom)!);
+      this.#podsAtoms.delete(atom);
+    }
+    for (const atom of added) {
+      const one: PodsAtom = { atom, selection: atom.peer as PodsAtom['selection'] };
+      this.#index.add(one);
+      this.#podsAtoms.set(atom, one);
+    }
+    const all = added.length + removed.length > few;
+    if (!all && added.length + removed.length > 0)
+      for (const one of classes) {
+        if (dirtyClasses.has(one)) continue;
+        const traits = this.#cluster.traitsOf(one);
+        const come = added.filter((atom) => selectsTraits(atom.peer as PodsAtom['selection'], traits));
+        if (come.length === 0 && !removed.some((atom) => one.atoms.includes(atom))) continue;
+        this.#setAtoms(one, [...one.atoms.filter((atom) => !removed.includes(atom)), ...come].sort(byId));
+      }
+    for (const one of all ? classes : dirtyClasses) {
+      const found = this.#index.find(this.#cluster.traitsOf(one)).map(({ atom }) => atom);
+      this.#setAtoms(one, found.sort(byId));
+    }
+  }
+
+  #setAtoms(one: LabelClass, atoms: readonly Atom[]): void {
+    if (sameAtoms(one.atoms, atoms)) return;
+    one.atoms = atoms;
+    this.#dirty(one);
+  }
+
+  #dirty(one: LabelClass): void {
+    one.latest = undefined;
+    for (const { addresses } of one.pods) for (const entry of addresses) this.#cluster.dirtyAddresses.add(entry);
+  }
+
+  #nameNamedPorts(groups: Groups): void {
+    const names = new Set<string>();
+    for (const slot of groups.slots()) if (slot.direction === 'egress') for (const name of slot.names) names.add(name);
+    const isSame = names.size === this.#names.size && [...names].every((name) => this.#names.has(name));
+    this.#names = names;
+    for (const one of isSame ? this.#cluster.dirtyClasses : this.#cluster.classes) {
+      const ports = one.ports.filter(({ name }) => names.has(name!));
+      const key = ports.map(({ name, protocol, number }) => `${name}=${protocol}/${number}`).sort().join();
+      if (key === one.named.key) continue;
+      one.named = key === '' ? noNames : { key, ports };
+      this.#dirty(one);
+    }
+  }
+
+  #matchNodes(): void {
+    const { added, removed } = this.#changed('nodes');
+    const { nodes, dirtyNodes, dirtyAddresses } = this.#cluster;
+    const isChanged = added.length + removed.length > 0;
+    if (!isChanged && dirtyNodes.size === 0) return;
+    const all = [...this.#atoms].filter(({ peer }) => peer.kind === 'nodes').sort(byId);
+    for (const entry of isChanged ? nodes.values() : dirtyNodes) {
+      const atoms = all.filter(({ peer }) => peer.kind === 'nodes' && matches(peer.labels, entry.node.labels));
+      if (sameAtoms(atoms, entry.atoms)) continue;
+      entry.atoms = atoms;
+      for (const one of entry.addresses) dirtyAddresses.add(one);
+    }
+  }
+
+  #matchDomains(): void {
+    const { added, removed } = this.#changed('domains');
+    if (added.length + removed.length === 0) return;
+    const change = (atom: Atom, by: 'add' | 'delete'): void => {
+      if (atom.peer.kind !== 'domains') return;
+      for (const { name, wildcard } of atom.peer.names) {
+        const map = this.#domains[wildcard ? 'below' : 'exact'];
+        const some = map.get(name) ?? new Set();
+        some[by](atom);
+        if (some.size > 0) map.set(name, some);
+        else map.delete(name);
+      }
+    };
+    for (const atom of removed) change(atom, 'delete');
+    for (const atom of added) change(atom, 'add');
+    for (const addresses of this.#cluster.resolved.values()) for (const one of addresses) this.#cluster.dirtyAddresses.add(one);
+  }
+
+  #domainsOf(names: ReadonlySet<string>): Atom[] {
+    const found = new Set<Atom>();
+    for (const name of names) {
+      for (const atom of this.#domains.exact.get(name) ?? []) found.add(atom);
+      for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1))
+        for (const atom of this.#domains.below.get(name.slice(dot + 1)) ?? []) found.add(atom);
+    }
+    return [...found].sort(byId);
+  }
+
+  /** @returns whether there are other pieces now */
+  #cut(podCidrs: readonly Prefix[]): boolean {
+    const { added, removed } = this.#changed('networks');
+    const { addresses, dirtyAddresses } = this.#cluster;
+    if (added.length + removed.length === 0 && samePrefixes(podCidrs, this.#podCidrs)) {
+      for (const entry of dirtyAddresses) entry.piece = pieceAt(this.pieces[entry.address.family], entry.address);
+      return false;
+    }
+    this.#podCidrs = podCidrs;
+    for (const family of families) this.pieces[family] = this.#kept(family, cutNetworks(family, this.#atoms, podCidrs));
+    for (const entry of addresses) {
+      const piece = pieceAt(this.pieces[entry.address.family], entry.address);
+      if (piece === entry.piece) continue;
+      entry.piece = piece;
+      dirtyAddresses.add(entry);
+    }
+    for (const entry of dirtyAddresses) entry.piece = pieceAt(this.pieces[entry.address.family], entry.address);
+    return true;
+  }
+
+  /** Pieces that are as they were are the same objects, so that nothing changes for who is in them. */
+  #kept(family: Family, cut: readonly Piece[]): Piece[] {
+    const before = new Map(this.pieces[family].map((piece) => [`${piece.first} ${piece.last}`, piece]));
+    const now = cut.map((piece) => {
+      const same = before.get(`${piece.first} ${piece.last}`);
+      return same && same.isUnknown === piece.isUnknown && sameAtoms(same.atoms, piece.atoms) ? same : piece;
+    });
+    const kept = new Set(now);
+    for (const piece of before.values()) if (!kept.has(piece)) piece.signature!.pieces--;
+    for (const piece of now) {
+      if (piece.signature) continue;
+      piece.signature = this.#signatures.of({ atoms: piece.atoms, named: undefined, isOwnNode: false, isUnknown: piece.isUnknown });
+      piece.signature.pieces++;
+    }
+    return now;
+  }
+
+  /** @returns whether the address has another signature now */
+  #sign(entry: AddressEntry): boolean {
+    const before = entry.signature;
+    const now = isUnused(entry) ? undefined : this.#signatureOf(entry);
+    if (now === before) return false;
+    before?.addresses.delete(entry);
+    now?.addresses.add(entry);
+    entry.signature = now;
+    return true;
+  }
+
+  #signatureOf(entry: AddressEntry): Signature {
+    const { piece, names } = entry;
+    const pod = podAt(entry);
+    if (!pod || names.size > 0) return this.#signatures.of(this.#traitsOf(entry));
+    const { latest } = pod.class;
+    if (latest?.piece === piece && latest && !latest.signature.isGone) return latest.signature;
+    const signature = this.#signatures.of(this.#traitsOf(entry));
+    pod.class.latest = { piece, signature };
+    return signature;
+  }
+
+  #traitsOf(entry: AddressEntry): Traits {
+    const { piece, names } = entry;
+    const pod = podAt(entry);
+    const node = pod ? undefined : nodeAt(entry);
+    const outside = merged(piece?.atoms ?? [], names.size > 0 ? this.#domainsOf(names) : []);
+    return {
+      atoms: merged(outside, pod?.class.atoms ?? node?.atoms ?? []),
+      named: pod && pod.class.named !== noNames ? pod.class.named : undefined,
+      isOwnNode: node?.node.name === this.#cluster.nodeName,
+      isUnknown: !pod && !node && piece?.isUnknown === true,
+    };
+  }
+}

@@ -1,0 +1,83 @@
+import type { Direction, Policy, PodSelection, PortProtocol, Rule } from '../model.ts';
+import { directions, portProtocols } from '../model.ts';
+import type { PodPort } from '../world.ts';
+import type { Atom, Atoms } from './peers.ts';
+import { type TrafficId, TrafficSets } from './traffic-sets.ts';
+
+/** A port by its name: what it is depends on the destination pod. */
+export interface PortName {
+  name: string;
+  protocol: PortProtocol | undefined;
+}
+
+/** A rule of a policy in use, ready to be judged by. */
+export interface RuleUse {
+  entry: PolicyEntry;
+  direction: Direction;
+  /** Its place among the policy's rules of the direction. */
+  index: number;
+  action: Rule['action'];
+  /** undefined: everything. */
+  atoms: readonly Atom[] | undefined;
+  /** By numbers. */
+  ports: TrafficId;
+  names: readonly PortName[];
+}
+
+/** One version of a policy: another content is another entry. */
+export interface PolicyEntry {
+  /** Its place in sets of policies; given again once nothing names it. */
+  serial: number;
+  policy: Policy;
+  selection: PodSelection;
+  /** While it selects a local pod. */
+  rules: Readonly<Record<Direction, readonly RuleUse[]>> | undefined;
+}
+
+export function compileRules(entry: PolicyEntry, atoms: Atoms, traffic: TrafficSets): Record<Direction, readonly RuleUse[]> {
+  const compile = (direction: Direction): RuleUse[] =>
+    (entry.policy.rules[direction] ?? []).map((rule, index) => {
+      const named = rule.peers && [...new Set(rule.peers.map((peer) => atoms.of(peer)))];
+      const use: RuleUse = { entry, direction, index, action: rule.action, atoms: named, ...portsOf(rule, traffic) };
+      for (const atom of named ?? []) atom.uses[direction].add(use);
+      return use;
+    });
+  return { egress: compile('egress'), ingress: compile('ingress') };
+}
+
+export function releaseRules(entry: PolicyEntry, atoms: Atoms): void {
+  for (const direction of directions)
+    for (const use of entry.rules?.[direction] ?? []) {
+      for (const atom of use.atoms ?? []) atom.uses[direction].delete(use);
+      atoms.release(use.atoms ?? []);
+    }
+  entry.rules = undefined;
+}
+
+function portsOf({ ports }: Rule, traffic: TrafficSets): Pick<RuleUse, 'ports' | 'names'> {
+  if (!ports) return { ports: TrafficSets.all, names: [] };
+  const names: PortName[] = [];
+  let all = TrafficSets.nothing;
+  for (const port of ports)
+    if (port.kind === 'numbers') all = traffic.union(all, traffic.range(port));
+    else names.push({ name: port.name, protocol: port.protocol });
+  return { ports: all, names };
+}
+
+/** The destination pod's ports of these names. */
+export function resolve(names: readonly PortName[], ports: readonly PodPort[], traffic: TrafficSets): TrafficId {
+  let all = TrafficSets.nothing;
+  for (const { name, protocol } of names)
+    for (const port of ports)
+      if (port.name === name && (protocol === undefined || protocol === port.protocol))
+        all = traffic.union(all, traffic.range({ protocol: port.protocol, from: port.number, to: port.number }));
+  return all;
+}
+
+/** All that ports of these names might be. */
+export function anyOf(names: readonly PortName[], traffic: TrafficSets): TrafficId {
+  let all = TrafficSets.nothing;
+  for (const { protocol } of names)
+    for (const one of protocol ? [protocol] : portProtocols) all = traffic.union(all, traffic.range({ protocol: one, from: 0, to: 65535 }));
+  return all;
+}

@@ -1,0 +1,121 @@
+import type { PodPort } from '../world.ts';
+import type { AddressEntry } from './addresses.ts';
+import type { Atom } from './peers.ts';
+
+/** Of the pod at an address: its ports by those names that egress rules in use name. */
+export interface NamedPorts {
+  key: string;
+  ports: readonly PodPort[];
+}
+
+/** What rules in use can tell of a remote address. */
+export interface Traits {
+  /** Sorted by id, each once. */
+  atoms: readonly Atom[];
+  /** undefined where no pod is. */
+  named: NamedPorts | undefined;
+  /** An address of this node. */
+  isOwnNode: boolean;
+  /** In a pod CIDR, and no pod is known there. */
+  isUnknown: boolean;
+}
+
+/** All remote addresses that rules in use cannot tell apart. */
+export interface Signature extends Traits {
+  key: string;
+  addresses: Set<AddressEntry>;
+  /** Pieces of networks that are so. */
+  pieces: number;
+  /** What may pass, by slot; 0 in slots that are free. */
+  cells: Int32Array;
+  /** Of the cells. */
+  hash: number;
+  /** Number of its identity as planned last; 0: nobody special. */
+  identity: number;
+  /** No cells yet. */
+  isNew: boolean;
+  /** No address is so any more, and it is forgotten. */
+  isGone: boolean;
+}
+
+/** What a cell adds to the hash; nothing of a free slot. */
+const mixed = (slot: number, cell: number): number => Math.imul(Math.imul(slot + 1, 0x9e3779b1) ^ (slot + 0x7f4a7c15), cell);
+
+export function setCell(signature: Signature, slot: number, cell: number): boolean {
+  const { cells } = signature;
+  const before = cells[slot]!;
+  if (before === cell) return false;
+  signature.hash = (signature.hash - mixed(slot, before) + mixed(slot, cell)) | 0;
+  cells[slot] = cell;
+  return true;
+}
+
+export function sameCells({ cells: a }: Signature, { cells: b }: Signature): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Every signature that some address has. */
+export class Signatures {
+  readonly #byKey = new Map<string, Signature>();
+  readonly fresh = new Set<Signature>();
+  #width = 16;
+  /** Of an address that no rule in use knows; always there. */
+  readonly nobody: Signature;
+
+  constructor() {
+    this.nobody = this.of({ atoms: [], named: undefined, isOwnNode: false, isUnknown: false });
+    this.nobody.pieces = 1;
+  }
+
+  [Symbol.iterator](): Iterator<Signature> {
+    return this.#byKey.values();
+  }
+
+  of({ atoms, named, isOwnNode, isUnknown }: Traits): Signature {
+    let key = isOwnNode ? 'own' : isUnknown ? 'unknown' : '';
+    for (const { id } of atoms) key += `,${id}`;
+    if (named) key += `;${named.key}`;
+    let found = this.#byKey.get(key);
+    if (!found) {
+      found = {
+        ...{ key, atoms, named, isOwnNode, isUnknown },
+        ...{ addresses: new Set(), pieces: 0, cells: new Int32Array(this.#width), hash: 0, identity: 0, isNew: true, isGone: false },
+      };
+      this.#byKey.set(key, found);
+      this.fresh.add(found);
+    }
+    return found;
+  }
+
+  /** Room for so many slots. */
+  widen(slots: number): void {
+    if (slots <= this.#width) return;
+    this.#width = Math.ceil((slots * 1.25) / 16) * 16;
+    for (const signature of this) {
+      const cells = new Int32Array(this.#width);
+      cells.set(signature.cells);
+      signature.cells = cells;
+    }
+  }
+
+  /** Forgets those that no address has. @returns whether there were any */
+  sweep(): boolean {
+    let some = false;
+    for (const [key, signature] of this.#byKey)
+      if (signature.addresses.size === 0 && signature.pieces === 0) {
+        this.#byKey.delete(key);
+        this.fresh.delete(signature);
+        signature.isGone = true;
+        some = true;
+      }
+    return some;
+  }
+}
+
+/** Two lists of atoms in one. */
+export function merged(a: readonly Atom[], b: readonly Atom[]): readonly Atom[] {
+  if (b.length === 0) return a;
+  if (a.length === 0) return b;
+  return [...new Set([...a, ...b])].sort((x, y) => x.id - y.id);
+}

@@ -1,0 +1,123 @@
+import { type PortProtocol, portProtocols } from '../model.ts';
+
+/** Number of a set of traffic; equal sets have equal numbers. */
+export type TrafficId = number;
+
+/** Ports of a protocol, both ends included. */
+export interface PortRange {
+  protocol: PortProtocol;
+  from: number;
+  to: number;
+}
+
+const ports = 65536;
+/** Behind the ports of all protocols: the place of what has no ports. */
+const portless = portProtocols.length * ports;
+const end = portless + 1;
+const startOf: Readonly<Record<PortProtocol, number>> = { TCP: 0, UDP: ports, SCTP: 2 * ports };
+
+/** Beyond that many remembered results it begins anew. */
+const maxRemembered = 200_000;
+
+type Operation = (a: boolean, b: boolean) => boolean;
+const either: Operation = (a, b) => a || b;
+const both: Operation = (a, b) => a && b;
+const onlyFirst: Operation = (a, b) => a && !b;
+
+/**
+ * Sets of traffic, each there once and known by a number, so that they are compared, joined and cut by numbers. A set is a line of the ports of TCP, UDP and
+ * SCTP and one place for protocols without ports; it is kept as the places where it begins and ends, in order.
+ */
+export class TrafficSets {
+  static readonly nothing: TrafficId = 0;
+  static readonly all: TrafficId = 1;
+
+  readonly #edges: (readonly number[])[] = [];
+  readonly #byText = new Map<string, TrafficId>();
+  readonly #unions = new Map<number, TrafficId>();
+  readonly #intersections = new Map<number, TrafficId>();
+  readonly #differences = new Map<number, TrafficId>();
+
+  constructor() {
+    this.#intern([]);
+    this.#intern([0, end]);
+  }
+
+  range({ protocol, from, to }: PortRange): TrafficId {
+    const start = startOf[protocol];
+    return from > to ? TrafficSets.nothing : this.#intern([start + from, start + to + 1]);
+  }
+
+  union(a: TrafficId, b: TrafficId): TrafficId {
+    if (a === b || b === TrafficSets.nothing || a === TrafficSets.all) return a;
+    if (a === TrafficSets.nothing || b === TrafficSets.all) return b;
+    return a < b ? this.#remembered(this.#unions, a, b, either) : this.#remembered(this.#unions, b, a, either);
+  }
+
+  intersect(a: TrafficId, b: TrafficId): TrafficId {
+    if (a === b || a === TrafficSets.nothing || b === TrafficSets.all) return a;
+    if (b === TrafficSets.nothing || a === TrafficSets.all) return b;
+    return a < b ? this.#remembered(this.#intersections, a, b, both) : this.#remembered(this.#intersections, b, a, both);
+  }
+
+  /** What is in the first and not in the second. */
+  minus(a: TrafficId, b: TrafficId): TrafficId {
+    if (a === b || a === TrafficSets.nothing || b === TrafficSets.all) return TrafficSets.nothing;
+    return b === TrafficSets.nothing ? a : this.#remembered(this.#differences, a, b, onlyFirst);
+  }
+
+  complement(a: TrafficId): TrafficId {
+    return this.minus(TrafficSets.all, a);
+  }
+
+  hasPortless(id: TrafficId): boolean {
+    return this.#edges[id]!.at(-1) === end;
+  }
+
+  /** The ports in it, by protocol and in order. */
+  rangesOf(id: TrafficId): PortRange[] {
+    const edges = this.#edges[id]!;
+    const ranges: PortRange[] = [];
+    for (let i = 0; i < edges.length; i += 2)
+      for (const protocol of portProtocols) {
+        const start = startOf[protocol];
+        const from = Math.max(edges[i]! - start, 0);
+        const to = Math.min(edges[i + 1]! - start, ports) - 1;
+        if (from <= to) ranges.push({ protocol, from, to });
+      }
+    return ranges;
+  }
+
+  #remembered(results: Map<number, TrafficId>, a: TrafficId, b: TrafficId, operation: Operation): TrafficId {
+    const key = a * 2 ** 26 + b;
+    const known = results.get(key);
+    if (known !== undefined) return known;
+    if (results.size >= maxRemembered) results.clear();
+    const id = this.#intern(combine(this.#edges[a]!, this.#edges[b]!, operation));
+    results.set(key, id);
+    return id;
+  }
+
+  #intern(edges: readonly number[]): TrafficId {
+    const text = edges.join();
+    const known = this.#byText.get(text);
+    if (known !== undefined) return known;
+    const id = this.#edges.push(edges) - 1;
+    this.#byText.set(text, id);
+    return id;
+  }
+}
+
+function combine(a: readonly number[], b: readonly number[], operation: Operation): number[] {
+  const edges: number[] = [];
+  let [i, j, inA, inB, isIn] = [0, 0, false, false, false];
+  while (i < a.length || j < b.length) {
+    const at = Math.min(a[i] ?? end, b[j] ?? end);
+    if (a[i] === at) (inA = !inA), i++;
+    if (b[j] === at) (inB = !inB), j++;
+    if (operation(inA, inB) === isIn) continue;
+    isIn = !isIn;
+    edges.push(at);
+  }
+  return edges;
+}
