@@ -1,4 +1,10 @@
-import { addressesOf, localPods } from './cluster.ts';
+import { podGroup } from '../../links/pod-link.ts';
+import { Prefix } from '../../net/prefix.ts';
+import { PolicyPlanner, type PolicyPlanNode } from '../../policy/plan/index.ts';
+import { Enforcer } from '../../policy/plan/testkit/enforcer.ts';
+import { clusterCidr } from '../objects.ts';
+import { addressesOf, localPods, nodeName, objectsOf } from './cluster.ts';
+import { feedObject } from './feed.ts';
 import { flavours, iptables } from './iptables-layout.ts';
 import type { Enforcement } from './policy-node.ts';
 import type { Contender } from './traffic.ts';
@@ -14,7 +20,25 @@ export function contenders(most: number, withPeers: boolean): Contender[] {
   const without = (title: string, isNull: boolean): Contender => ({ title, policies: 0, isNull, pods: localPods(0), enforcement: nothing });
   const counts = policyCounts.filter((count) => count <= most);
   const peers = withPeers ? counts.filter((count) => count > 1).flatMap((count) => flavours.map((flavour) => peer(flavour, count))) : [];
-  return [without('no policies', false), without('no policies, null test', true), ...peers];
+  const podnets = counts.map((count) => podnet(`${count.toLocaleString('en')} ${count === 1 ? 'policy' : 'policies'}`, count, 'shop'));
+  return [
+    ...[without('no policies', false), without('no policies, null test', true)],
+    ...(most > 0 ? [{ ...podnet('1 policy, of other pods', 1, 'elsewhere'), policies: 0 }] : []),
+    ...[...podnets, ...peers],
+  ];
+}
+
+/** @param namespace in which the policies are; pods are in `shop` */
+function podnet(title: string, policies: number, namespace: string): Contender {
+  const pods = localPods(policies);
+  const node: PolicyPlanNode = { name: nodeName, podLinks: { group: podGroup }, podCidrs: [Prefix.parse(clusterCidr)] };
+  const apply: Enforcement['apply'] = (_ns, reconciler) => {
+    const planner = new PolicyPlanner({ node, held: reconciler.actual() });
+    for (const object of objectsOf(policies, pods, namespace)) feedObject(planner, object);
+    new Enforcer(planner, reconciler, node).settle();
+    return namespace === 'shop';
+  };
+  return { title, policies, isPodnet: true, pods, enforcement: { apply } };
 }
 
 function peer(flavour: (typeof flavours)[number], policies: number): Contender {

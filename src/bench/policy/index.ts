@@ -4,6 +4,7 @@ import { loadAverage, thisMachine } from '../machine.ts';
 import { withScratch } from '../scratch.ts';
 import { contenders } from './contenders.ts';
 import { missingPeers } from './iptables-layout.ts';
+import { measureChanges } from './measure-changes.ts';
 import { measurePeerChanges } from './peer-changes.ts';
 import { pictureOf } from './picture.ts';
 import { reportOf, textOf } from './report.ts';
@@ -31,7 +32,8 @@ export function benchPolicy({ turns, events, policies: most, output, json }: Pol
     const traffic = await measureTraffic(contenders(most, missing.length === 0), { directory, turns, signal });
     runOn(all);
     loadAverages.push(loadAverage());
-    const report = reportOf({ machine: thisMachine(), loadAverages, traffic, loaded: undefined, changes: [], peers, missing, most });
+    const { loaded, changes } = most >= 1000 ? await measureChanges(directory, events, signal) : { loaded: undefined, changes: [] };
+    const report = reportOf({ machine: thisMachine(), loadAverages, traffic, loaded, changes, peers, missing, most });
     mkdirSync('bench/results', { recursive: true });
     writeFileSync('bench/results/policy.svg', pictureOf(report));
     console.log(json || output === 'json' ? JSON.stringify(report, undefined, 2) : `\n${textOf(report)}`);
