@@ -3,7 +3,7 @@ import { tell } from '../progress.ts';
 import { type MeasuredKind, measuredKinds } from './changes.ts';
 import type { Size } from '../objects.ts';
 import { comparedSizes, isJudged, reportedSizes, sizeName, sizesUpTo } from './plan.ts';
-import type { Memory, Started, Timed } from './subject.ts';
+import type { ChangesTimed, Memory, Started } from './subject.ts';
 import { Subject } from './subject-process.ts';
 
 /** What one agent took to load a cluster. */
@@ -16,11 +16,10 @@ export interface Load extends Started {
 }
 
 /** Changes of one kind in one round. */
-export interface ChangeSample {
+export interface ChangeSample extends ChangesTimed {
   size: Size;
   kind: MeasuredKind;
   round: number;
-  timed: Timed[];
 }
 
 export interface Measured {
@@ -62,7 +61,7 @@ export async function measureAgents(options: MeasureOptions): Promise<Measured> 
       measured.loadAverages.push(loadAverage());
       if (!compared.some((other) => sameSize(other, size)))
         for (const kind of measuredKinds)
-          measured.changes.push({ size, kind, round: 1, timed: await subject.changes(kind, Math.min(options.events, fewEvents)) });
+          measured.changes.push({ size, kind, round: 1, ...(await subject.changes(kind, Math.min(options.events, fewEvents))) });
       await finish(subject, started, measured);
     } catch (error) {
       // One size that cannot be done must not hide what the others show.
@@ -109,7 +108,7 @@ async function compareAll(
       const subject = all[(i + round) % all.length]!;
       for (const kind of measuredKinds) {
         const timed = await subject.changes(kind, events);
-        if (round > 0) measured.changes.push({ size: subject.size, kind, round, timed });
+        if (round > 0) measured.changes.push({ size: subject.size, kind, round, ...timed });
         signal.throwIfAborted();
       }
     }

@@ -40,6 +40,8 @@ export interface ChangeRow {
   planUs: number;
   writeUs: number;
   kernelUs: number;
+  /** The kernel's part when changes follow one another at once. */
+  inARowUs: number;
   elements: number;
   /** The medians of each round, ms and microseconds of the kernel. */
   rounds: Spread;
@@ -81,6 +83,7 @@ export function rowsOf(samples: readonly ChangeSample[]): ChangeRow[] {
       planUs: median(timed.map(({ planUs }) => planUs)),
       writeUs: median(timed.map(({ writeUs }) => writeUs)),
       kernelUs: median(timed.map(({ kernelUs }) => kernelUs)),
+      inARowUs: median(group.flatMap((sample) => sample.inARowUs)),
       elements: median(timed.map(({ elements }) => elements)),
       rounds: spreadOf(group.map((sample) => median(sample.timed.map((one) => one.ms)))),
       kernelRounds: spreadOf(group.map((sample) => median(sample.timed.map(({ kernelUs }) => kernelUs)))),
@@ -116,9 +119,9 @@ export function textOf({ machine, results, checks }: ServicesReport): string {
     ...[sizeName(size), (coldMs / 1000).toFixed(2), (listMs / 1000).toFixed(2), (spent.kernelUs / 1e6).toFixed(2), (cpuMs / 1000).toFixed(2)],
     ...[memory.rssMb.toFixed(0), memory.peakMb.toFixed(0), later.rssMb.toFixed(0), (checkMs / 1000).toFixed(2)],
   ]);
-  const changeRows = changes.map(({ size, kind, p50Ms, p99Ms, planUs, writeUs, kernelUs, elements, rounds }) => [
+  const changeRows = changes.map(({ size, kind, p50Ms, p99Ms, planUs, writeUs, kernelUs, inARowUs, elements, rounds }) => [
     ...[sizeName(size), kind, p50Ms.toFixed(2), p99Ms.toFixed(2), `${rounds.least.toFixed(2)} to ${rounds.most.toFixed(2)}`],
-    ...[planUs.toFixed(0), writeUs.toFixed(0), kernelUs.toFixed(0), elements.toFixed(0)],
+    ...[planUs.toFixed(0), writeUs.toFixed(0), kernelUs.toFixed(0), inARowUs.toFixed(0), elements.toFixed(0)],
   ]);
   const lines = [
     `${cores} cores (${processor}), ${memoryGb} GB, Linux ${kernel}, Node ${node}`,
@@ -127,7 +130,7 @@ export function textOf({ machine, results, checks }: ServicesReport): string {
     table([['LOADED', 'FROM START, S', 'FROM LIST', 'KERNEL', 'CPU', 'RSS, MB', 'PEAK', 'LATER', 'FULL CHECK, S'], ...loadRows], [0]),
     ...(skipped.length > 0 ? [`left out: ${skipped.join('; ')}`] : []),
     '',
-    table([['CHANGED', '', 'P50, MS', 'P99', 'MEDIANS OF ROUNDS', 'PLAN, US', 'WRITE', 'KERNEL', 'ELEMENTS'], ...changeRows], [0, 1]),
+    table([['CHANGED', '', 'P50, MS', 'P99', 'MEDIANS OF ROUNDS', 'PLAN, US', 'WRITE', 'KERNEL', 'IN A ROW', 'ELEMENTS'], ...changeRows], [0, 1]),
   ];
   if (peers.length > 0) {
     const rows = peers.map(({ peer, size, what, ms }) => [peer, sizeName(size), what, one(ms.median), `${one(ms.least)} to ${one(ms.most)}`]);

@@ -48,6 +48,12 @@ export class Stopwatch {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Writes what has been planned, without waiting for the agent's pause between transactions. @throws what the kernel refused */
+  write(): void {
+    const [failure] = this.#reconciler?.sync().failures ?? [];
+    if (failure) throw failure.error;
+  }
+
   /** The next sync is a full check. */
   readEverything(): void {
     this.#reconciler?.markAll();

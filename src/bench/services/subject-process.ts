@@ -9,7 +9,7 @@ import type { AgentConfig } from '../../agent/config.ts';
 import { jsonLines, writeLines } from '../lines.ts';
 import type { MeasuredKind } from './changes.ts';
 import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from '../objects.ts';
-import type { Memory, Question, Started, SubjectOptions, Timed } from './subject.ts';
+import type { ChangesTimed, Memory, Question, Started, SubjectOptions } from './subject.ts';
 
 const program = fileURLToPath(new URL('./subject.js', import.meta.url));
 const nodeAddress = '192.0.2.1';
@@ -64,8 +64,8 @@ export class Subject implements AsyncDisposable {
     return (await this.#answer()) as Started;
   }
 
-  async changes(kind: MeasuredKind, count: number): Promise<Timed[]> {
-    return (await this.#ask({ ask: 'changes', kind, count })) as Timed[];
+  async changes(kind: MeasuredKind, count: number): Promise<ChangesTimed> {
+    return (await this.#ask({ ask: 'changes', kind, count })) as ChangesTimed;
   }
 
   async memory(): Promise<Memory> {
