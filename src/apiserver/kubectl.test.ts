@@ -276,6 +276,76 @@ const suite = (tool: Tool): void => {
     assert.match(await fails('apply -n nowhere -f -', deployment('x')), /namespaces "nowhere" not found/);
   });
 
+  test(
+    'ClusterNetworkPolicy and its older forms: short names, columns, explain, apply, edit, describe, what is refused',
+    options,
+    async () => {
+      const policy = (more: string, priority = 10): string => `
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: tenants}
+spec:
+  tier: Admin
+  priority: ${priority}
+  subject: {namespaces: {matchLabels: {tenant: a}}}
+  ingress:
+  - {name: within, action: Accept, from: [{namespaces: {matchLabels: {tenant: a}}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}
+  - {name: rest, action: Deny, from: [{namespaces: {}}]}
+${more}`;
+      const older = `
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: metadata-service}
+spec: {priority: 5, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [169.254.169.254/32]}]}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: BaselineAdminNetworkPolicy
+metadata: {name: default}
+spec: {subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}
+`;
+      const resources = await ok('api-resources --api-group=policy.networking.k8s.io');
+      for (const line of ['clusternetworkpolicies +cnp', 'adminnetworkpolicies +anp', 'baselineadminnetworkpolicies +banp'])
+        assert.match(resources, new RegExp(`^${line} .* false +\\w+$`, 'm'));
+      assert.match(await ok('explain cnp.spec.tier'), /Tier is used as the top-level grouping/);
+      assert.match(await ok('explain cnp.spec.egress.to.domainNames'), /specify domain names as peers/);
+      assert.match(await ok('explain banp --recursive'), /portRange/);
+
+      assert.match(await ok('apply -f -', policy('')), /clusternetworkpolicy\.policy\.networking\.k8s\.io\/tenants created/);
+      assert.match(await ok('apply -f -', policy('')), /unchanged/);
+      assert.match(await ok('apply -f -', policy('  egress: [{action: Accept, to: [{nodes: {}}]}]', 11)), /configured/);
+      assert.equal(await ok('get cnp tenants -o jsonpath={.spec.egress[0].action}{.metadata.generation}'), 'Accept2');
+      await ok('apply -f -', policy('', 11));
+      assert.equal(await ok('get cnp tenants -o jsonpath={.spec.egress}'), '');
+      await ok('apply -f -', older);
+      assert.match(await ok('get cnp'), /^NAME +TIER +PRIORITY +AGE\ntenants +Admin +11 +\S+\n$/);
+      assert.match(await ok('get anp'), /^NAME +PRIORITY +AGE\nmetadata-service +5 /);
+      assert.match(await ok('get banp'), /^NAME +AGE\ndefault /);
+      await ok('label cnp tenants x=before');
+      await ok('edit cnp tenants');
+      assert.equal(await ok('get cnp tenants -o jsonpath={.metadata.labels.x}'), 'after');
+      assert.match(await ok('describe cnp tenants'), /Tier: +Admin/);
+      assert.match(await ok('describe banp'), /Action: +Deny/);
+      if (!old) {
+        await ok('apply --server-side --force-conflicts -f -', policy('', 12));
+        const status =
+          '{"status":{"conditions":[{"type":"Ready-n","status":"True","reason":"R","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}';
+        await ok(`patch cnp tenants --type=merge --subresource=status -p '${status}'`);
+        await ok('wait cnp tenants --for=condition=Ready-n --timeout=10s');
+      }
+
+      assert.match(await fails('apply -f -', policy('', 1001)), /spec\.priority in body should be less than or equal to 1000/);
+      assert.match(
+        await fails('apply -f -', policy('  egres: []')),
+        old ? /unknown field "egres"/ : /unknown field "spec\.egres"/,
+      );
+      assert.match(
+        await fails('apply -f -', older.replace('name: default', 'name: second')),
+        /Only one baseline admin network policy with metadata\.name="default"/,
+      );
+      await ok('delete cnp,anp,banp --all');
+    },
+  );
+
   test('describe, events, rollout status and history, wait', options, async () => {
     await ok('apply -f -', deployment('r', 'nginx:1', 1));
     const object = await api.get(Deployments, 'r', 't');

@@ -1,5 +1,6 @@
 import type { Resource } from '../kube/api.ts';
 import * as known from '../kube/resources.ts';
+import { type CustomResourceDefinition, servedCrds } from './schema/crds.ts';
 import type { ServedResource } from './schema/served.ts';
 
 /** A resource as the server offers and stores it. */
@@ -56,6 +57,13 @@ const events = serve(known.Events, {
 
 const review = (group: string, kind: string): ApiResource =>
   serve({ group, version: 'v1', kind, plural: `${kind.toLowerCase()}s`, namespaced: false }, { verbs: ['create'] });
+
+const customResources = ({ spec }: CustomResourceDefinition): ApiResource[] =>
+  spec.versions.map(({ name, subresources }) => {
+    const { kind, plural, singular, shortNames } = spec.names;
+    const resource = { group: spec.group, version: name, kind, plural, namespaced: spec.scope === 'Namespaced' };
+    return serve(resource, { singular, short: shortNames, subresources: subresources?.status ? status : [] });
+  });
 
 /**
  * All that is served, in the order of discovery. The kinds without a controller in podnet (Job …) are stored,
@@ -133,6 +141,8 @@ export const servedResources: readonly ApiResource[] = [
   serve(known.Roles),
   serve(known.PriorityClasses, { short: ['pc'] }),
   serve(known.StorageClasses, { short: ['sc'] }),
+
+  ...servedCrds().flatMap(customResources),
 ];
 
 /** Where the objects of a resource stand in the store: one place for all versions of it. */

@@ -4,10 +4,11 @@ import { jsonEqual, kubeTime } from '../../kube/objects.ts';
 import { apiVersionOf } from '../../kube/resources.ts';
 import type { ObjectMeta } from '../../kube/types.ts';
 import { afterUpdate, apply, type Manager } from '../apply/managed-fields.ts';
-import { alreadyExists, badRequest, conflict, forbidden, notFound } from '../errors.ts';
+import { alreadyExists, badRequest, conflict, forbidden, notFound, unsupportedMediaType } from '../errors.ts';
 import { clone, isJson, type Json, type StoredObject } from '../object.ts';
 import { type ApiResource, storageOf } from '../resources.ts';
 import type { Model, Schema } from '../schema/index.ts';
+import { patchContentTypesOf } from '../schema/openapi-v3.ts';
 import type { Entry } from '../store/entry.ts';
 import type { Selection } from '../store/selection.ts';
 import type { Page, PageOptions } from '../store/store.ts';
@@ -93,6 +94,7 @@ export class Registry {
     if (type === 'apply') return this.#apply(resource, namespace, name, patch, request, subresource);
     const { object: old } = this.get(resource, namespace, name);
     const model = this.model(resource);
+    if (type === 'strategic' && model.custom) throw unsupportedMediaType(patchContentTypesOf(model));
     const patched = patchJson(model, old, patch, type);
     const object = decodePatched(resource, model, patched, patch, type === 'strategic', request);
     return { object: this.#replace({ resource, request, subresource }, namespace, name, object), created: false };
@@ -259,7 +261,10 @@ export class Registry {
     if (!subresource) strategy.prepareUpdate?.(object, old, this.around);
     validateMetadata(resource, object, errors);
     validateMetadataUpdate(object, old, errors);
-    if (subresource === 'status') strategy.validateStatus?.(object, old, errors, this.around);
+    if (subresource === 'status') {
+      strategy.validateStatus?.(object, old, errors, this.around);
+      if (this.model(storage).custom) this.#checkSchema(storage, object, errors);
+    }
     if (!subresource || subresource === 'ephemeralcontainers') {
       strategy.validate?.(object, errors, this.around);
       if (!subresource) strategy.validateUpdate?.(object, old, errors, this.around);

@@ -9,7 +9,10 @@ import { samples } from '../testkit/samples.ts';
 import { TestServer } from '../testkit/server.ts';
 
 const stored = servedResources.filter(({ verbs }) => verbs.length > 1);
-const nameOf = (resource: ApiResource): string => (resource.plural === 'ipaddresses' ? '10.96.200.200' : 'sample');
+const names: Record<string, string> = { ipaddresses: '10.96.200.200', baselineadminnetworkpolicies: 'default' };
+const nameOf = (resource: ApiResource): string => names[resource.plural] ?? 'sample';
+/** The others have a strategic merge. */
+const isCustom = ({ group }: ApiResource): boolean => group === 'policy.networking.k8s.io';
 
 describe('every verb of every kind', () => {
   let server: TestServer;
@@ -52,7 +55,7 @@ describe('every verb of every kind', () => {
       assert.deepEqual(await api.update(resource, made), made);
       const label = (key: string): Json => ({ metadata: { labels: { [key]: 'x' } } });
       await api.patch(resource, name, namespace, label('merge'), 'merge');
-      await api.patch(resource, name, namespace, label('strategic'), 'strategic');
+      await api.patch(resource, name, namespace, label('strategic'), isCustom(resource) ? 'merge' : 'strategic');
       await api.patch(resource, name, namespace, [{ op: 'add', path: '/metadata/labels/json', value: 'x' }], 'json');
       const config = { apiVersion: apiVersionOf(resource), kind: resource.kind, ...label('apply') };
       const last = await api.patch(resource, name, namespace, config, 'apply', { fieldManager: 'applier' });

@@ -1,4 +1,5 @@
 import type { Field, FieldType, Model, Schema, Special } from './index.ts';
+import type { Limits } from './table.ts';
 
 /** A JSON schema node of either OpenAPI version. */
 export type JsonSchema = Record<string, unknown>;
@@ -36,13 +37,14 @@ function specialSchema(special: Special, { version }: Dialect): JsonSchema {
   }
 }
 
-function typeSchema(type: FieldType, dialect: Dialect): JsonSchema {
+function typeSchema(schema: Schema, type: FieldType, dialect: Dialect): JsonSchema {
   switch (type.kind) {
     case 'list':
-      return { type: 'array', items: typeSchema(type.items, dialect) };
+      return { type: 'array', items: typeSchema(schema, type.items, dialect) };
     case 'map':
-      return { type: 'object', additionalProperties: typeSchema(type.values, dialect) };
+      return { type: 'object', additionalProperties: typeSchema(schema, type.values, dialect) };
     case 'model': {
+      if (isInlined(type.model)) return definition(schema, type.model, dialect);
       const $ref = `${dialect.prefix}${type.model.name}`;
       // OpenAPI v3 ignores what stands beside a $ref, hence allOf, as the real server writes it.
       return dialect.version === 2 ? { $ref } : { allOf: [{ $ref }] };
@@ -53,12 +55,13 @@ function typeSchema(type: FieldType, dialect: Dialect): JsonSchema {
 }
 
 function fieldSchema(schema: Schema, model: Model, field: Field, dialect: Dialect): JsonSchema {
-  const node: JsonSchema = {};
+  const node: JsonSchema = typeSchema(schema, field.type, dialect);
   const description = schema.description(model.name, field.name);
   if (description) node.description = description;
-  Object.assign(node, typeSchema(field.type, dialect));
   if (field.default !== undefined && dialect.version === 3) node.default = field.default;
   if (field.enum && dialect.version === 3) node.enum = field.enum;
+  Object.assign(node, limitsSchema(field.limits, dialect));
+  if (field.itemLimits) Object.assign(node.items as JsonSchema, limitsSchema(field.itemLimits, dialect));
   if (field.listType) node['x-kubernetes-list-type'] = field.listType;
   if (field.mapKeys.length > 0) node['x-kubernetes-list-map-keys'] = field.mapKeys;
   if (field.atomic && field.type.kind === 'map') node['x-kubernetes-map-type'] = 'atomic';
@@ -66,6 +69,16 @@ function fieldSchema(schema: Schema, model: Model, field: Field, dialect: Dialec
   if (field.strategies.length > 0) node['x-kubernetes-patch-strategy'] = field.strategies.join(',');
   return node;
 }
+
+/** As for enums and defaults, the second version's documents, which old clients read, go without. */
+function limitsSchema(limits: Limits | undefined, { version }: Dialect): JsonSchema {
+  if (!limits || version === 2) return {};
+  const { rules, ...plain } = limits;
+  return { ...plain, ...(rules ? { 'x-kubernetes-validations': rules } : {}) };
+}
+
+/** Objects within a custom resource have no name of their own. */
+const isInlined = (model: Model): boolean => model.custom && !model.gvk;
 
 /** One model as a JSON schema. */
 export function definition(schema: Schema, model: Model, dialect: Dialect): JsonSchema {
@@ -78,6 +91,7 @@ export function definition(schema: Schema, model: Model, dialect: Dialect): Json
   if (required.length > 0) node.required = required;
   node.properties = Object.fromEntries(fields.map((field) => [field.name, fieldSchema(schema, model, field, dialect)]));
   if (model.gvk) node['x-kubernetes-group-version-kind'] = [gvkObject(model.gvk)];
+  Object.assign(node, limitsSchema(model.limits, dialect));
   if (model.atomic) node['x-kubernetes-map-type'] = 'atomic';
   return node;
 }
@@ -98,5 +112,5 @@ export function closure(models: Iterable<Model>): Model[] {
     for (const field of model.fields.values()) visitType(field.type);
   };
   for (const model of models) visit(model);
-  return [...seen].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...seen].filter((model) => !isInlined(model)).sort((a, b) => (a.name < b.name ? -1 : 1));
 }

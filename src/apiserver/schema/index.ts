@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { servedCrds } from './crds.ts';
 import { type Field, type FieldType, Model } from './model.ts';
+import { modelsOfCrds } from './structural.ts';
 import type { Descriptions, FieldRow, Table } from './table.ts';
 
 export type { Field, FieldType, Special } from './model.ts';
 export { Model } from './model.ts';
+export type { Limits } from './table.ts';
 
 // Read relative to the package root; the depth below it is the same in src/ and in the output folder.
 const read = (name: string): unknown =>
@@ -45,7 +48,7 @@ export class Schema {
 
   /** Documentation of a model (no field) or of one of its fields, as kubectl explain prints it. */
   description(model: string, field = ''): string | undefined {
-    this.#descriptions ??= read('descriptions.json.gz') as Descriptions;
+    this.#descriptions ??= { ...(read('descriptions.json.gz') as Descriptions), ...modelsOfCrds(servedCrds()).descriptions };
     const own = Object.hasOwn(this.#descriptions, model) ? this.#descriptions[model] : undefined;
     if (own && Object.hasOwn(own, field)) return own[field];
     if (field === '') return undefined;
@@ -77,6 +80,8 @@ export class Schema {
         atomic: marks.atomic ?? (type.kind === 'model' && type.model.atomic),
         default: marks.default,
         enum: marks.enum === undefined ? undefined : this.table.enums[marks.enum],
+        limits: marks.limits,
+        itemLimits: marks.itemLimits,
       });
     }
     return fields;
@@ -95,5 +100,8 @@ let loaded: Schema | undefined;
 
 /** The schema of the Kubernetes release that podnet serves. Read from disk at the first call (a few milliseconds). */
 export function loadSchema(): Schema {
-  return (loaded ??= new Schema(read('models.json.gz') as Table));
+  if (loaded) return loaded;
+  const { version, models, enums } = read('models.json.gz') as Table;
+  const custom = modelsOfCrds(servedCrds());
+  return (loaded = new Schema({ version, models: { ...models, ...custom.models }, enums: { ...enums, ...custom.enums } }));
 }

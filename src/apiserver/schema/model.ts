@@ -1,4 +1,4 @@
-import type { FieldRow, Table } from './table.ts';
+import type { FieldRow, Limits, Table } from './table.ts';
 
 /** How a field's value looks in JSON. */
 export type FieldType =
@@ -46,6 +46,9 @@ export interface Field {
   default?: unknown;
   /** The values allowed, of enum types. */
   enum?: readonly string[];
+  limits?: Limits;
+  /** Of each item of a list of scalars. */
+  itemLimits?: Limits;
 }
 
 /** One type of the Kubernetes API. */
@@ -56,6 +59,9 @@ export class Model {
   readonly gvk?: readonly [group: string, version: string, kind: string];
   readonly special?: Special;
   readonly atomic: boolean;
+  /** Of a custom resource: a value is checked against the schema, and nothing else knows rules for it. */
+  readonly custom: boolean;
+  readonly limits?: Limits;
   readonly #rows: FieldRow[];
   readonly #build: (rows: FieldRow[]) => Map<string, Field>;
   #fields?: Map<string, Field>;
@@ -66,6 +72,8 @@ export class Model {
     this.gvk = row.gvk;
     this.special = specials.get(name);
     this.atomic = row.atomic ?? false;
+    this.custom = row.custom ?? false;
+    this.limits = row.limits;
     this.#rows = row.fields;
     this.#build = build;
   }

@@ -13,6 +13,10 @@ export const patchContentTypes = [
   'application/strategic-merge-patch+json',
 ];
 
+/** Custom resources have no strategic merge. */
+export const patchContentTypesOf = ({ custom }: Model): readonly string[] =>
+  custom ? patchContentTypes.filter((type) => !type.includes('strategic')) : patchContentTypes;
+
 const query = (name: string, type: string, description: string): JsonSchema => ({
   name,
   in: 'query',
@@ -76,7 +80,7 @@ function operations(methods: Methods, resource: ServedResource, model: Model, li
     if (method === 'patch')
       operation.requestBody = {
         required: true,
-        content: Object.fromEntries(patchContentTypes.map((type) => [type, { schema: { type: 'object' } }])),
+        content: Object.fromEntries(patchContentTypesOf(model).map((type) => [type, { schema: { type: 'object' } }])),
       };
     else if (method === 'post' || method === 'put')
       operation.requestBody = { required: true, content: { '*/*': { schema: { $ref: prefix + model.name } } } };

@@ -1,5 +1,5 @@
 /**
- * The shape of data/models.json.gz, written by generate.ts and read by index.ts: every model of the Kubernetes API as one row per field.
+ * The shape of data/models.json.gz, written by generate.ts and read by index.ts, which adds to it what structural.ts makes of data/crds.json.gz: every model of the Kubernetes API as one row per field.
  *
  * Types are written as text: `string`, `boolean`, `int32`, `int64`, `float64`, `bytes` (base64 in JSON), `any` (arbitrary JSON), a model's
  * name (`io.k8s.api.core.v1.Pod`), or one of those after `[]` (list) and `{}` (map by string), as often as needed. In protobuf, `@` before
@@ -18,7 +18,25 @@ export interface ModelRow {
   gvk?: [string, string, string];
   /** `x-kubernetes-map-type: atomic` */
   atomic?: true;
+  /** Of a custom resource: everything about it stands in its schema. OpenAPI writes it where it is used, not as a definition of its own. */
+  custom?: true;
+  limits?: Limits;
   fields: FieldRow[];
+}
+
+/** What a value must keep to, by the names that JSON schema has for it. */
+export interface Limits {
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  pattern?: string;
+  minItems?: number;
+  maxItems?: number;
+  minProperties?: number;
+  maxProperties?: number;
+  /** x-kubernetes-validations: CEL, with the text for who breaks it. */
+  rules?: { rule: string; message?: string }[];
 }
 
 /**
@@ -42,6 +60,9 @@ export interface FieldMarks {
   default?: unknown;
   /** Name in `enums`. */
   enum?: string;
+  limits?: Limits;
+  /** Of each item of a list of scalars. */
+  itemLimits?: Limits;
 }
 
 /** data/descriptions.json.gz: model → field ('' for the model itself) → text. */

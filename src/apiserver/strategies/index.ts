@@ -1,9 +1,11 @@
 import type { Resource } from '../../kube/api.ts';
 import { qualifiedName } from '../../kube/resources.ts';
 import type { Strategy } from '../registry/strategy.ts';
+import { servedCrds } from '../schema/crds.ts';
 import { cronJobs, jobs } from './batch.ts';
 import * as cluster from './cluster.ts';
 import { configMaps, secrets } from './config.ts';
+import { custom } from './custom.ts';
 import * as networking from './networking.ts';
 import * as others from './others.ts';
 import { pods } from './pods.ts';
@@ -49,5 +51,7 @@ const strategies: Readonly<Record<string, Strategy>> = {
 };
 
 const none: Strategy = {};
+const customGroups = new Set(servedCrds().map(({ spec }) => spec.group));
 
-export const strategyOf = (resource: Resource): Strategy => strategies[qualifiedName(resource)] ?? none;
+export const strategyOf = (resource: Resource): Strategy =>
+  strategies[qualifiedName(resource)] ?? (customGroups.has(resource.group) ? custom : none);

@@ -5,6 +5,7 @@ import { toStored } from '../registry/convert.ts';
 import { type ApiResource, storageOf } from '../resources.ts';
 import * as cluster from './cluster.ts';
 import type { Printer, Printing } from './columns.ts';
+import { customPrinters } from './custom.ts';
 import * as networking from './networking.ts';
 import * as others from './others.ts';
 import { pods } from './pods.ts';
@@ -49,7 +50,12 @@ const printers: Readonly<Record<string, Printer>> = {
   'storageclasses.storage.k8s.io': cluster.storageClasses,
 };
 
-export const printerOf = (resource: ApiResource): Printer => printers[qualifiedName(storageOf(resource))] ?? others.anything;
+const customs = customPrinters();
+
+export const printerOf = (resource: ApiResource): Printer => {
+  const name = qualifiedName(storageOf(resource));
+  return printers[name] ?? customs.get(name) ?? others.anything;
+};
 
 /** How much of each object a Table carries along. */
 export type IncludeObject = 'None' | 'Metadata' | 'Object';

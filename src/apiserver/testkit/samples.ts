@@ -75,4 +75,18 @@ export const samples: Readonly<Record<string, Json>> = {
   'roles.rbac.authorization.k8s.io/v1': { rules },
   'priorityclasses.scheduling.k8s.io/v1': { value: 5 },
   'storageclasses.storage.k8s.io/v1': { provisioner: 'example.com/x' },
+  'clusternetworkpolicies.policy.networking.k8s.io/v1alpha2': {
+    spec: {
+      tier: 'Admin',
+      priority: 0,
+      subject: { namespaces: {} },
+      ingress: [{ action: 'Pass', from: [{ namespaces: {} }], protocols: [{ tcp: { destinationPort: { number: 80 } } }] }],
+    },
+  },
+  'adminnetworkpolicies.policy.networking.k8s.io/v1alpha1': {
+    spec: { priority: 5, subject: { namespaces: {} }, egress: [{ action: 'Deny', to: [{ networks: ['10.0.0.0/8'] }] }] },
+  },
+  'baselineadminnetworkpolicies.policy.networking.k8s.io/v1alpha1': {
+    spec: { subject: { pods: { namespaceSelector: {}, podSelector: { matchLabels: { a: 'b' } } } } },
+  },
 };
