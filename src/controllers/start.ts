@@ -13,6 +13,7 @@ import { namespaceController } from './namespace.ts';
 import { type NodeIpamOptions, nodeIpamController } from './node-ipam/controller.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
 import { type PodGcOptions, podGcController } from './pod-gc.ts';
+import { policyStatusController } from './policy-status.ts';
 import { replicaSetController, replicationController } from './replicas/controller.ts';
 import { scheduler } from './scheduler/controller.ts';
 import { type ServiceAccountOptions, serviceAccountController } from './service-account.ts';
@@ -56,6 +57,7 @@ const controllers: Record<string, (context: Context, options: ControllersOptions
   'service-lb-controller': (context, options) => options.loadBalancer && loadBalancerController(context, options.loadBalancer),
   'service-cidr-controller': (context, options) => (options.serviceIps ? serviceCidrController(context) : undefined),
   'service-ip-repair-controller': (context, options) => (options.serviceIps ? serviceIpRepairController(context) : undefined),
+  'policy-status-controller': policyStatusController,
   'cluster-dns-controller': (context, options) => clusterDnsController(context, options.dns),
 };
 

@@ -4,7 +4,7 @@ const define = (version: string, kind: string, plural: string): Resource<KubeObj
   ...{ group: 'policy.networking.k8s.io', version, kind, plural, namespaced: false },
 });
 
-/** Cluster-wide policies: a cluster has them when their CustomResourceDefinitions are installed. Their specs are read by `readPolicy`, unchecked. */
+/** Cluster-wide policies: the embedded API has them, any other when their CustomResourceDefinitions are installed. Their specs are read by `readPolicy`, unchecked. */
 export const clusterPolicyResources: readonly Resource<KubeObject>[] = [
   define('v1alpha2', 'ClusterNetworkPolicy', 'clusternetworkpolicies'),
   define('v1alpha1', 'AdminNetworkPolicy', 'adminnetworkpolicies'),
