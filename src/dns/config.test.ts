@@ -22,6 +22,8 @@ test('a wrong configuration is refused with the field, the value seen and what i
     [{ ...config, zone: '.' }, /zone: the root/],
     [{ ...config, zone: 'a..b' }, /zone: /],
     [{ ...config, pods: 'insecure' }, /pods must be verified or disabled, not "insecure"/],
+    [{ ...config, ttl: 3601 }, /ttl must be 0 to 3600, not 3601/],
+    [{ ...config, ttl: -1 }, /ttl must be 0 to 3600, not -1/],
     [{ ...config, searchWalk: 'yes' }, /searchWalk must be true or false, not "yes"/],
     [{ ...config, searchWalk: true, pods: 'disabled' }, /searchWalk needs pods: verified/],
     [{ ...config, podCidrs: ['10.244.0.0/33'] }, /podCidrs: .*10\.244\.0\.0\/33/],

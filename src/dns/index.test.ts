@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { existsSync } from 'node:fs';
 import { FakeServer } from '../kube/fake-server.ts';
 import { FakeApi } from '../kube/fake.ts';
-import { EndpointSlices, Namespaces, Services } from '../kube/resources.ts';
+import { EndpointSlices, Namespaces, Pods, Services } from '../kube/resources.ts';
 import { KernelError } from '../kernel/errors.ts';
 import { KubeClient } from '../kube/client.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -98,6 +98,19 @@ test('D16: SERVFAIL, never NXDOMAIN, until the API server has told everything; w
   ]);
   assert.deepEqual((await askUdp(portOf(dns), question(webName))).answers, [`${webName}. 5 A 10.96.1.1`]);
   assert.equal((await httpGet(health, '/ready')).code, 200, 'it still serves');
+});
+
+test('D12, D15: answers and absences hold as long as is configured; with pods disabled no pod has a name, and namespaces stay', async () => {
+  const api = await cluster();
+  await api.create(Pods, { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [] }, status: { phase: 'Running', podIP: '10.244.1.7', podIPs: [{ ip: '10.244.1.7' }] } });
+  await using dns = await startDns({ ...base, ttl: 30, pods: 'disabled' }, { api, log: quiet });
+  await dns.ready;
+  const ask = (name: string): Promise<Read> => askUdp(portOf(dns), question(name));
+  assert.deepEqual((await ask(webName)).answers, [`${webName}. 30 A 10.96.1.1`]);
+  const absent = await ask(dbName);
+  assert.deepEqual([absent.rcode, absent.authority], ['NXDOMAIN', ['cluster.local. 30 SOA ns.dns.cluster.local. hostmaster.cluster.local. minimum 30']]);
+  assert.equal((await ask('10-244-1-7.default.pod.cluster.local')).rcode, 'NXDOMAIN');
+  assert.equal((await ask('default.pod.cluster.local')).rcode, 'NOERROR');
 });
 
 test('a port that is taken is said, and nothing stays open', async () => {

@@ -98,4 +98,4 @@ export class Hosts {
 }
 
 /** Entries by hand are in no zone. */
-const apex = { name: '\0', labels: 0 };
+const apex = { name: '\0', labels: 0, addressLabels: 0 };

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Api } from '../../kube/api.ts';
+import { KubeClient } from '../../kube/client.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Namespaces, Pods, Services } from '../../kube/resources.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
@@ -32,6 +34,15 @@ const table: readonly (readonly [statement: string, name: string, type: string, 
   ['D6', '10-244-1-2.db.default.svc', 'A', 'NOERROR', '10.244.1.2'],
   ['D7', '_http._tcp.db.default.svc', 'SRV', 'NOERROR', '0 100 8080 10-244-1-2.db.default.svc.cluster.local', '0 100 8080 db-0.db.default.svc.cluster.local'],
   ['D8', '1.1.244.10.in-addr.arpa.', 'PTR', 'NOERROR', 'db-0.db.default.svc.cluster.local'],
+  ['D6', '10-244-1-9.web.default.svc', 'A', 'NOERROR', '10.244.1.9'],
+  ['D8', '9.1.244.10.in-addr.arpa.', 'PTR', 'NOERROR', '10-244-1-9.web.default.svc.cluster.local'],
+  ['D10', '10-244-1-3.db.default.svc', 'A', 'NXDOMAIN'],
+  ['D13', 'first.sub.default.svc', 'A', 'NOERROR', '10.244.1.6'],
+  ['D13', 'first.default.svc', 'A', 'NXDOMAIN'],
+  ['D22', '10-244-1-5.ending.default.svc', 'A', 'NXDOMAIN'],
+  ['D22', '5.1.244.10.in-addr.arpa.', 'PTR', 'NXDOMAIN'],
+  ['D23', 'we\\.b.default.svc', 'A', 'NXDOMAIN'],
+  ['D23', `${'x'.repeat(63)}.default.svc`, 'A', 'NOERROR', '10.96.1.63'],
   ['D9', 'outside.default.svc', 'CNAME', 'NOERROR', 'www.example.com'],
   ['D9', 'outside.default.svc', 'A', 'NOERROR', '192.0.2.7'],
   ['D12', '10-244-1-7.default.pod', 'A', 'NOERROR', '10.244.1.7'],
@@ -53,13 +64,19 @@ async function cluster(): Promise<FakeApi> {
   for (const [name, spec] of Object.entries({
     web: { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1', 'fd00:10:96::1'], ports },
     four: { clusterIP: '10.96.1.4', clusterIPs: ['10.96.1.4'], ports },
-    ...{ db: headless, empty: headless, many: headless },
+    ...{ db: headless, empty: headless, many: headless, sub: headless, ending: headless },
+    ['x'.repeat(63)]: { clusterIP: '10.96.1.63', clusterIPs: ['10.96.1.63'], ports },
     outside: { type: 'ExternalName' as const, externalName: 'www.example.com' },
   }))
     await api.create(Services, service(name, spec));
   await api.create(EndpointSlices, slice('db', [{ ip: '10.244.1.1', hostname: 'db-0' }, { ip: '10.244.1.2' }, { ip: '10.244.1.3', ready: false }]));
   await api.create(EndpointSlices, slice('empty', [{ ip: '10.244.1.4', ready: false }]));
   await api.create(EndpointSlices, slice('many', many.map((ip) => ({ ip }))));
+  await api.create(EndpointSlices, slice('web', [{ ip: '10.244.1.9' }]));
+  await api.create(EndpointSlices, slice('sub', [{ ip: '10.244.1.6', hostname: 'first' }]));
+  const ending = slice('ending', [{ ip: '10.244.1.5' }, { ip: '10.244.1.4' }]);
+  ending.endpoints![0]!.conditions = { ready: false, serving: true, terminating: true };
+  await api.create(EndpointSlices, ending);
   const pod = await api.create(Pods, { metadata: { name: 'p', namespace: 'default' }, spec: { containers: [] } });
   const status = { phase: 'Running', podIP: '10.244.1.7', podIPs: [{ ip: '10.244.1.7' }] };
   await api.update(Pods, { ...pod, status }, { subresource: 'status' });
@@ -78,7 +95,8 @@ class Place implements AsyncDisposable {
     this.world.join(this.#node, [`${servers.udp}/24`, `${servers.tcp}/64`], this.pod, ['10.244.0.2/24', 'fd00:10:244::2/64']);
   }
 
-  static async make(): Promise<Place> {
+  /** @param api of a cluster; by default one in memory */
+  static async make(api?: Api): Promise<Place> {
     const place = new Place();
     const upstream = await TestUpstream.listen((request, { name, type }) => {
       const records = [
@@ -92,9 +110,9 @@ class Place implements AsyncDisposable {
       ...{ listen: Object.values(servers), port: 53, podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] },
       upstream: { servers: [upstream.server], netns: '/proc/self/ns/net' },
     };
-    const dns: DnsServer = await startDns(config, { api: await cluster(), netns: place.#node.ns, log: () => {} });
+    const dns: DnsServer = await startDns(config, { api: api ?? (await cluster()), netns: place.#node.ns, log: () => {} });
     place.#parts.push(dns);
-    await dns.ready;
+    if (!api) await dns.ready;
     return place;
   }
 
@@ -118,12 +136,28 @@ async function askTable(place: Place, resolver: Resolver, tcp: boolean): Promise
 }
 
 for (const resolver of resolvers)
-  test(`D1, D2, D3, D4, D5, D6, D7, D8, D9, D12, D14, D17, D18, D20: ${resolver.tool.name} reads every kind of answer, over UDP and TCP`, {
+  test(`D1, D2, D3, D4, D5, D6, D7, D8, D9, D10, D12, D13, D14, D17, D18, D20, D22, D23: ${resolver.tool.name} reads every kind of answer, over UDP and TCP`, {
     skip: needsRoot.skip || needsResolver(resolver).skip,
   }, async () => {
     await using place = await Place.make();
     await askTable(place, resolver, false);
     await askTable(place, resolver, true);
+  });
+
+for (const resolver of resolvers)
+  test(`D16: ${resolver.tool.name} is told SERVFAIL for cluster names while nothing is known of the cluster, and gets those of others`, {
+    skip: needsRoot.skip || needsResolver(resolver).skip,
+  }, async () => {
+    using away = new KubeClient({ server: 'http://127.0.0.1:9' });
+    await using place = await Place.make(away);
+    const { path: netns } = place.pod;
+    const folder = place.world.directory;
+    for (const [server, tcp] of [[servers.udp, false], [servers.tcp, true]] as const) {
+      const asked = (name: string, type = 'A') => ask(resolver, { netns, server, name, type, tcp, folder });
+      for (const name of [`web.default.svc.${zone}.`, `no.such.svc.${zone}.`]) assert.deepEqual(await asked(name), { rcode: 'SERVFAIL', data: [] }, name);
+      assert.deepEqual(await asked('1.1.96.10.in-addr.arpa.', 'PTR'), { rcode: 'SERVFAIL', data: [] });
+      assert.deepEqual(await asked('www.example.com.'), { rcode: 'NOERROR', data: ['192.0.2.7'] });
+    }
   });
 
 for (const libc of libcs)

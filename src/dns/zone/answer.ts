@@ -75,13 +75,13 @@ export class ZoneAnswerer {
       const set = setOf(entry, query.type);
       if (set) {
         this.#write(set, owner, reply);
-        if (aliases === 0) this.#keep(query, reply, set);
+        if (aliases === 0 && !found.made) this.#keep(query, reply, set);
         return answered;
       }
       const alias = setOf(entry, rrType.CNAME);
       if (!alias) {
         this.#negative(reply, apexAt, rcode.NOERROR);
-        if (aliases === 0) this.#keep(query, reply);
+        if (aliases === 0 && !found.made) this.#keep(query, reply);
         return answered;
       }
       const target = alias.data[0]!;
@@ -97,7 +97,7 @@ export class ZoneAnswerer {
       if (aliases === mostAliases) return { rcode: rcode.SERVFAIL };
       apex = next;
       apexAt = owner + target.length - apex.name.length;
-      entry = this.#zones.get(lower);
+      entry = this.#zones.look(lower);
     }
   }
 
@@ -116,7 +116,7 @@ export class ZoneAnswerer {
 
   /** One name outside of a question, e.g. at the end of an alias that came back: writes what is there. @returns a response code */
   writeOwn(name: WireName, type: number, owner: number, reply: Reply): number {
-    const entry = this.#zones.get(lowerName(name));
+    const entry = this.#zones.look(lowerName(name));
     const set = entry && setOf(entry, type);
     if (set) this.#write(set, owner, reply);
     return entry ? rcode.NOERROR : rcode.NXDOMAIN;

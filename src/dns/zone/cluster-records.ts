@@ -1,5 +1,6 @@
 import { IpAddr } from '../../net/ip.ts';
 import { labelsOf, lowerName, nameOf, parseName, type WireName } from '../wire/names.ts';
+import type { Endpoint } from './endpoint-names.ts';
 import { endpointsOf, type NamespaceFacts, type PodFacts, type ServiceFacts, type SliceFacts } from './facts.ts';
 import { addressRecord, cnameRecord, nsRecord, ptrRecord, srvRecord, txtRecord, type ZoneRecord } from './records.ts';
 import { reverseName } from './reverse.ts';
@@ -17,7 +18,7 @@ export interface Naming {
 /** As in the specification: the schema's version changes rarely. */
 const versionTtl = 28800;
 
-const serviceName = ({ zone }: Naming, namespace: string, name: string): WireName =>
+export const serviceName = ({ zone }: Naming, namespace: string, name: string): WireName =>
   lowerName(nameOf([name, namespace, 'svc'], zone));
 
 /** The zone's own names: version (D1), name server (D17), and the two folders that exist in any case (D14). */
@@ -119,6 +120,21 @@ export function podRecords(naming: Naming, pod: PodFacts): Contribution {
 /** `10-0-0-1`; `fd00--1` for fd00::1, the text with dashes in place of colons. A label must not begin or end with a dash: a zero is put there. */
 export const dashed = (address: IpAddr): string =>
   String(address).replaceAll(/[.:]/g, '-').replace(/^-/, '0-').replace(/-$/, '-0');
+
+/** The address that `dashed` was made of. */
+export function undashed(label: string): IpAddr | undefined {
+  const address = IpAddr.tryParse(label.replaceAll('-', /^\d+(?:-\d+){3}$/.test(label) ? '.' : ':'));
+  return address && dashed(address) === label ? address : undefined;
+}
+
+const isReverse = (name: WireName): boolean => labelsOf(name).at(-1) === 'arpa';
+
+/** What is asked for of an endpoint by its name (D6), and its address (D8). */
+export function endpointRecord(naming: Naming, name: WireName, { hostname, address, facts }: Endpoint): ZoneRecord {
+  if (!isReverse(name)) return addressRecord(name, address, naming.ttl);
+  const target = nameOf([hostname ?? dashed(address)], serviceName(naming, facts.namespace, facts.service));
+  return ptrRecord(name, lowerName(target), naming.ttl);
+}
 
 /** `_http._tcp.<service>`; only named ports have one (D3). */
 function portName({ name, protocol }: { name?: string; protocol: string }, service: WireName): WireName | undefined {

@@ -2,12 +2,14 @@ import type { IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { ClientAddress } from '../wire/client.ts';
 import { rrType } from '../wire/constants.ts';
-import { labelsOf, lowerName, parseName, type WireName } from '../wire/names.ts';
-import { type Naming, namespaceRecords, podRecords, serviceRecords, sliceRecords, zoneRecords } from './cluster-records.ts';
+import { isBelow, labelsOf, lowerName, parseName, type WireName } from '../wire/names.ts';
+import { endpointRecord, type Naming, namespaceRecords, podRecords, serviceName, serviceRecords, sliceRecords, undashed, zoneRecords } from './cluster-records.ts';
+import { type Endpoint, EndpointNames } from './endpoint-names.ts';
 import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
 import { PodIndex } from './pods.ts';
+import { RecordSet } from './record-set.ts';
 import { defaultTtl } from './records.ts';
-import { reverseZones } from './reverse.ts';
+import { reverseAddress, reverseZones } from './reverse.ts';
 import { type Contribution, Zones } from './zone.ts';
 
 export interface ClusterZoneOptions {
@@ -39,6 +41,7 @@ export class ClusterZone {
   /** `namespace/service` → slices of it, by key. */
   readonly #slices = new Map<string, Map<string, SliceFacts>>();
   readonly #serviceOf = new Map<string, string>();
+  readonly #endpoints = new EndpointNames();
 
   /** @throws SyntaxError when the zone is not a name */
   constructor({ zone, ranges, servers, ttl = defaultTtl, now }: ClusterZoneOptions) {
@@ -46,6 +49,7 @@ export class ClusterZone {
     this.#naming = { zone: apex, ttl };
     const apexes = [...new Set([apex, ...ranges.flatMap(reverseZones)])];
     this.zones = new Zones(apexes, now);
+    this.zones.make = (name) => this.#make(name);
     this.zones.contribute('zone', zoneRecords(this.#naming, apexes, servers));
   }
 
@@ -64,9 +68,9 @@ export class ClusterZone {
    * @param type of the record; undefined: of the name itself
    */
   objectsOf(name: WireName, type?: number): string[] {
-    return this.#candidates(name)
-      .filter((owner) => this.zones.gives(owner, name, type))
-      .map((owner) => `${kinds[owner.slice(0, owner.indexOf(' '))] ?? ''}${owner.slice(owner.indexOf(' ') + 1)}`);
+    const owners = this.#candidates(name).filter((owner) => this.zones.gives(owner, name, type));
+    const made = this.zones.get(name) ? [] : this.#endpointsOf(name).map(({ slice }) => `slice ${slice}`);
+    return [...owners, ...new Set(made)].map((owner) => `${kinds[owner.slice(0, owner.indexOf(' '))] ?? ''}${owner.slice(owner.indexOf(' ') + 1)}`);
   }
 
   #candidates(name: WireName): string[] {
@@ -113,7 +117,7 @@ export class ClusterZone {
     if (headless === this.#headless.has(key)) return;
     if (headless) this.#headless.add(key);
     else this.#headless.delete(key);
-    for (const [sliceKey, slice] of this.#slices.get(key) ?? []) this.#giveSlice(sliceKey, headless ? slice : undefined);
+    for (const [sliceKey, slice] of this.#slices.get(key) ?? []) this.#giveSlice(sliceKey, slice, headless);
   }
 
   slice(key: string, facts: SliceFacts | undefined): void {
@@ -131,7 +135,7 @@ export class ClusterZone {
       if (slices) slices.set(key, facts);
       else this.#slices.set(service, new Map([[key, facts]]));
     }
-    this.#giveSlice(key, service !== undefined && this.#headless.has(service) ? facts : undefined);
+    this.#giveSlice(key, facts, service !== undefined && this.#headless.has(service));
   }
 
   pod(key: string, facts: PodFacts | undefined): void {
@@ -139,8 +143,40 @@ export class ClusterZone {
     this.#contribute(`pod ${key}`, () => (facts ? podRecords(this.#naming, facts) : none));
   }
 
-  #giveSlice(key: string, facts: SliceFacts | undefined): void {
-    this.#contribute(`slice ${key}`, () => (facts ? sliceRecords(this.#naming, facts) : none));
+  #giveSlice(key: string, facts: SliceFacts | undefined, headless: boolean): void {
+    this.#contribute(`slice ${key}`, () => (facts && headless ? sliceRecords(this.#naming, facts) : none));
+    this.#endpoints.set(key, headless ? undefined : facts);
+  }
+
+  /** What a name of an endpoint of a Service with a ClusterIP, or its address, stands for. */
+  #make(name: WireName): RecordSet[] {
+    const sets = new Map<number, RecordSet>();
+    const records = this.#endpointsOf(name).map((endpoint) => endpointRecord(this.#naming, name, endpoint));
+    for (const { type, ttl, data } of records) {
+      const set = sets.get(type);
+      if (set) set.add(data);
+      else sets.set(type, new RecordSet(type, ttl, data));
+    }
+    return [...sets.values()];
+  }
+
+  #endpointsOf(name: WireName): Endpoint[] {
+    if (!isBelow(name, this.apex)) {
+      const address = reverseAddress(name);
+      return address ? this.#endpoints.at(address).filter(({ facts }) => this.#hasClusterIp(facts)) : [];
+    }
+    const [label, service, namespace, folder, ...rest] = labelsOf(name.slice(0, -this.apex.length));
+    if (label === undefined || service === undefined || namespace === undefined || folder !== 'svc' || rest.length > 0) return [];
+    if (!this.#hasClusterIp({ namespace, service })) return [];
+    const key = `${namespace}/${service}`;
+    const address = undashed(label);
+    const unnamed = address ? this.#endpoints.at(address).filter(({ facts, hostname }) => hostname === undefined && `${facts.namespace}/${facts.service}` === key) : [];
+    return [...unnamed, ...this.#endpoints.named(this.#slices.get(key)?.keys() ?? [], label)];
+  }
+
+  #hasClusterIp({ namespace, service }: { namespace: string; service: string }): boolean {
+    const sets = this.zones.get(serviceName(this.#naming, namespace, service))?.sets ?? [];
+    return !this.#headless.has(`${namespace}/${service}`) && sets.some(({ type }) => type === rrType.A || type === rrType.AAAA);
   }
 
   /** Names that DNS cannot carry (D23; the API refuses them) give nothing, and disturb nobody else. */

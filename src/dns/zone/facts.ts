@@ -83,11 +83,14 @@ export function sliceFacts({ metadata, addressType, ports, endpoints }: Endpoint
       (endpoints ?? [])
         // A missing condition counts as ready.
         .filter(({ conditions }) => conditions?.ready !== false)
-        .map(({ addresses, hostname, targetRef }) => [hostname || (podNames ? targetRef?.name : '') || '', ...addresses].join(' '))
+        .map(({ addresses, hostname, targetRef }) => [(labelOf(hostname) || (podNames ? labelOf(targetRef?.name) : '')).toLowerCase(), ...addresses].join(' '))
         .join('\n'),
     ),
   };
 }
+
+/** One that is no label names no endpoint. */
+const labelOf = (name = ''): string => (name.length > 63 || name.includes('.') ? '' : name);
 
 /** Neither addresses nor hostnames have blanks in them: the API allows none. */
 export function endpointsOf({ endpoints }: SliceFacts): EndpointFacts[] {

@@ -1,6 +1,6 @@
-import { addressBits, type IpAddr } from '../../net/ip.ts';
+import { addressBits, IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import { nameOf, parseName, type WireName } from '../wire/names.ts';
+import { isBelow, labelsOf, nameOf, parseName, type WireName } from '../wire/names.ts';
 
 const arpa: Record<IpAddr['family'], WireName> = { ipv4: parseName('in-addr.arpa'), ipv6: parseName('ip6.arpa') };
 
@@ -14,6 +14,14 @@ function digits(address: IpAddr): string[] {
 
 /** `4.3.2.1.in-addr.arpa.` or 32 nibbles under `ip6.arpa.` (D4). */
 export const reverseName = (address: IpAddr): WireName => nameOf(digits(address).reverse(), arpa[address.family]);
+
+/** The address whose reverse name this is. @param name in lower case */
+export function reverseAddress(name: WireName): IpAddr | undefined {
+  const digits = labelsOf(name).slice(0, -2).reverse();
+  const text = isBelow(name, arpa.ipv4) ? digits.join('.') : digits.join('').replaceAll(/....(?!$)/g, '$&:');
+  const address = IpAddr.tryParse(text);
+  return address && reverseName(address) === name ? address : undefined;
+}
 
 /**
  * The reverse zones that hold exactly the addresses of a prefix (D20). A prefix between two label boundaries needs several:

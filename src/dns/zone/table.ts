@@ -8,6 +8,8 @@ import type { RecordSet } from './record-set.ts';
 export interface Apex {
   name: WireName;
   labels: number;
+  /** Of a reverse zone: labels of the name of an address; 0 of others. */
+  addressLabels: number;
 }
 
 /** A name that exists: it has records, or names below it (an empty non-terminal), or is there by itself (a namespace). */

@@ -229,8 +229,30 @@ test('D21: several answers begin with another one each time', () => {
 
 test('D23: names that DNS cannot carry give nothing and disturb nobody', () => {
   const cluster = new TestCluster(web, service('x'.repeat(64), { clusterIP: '10.96.1.5', ports: http }));
+  // Labels that are short enough, of a name that is not.
+  const long = Array.from({ length: 4 }, () => 'y'.repeat(63)).join('.');
+  cluster.set(service('far', { type: 'ExternalName', externalName: long }));
+  cluster.set(service('z'.repeat(63), { clusterIP: '10.96.1.6' }, `${'n'.repeat(63)}`));
   assert.deepEqual(cluster.short('web.default.svc.cluster.local'), ['NOERROR', '10.96.1.1']);
   assert.equal(cluster.ask('5.1.96.10.in-addr.arpa', 'PTR').rcode, 'NXDOMAIN');
+  assert.equal(cluster.ask('far.default.svc.cluster.local', 'CNAME').rcode, 'NXDOMAIN');
+  assert.deepEqual(cluster.short(`${'z'.repeat(63)}.${'n'.repeat(63)}.svc.cluster.local`), ['NOERROR', '10.96.1.6'], 'as long as a label may be');
+});
+
+test('D23: labels of any bytes are names like others, in questions and at the end of an alias', () => {
+  const cluster = new TestCluster(namespace('default'), web, service('odd', { type: 'ExternalName', externalName: 'a\\.b\\000\\255.example' }));
+  for (const label of ['we\\.b', 'web\\000', '\\255', '\\003web', 'w\\195\\169b']) {
+    const read = cluster.ask(`${label}.default.svc.cluster.local`);
+    assert.deepEqual([read.rcode, read.answers, read.authority.length], ['NXDOMAIN', [], 1], label);
+  }
+  assert.deepEqual(cluster.short('odd.default.svc.cluster.local', 'CNAME'), ['NOERROR', 'a\\.b\\000\\255.example.']);
+});
+
+test('D5: a headless Service has the ready endpoints of each family in that family', () => {
+  const cluster = new TestCluster(headless, slice('db', [{ ip: '10.244.1.1' }]), slice('db', [{ ip: 'fd00:10:244::1' }, { ip: 'fd00:10:244::2', ready: false }], { name: 'db-6' }));
+  assert.deepEqual(cluster.short('db.default.svc.cluster.local'), ['NOERROR', '10.244.1.1']);
+  assert.deepEqual(cluster.short('db.default.svc.cluster.local', 'AAAA'), ['NOERROR', 'fd00:10:244::1']);
+  assert.deepEqual(cluster.short(formatName(reverseName(IpAddr.parse('fd00:10:244::1'))), 'PTR'), ['NOERROR', 'fd00-10-244--1.db.default.svc.cluster.local.'], 'D8');
 });
 
 test('the case of the question is kept, and does not matter', () => {
@@ -243,7 +265,7 @@ test('a Service that becomes headless, and back, takes its endpoints with it', (
   const cluster = new TestCluster(headless, slice('db', [{ ip: '10.244.1.1' }]));
   cluster.set(service('db', { clusterIP: '10.96.1.3', ports: http }));
   assert.deepEqual(cluster.short('db.default.svc.cluster.local'), ['NOERROR', '10.96.1.3']);
-  assert.equal(cluster.ask('10-244-1-1.db.default.svc.cluster.local').rcode, 'NXDOMAIN');
+  assert.equal(cluster.ask('_http._tcp.db.default.svc.cluster.local', 'SRV').answers[0], '_http._tcp.db.default.svc.cluster.local. 5 SRV 0 100 80 db.default.svc.cluster.local.');
   cluster.set(headless);
   assert.deepEqual(cluster.short('db.default.svc.cluster.local'), ['NOERROR', '10.244.1.1']);
 });

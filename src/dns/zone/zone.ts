@@ -1,4 +1,5 @@
-import { isBelow, labelsOf, parentName, type WireName } from '../wire/names.ts';
+import { hashName } from '../wire/hash.ts';
+import { isBelow, labelsOf, parentName, parseName, type WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import { Changes } from './changes.ts';
 import { RecordSet } from './record-set.ts';
@@ -21,6 +22,8 @@ export interface Found {
   apex: Apex;
   /** undefined: the name does not exist. */
   entry: Entry | undefined;
+  /** It was made for this question: nothing may be kept of it, as nobody tells when it changes. */
+  made: boolean;
 }
 
 /**
@@ -34,6 +37,8 @@ export class Zones {
   readonly #table = new NameTable();
   readonly #given = new Map<string, Given>();
   readonly #now: () => number;
+  /** Records of names that are made when they are asked for: none of them is in the table, nor anything below them. None: the name does not exist. */
+  make: (name: WireName) => readonly RecordSet[] = () => [];
   /** SOA serial: seconds since 1970 at the last change, as CoreDNS has it. */
   serial: number;
 
@@ -41,7 +46,7 @@ export class Zones {
   constructor(apexes: readonly WireName[], now: () => number = Date.now) {
     this.#now = now;
     this.serial = Math.floor(now() / 1000);
-    this.apexes = apexes.map((name) => ({ name, labels: labelsOf(name).length }));
+    this.apexes = apexes.map((name) => ({ name, labels: labelsOf(name).length, addressLabels: addressLabels(name) }));
     for (const apex of this.apexes) if (!this.#table.get(apex.name)) this.#table.add(apex.name, apex).pins = 1;
   }
 
@@ -84,9 +89,27 @@ export class Zones {
   find(query: Query): Found | undefined {
     for (let skip = 0; skip < query.labels; skip++) {
       const entry = this.#table.find(query, skip);
-      if (entry) return { apex: entry.apex, entry: skip === 0 ? entry : undefined };
+      if (!entry) continue;
+      const { apex } = entry;
+      if (skip === 0) return { apex, entry, made: false };
+      // Endpoints have names directly below their Service's; most names that do not exist are not worth a string.
+      const mayBeMade = apex.addressLabels > 0 ? query.labels === apex.addressLabels : skip === 1 && entry.sets.length > 0;
+      return { apex, entry: mayBeMade ? this.#made(query.name(), apex) : undefined, made: true };
     }
     return undefined;
+  }
+
+  /** @param name in lower case */
+  #made(name: WireName, apex: Apex): Entry | undefined {
+    const sets = this.make(name);
+    return sets.length === 0 ? undefined : { name, hash: hashName(name), apex, sets, children: 0, pins: 0, next: undefined };
+  }
+
+  /** Also one that is made when it is asked for. */
+  look(name: WireName): Entry | undefined {
+    const present = this.#table.get(name);
+    const apex = present ? undefined : this.apexOf(name);
+    return apex ? this.#made(name, apex) : present;
   }
 
   /** Whether an owner gives anything. */
@@ -177,6 +200,12 @@ export class Zones {
 }
 
 const noNames: readonly WireName[] = [];
+
+const arpa: readonly (readonly [WireName, number])[] = [
+  [parseName('in-addr.arpa'), 4 + 2],
+  [parseName('ip6.arpa'), 32 + 2],
+];
+const addressLabels = (apex: WireName): number => arpa.find(([name]) => isBelow(apex, name))?.[1] ?? 0;
 
 /** The same text in one piece: strings that were put together keep their parts. */
 const flat = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
