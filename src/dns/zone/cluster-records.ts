@@ -1,7 +1,7 @@
 import { IpAddr } from '../../net/ip.ts';
 import { labelsOf, lowerName, nameOf, parseName, type WireName } from '../wire/names.ts';
 import type { Endpoint } from './endpoint-names.ts';
-import { endpointsOf, type NamespaceFacts, type PodFacts, type ServiceFacts, type SliceFacts } from './facts.ts';
+import type { EndpointFacts, NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
 import { addressRecord, cnameRecord, nsRecord, ptrRecord, srvRecord, txtRecord, type ZoneRecord } from './records.ts';
 import { reverseName } from './reverse.ts';
 import type { Contribution } from './zone.ts';
@@ -62,26 +62,21 @@ export function serviceRecords(naming: Naming, service: ServiceFacts): Contribut
   };
 }
 
-/** The ready endpoints (D10) of a headless Service (D5-D8). */
-export function sliceRecords(naming: Naming, slice: SliceFacts): Contribution {
+/** What one ready endpoint (D10) of a headless Service says (D5-D8). */
+export function headlessRecords(naming: Naming, slice: SliceFacts, endpoint: EndpointFacts): ZoneRecord[] {
   const service = serviceName(naming, slice.namespace, slice.service);
   const { ttl } = naming;
-  const records: ZoneRecord[] = [];
-  for (const endpoint of endpointsOf(slice)) {
-    if (slice.isFqdn) {
-      records.push(...hostRecords(naming, slice, service, endpoint.hostname, endpoint.addresses));
-      continue;
-    }
-    for (const text of endpoint.addresses) {
-      const address = IpAddr.tryParse(text);
-      if (!address) continue;
-      const name = lowerName(nameOf([endpoint.hostname || dashed(address)], service));
-      records.push(addressRecord(service, address, ttl), addressRecord(name, address, ttl));
-      records.push(ptrRecord(reverseName(address), name, ttl));
-      records.push(...portRecords(slice, service, name, ttl));
-    }
-  }
-  return { records: unique(records) };
+  if (slice.isFqdn) return unique(hostRecords(naming, slice, service, endpoint.hostname, endpoint.addresses));
+  const records = endpoint.addresses.flatMap((text) => {
+    const address = IpAddr.tryParse(text);
+    if (!address) return [];
+    const name = lowerName(nameOf([endpoint.hostname || dashed(address)], service));
+    return [
+      ...[addressRecord(service, address, ttl), addressRecord(name, address, ttl), ptrRecord(reverseName(address), name, ttl)],
+      ...portRecords(slice, service, name, ttl),
+    ];
+  });
+  return unique(records);
 }
 
 /** Endpoints that are names themselves (addressType FQDN): an alias below the Service, and SRV to it. */
@@ -152,7 +147,7 @@ function externalTarget(text: string | undefined): WireName | undefined {
   }
 }
 
-/** An owner gives each record once: several ports or endpoints may say the same. */
+/** Several ports may say the same. */
 function unique(records: readonly ZoneRecord[]): ZoneRecord[] {
   return [...new Map(records.map((record) => [`${record.type} ${record.name} ${record.data}`, record])).values()];
 }

@@ -3,12 +3,12 @@ import type { Prefix } from '../../net/prefix.ts';
 import { ClientAddress } from '../wire/client.ts';
 import { rrType } from '../wire/constants.ts';
 import { isBelow, labelsOf, lowerName, parseName, type WireName } from '../wire/names.ts';
-import { endpointRecord, type Naming, namespaceRecords, podRecords, serviceName, serviceRecords, sliceRecords, undashed, zoneRecords } from './cluster-records.ts';
+import { endpointRecord, headlessRecords, type Naming, namespaceRecords, podRecords, serviceName, serviceRecords, undashed, zoneRecords } from './cluster-records.ts';
 import { type Endpoint, EndpointNames } from './endpoint-names.ts';
-import type { NamespaceFacts, PodFacts, ServiceFacts, SliceFacts } from './facts.ts';
+import { endpointOf, linesOf, type NamespaceFacts, type PodFacts, type ServiceFacts, type SliceFacts } from './facts.ts';
 import { PodIndex } from './pods.ts';
 import { RecordSet } from './record-set.ts';
-import { defaultTtl } from './records.ts';
+import { defaultTtl, type ZoneRecord } from './records.ts';
 import { reverseAddress, reverseZones } from './reverse.ts';
 import { type Contribution, Zones } from './zone.ts';
 
@@ -42,6 +42,8 @@ export class ClusterZone {
   readonly #slices = new Map<string, Map<string, SliceFacts>>();
   readonly #serviceOf = new Map<string, string>();
   readonly #endpoints = new EndpointNames();
+  /** Slices of headless Services, as they stand in the zones. */
+  readonly #given = new Map<string, SliceFacts>();
 
   /** @throws SyntaxError when the zone is not a name */
   constructor({ zone, ranges, servers, ttl = defaultTtl, now }: ClusterZoneOptions) {
@@ -68,7 +70,7 @@ export class ClusterZone {
    * @param type of the record; undefined: of the name itself
    */
   objectsOf(name: WireName, type?: number): string[] {
-    const owners = this.#candidates(name).filter((owner) => this.zones.gives(owner, name, type));
+    const owners = this.#candidates(name).filter((owner) => this.#gives(owner, name, type));
     const made = this.zones.get(name) ? [] : this.#endpointsOf(name).map(({ slice }) => `slice ${slice}`);
     return [...owners, ...new Set(made)].map((owner) => `${kinds[owner.slice(0, owner.indexOf(' '))] ?? ''}${owner.slice(owner.indexOf(' ') + 1)}`);
   }
@@ -143,9 +145,30 @@ export class ClusterZone {
     this.#contribute(`pod ${key}`, () => (facts ? podRecords(this.#naming, facts) : none));
   }
 
+  /** Of a thousand endpoints of a headless Service one changes: the others are not looked at but as text. */
   #giveSlice(key: string, facts: SliceFacts | undefined, headless: boolean): void {
-    this.#contribute(`slice ${key}`, () => (facts && headless ? sliceRecords(this.#naming, facts) : none));
     this.#endpoints.set(key, headless ? undefined : facts);
+    const [before, after] = [this.#given.get(key), headless ? facts : undefined];
+    if (!before && !after) return;
+    if (after) this.#given.set(key, after);
+    else this.#given.delete(key);
+    const [old, now] = [new Set(before && linesOf(before)), new Set(after && linesOf(after))];
+    const same = before && after && sayAlike(before, after);
+    const added = [...now].filter((line) => !same || !old.has(line)).flatMap((line) => this.#recordsOf(after!, line));
+    const removed = [...old].filter((line) => !same || !now.has(line)).flatMap((line) => this.#recordsOf(before!, line));
+    this.zones.amend(added, removed);
+  }
+
+  /** Names that DNS cannot carry (D23) give nothing. */
+  #recordsOf(slice: SliceFacts, line: string): ZoneRecord[] {
+    return orNothing(() => headlessRecords(this.#naming, slice, endpointOf(line))) ?? [];
+  }
+
+  #gives(owner: string, name: WireName, type?: number): boolean {
+    if (!owner.startsWith('slice ')) return this.zones.gives(owner, name, type);
+    const slice = this.#given.get(owner.slice('slice '.length));
+    const is = (record: ZoneRecord): boolean => record.name === name && (type === undefined || record.type === type);
+    return slice !== undefined && linesOf(slice).some((line) => this.#recordsOf(slice, line).some(is));
   }
 
   /** What a name of an endpoint of a Service with a ClusterIP, or its address, stands for. */
@@ -181,12 +204,20 @@ export class ClusterZone {
 
   /** Names that DNS cannot carry (D23; the API refuses them) give nothing, and disturb nobody else. */
   #contribute(owner: string, build: () => Contribution): void {
-    let contribution = none;
-    try {
-      contribution = build();
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-    }
-    this.zones.contribute(owner, contribution);
+    this.zones.contribute(owner, orNothing(build) ?? none);
   }
 }
+
+/** @returns undefined when it has a name that DNS cannot carry */
+function orNothing<T>(build: () => T): T | undefined {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether an endpoint means the same in both. */
+const sayAlike = (a: SliceFacts, b: SliceFacts): boolean =>
+  a.namespace === b.namespace && a.service === b.service && a.isFqdn === b.isFqdn && JSON.stringify(a.ports) === JSON.stringify(b.ports);

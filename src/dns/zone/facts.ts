@@ -93,12 +93,14 @@ export function sliceFacts({ metadata, addressType, ports, endpoints }: Endpoint
 const labelOf = (name = ''): string => (name.length > 63 || name.includes('.') ? '' : name);
 
 /** Neither addresses nor hostnames have blanks in them: the API allows none. */
-export function endpointsOf({ endpoints }: SliceFacts): EndpointFacts[] {
-  if (endpoints === '') return [];
-  return endpoints.split('\n').map((line) => {
-    const [hostname, ...addresses] = line.split(' ');
-    return { hostname: hostname || undefined, addresses };
-  });
+export const endpointsOf = (slice: SliceFacts): EndpointFacts[] => linesOf(slice).map(endpointOf);
+
+/** Endpoints as text, to be compared. */
+export const linesOf = ({ endpoints }: SliceFacts): string[] => (endpoints === '' ? [] : endpoints.split('\n'));
+
+export function endpointOf(line: string): EndpointFacts {
+  const [hostname, ...addresses] = line.split(' ');
+  return { hostname: hostname || undefined, addresses };
 }
 
 /** Without the parts that it was made of, which V8 keeps otherwise. */

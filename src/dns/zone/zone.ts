@@ -76,6 +76,13 @@ export class Zones {
     this.serial = Math.floor(this.#now() / 1000);
   }
 
+  /** For an owner that knows by itself what it gives: only what comes and goes. What comes twice must go twice. */
+  amend(added: Iterable<ZoneRecord>, removed: Iterable<ZoneRecord>): void {
+    for (const record of added) this.#add(record);
+    for (const record of removed) this.#remove(record);
+    this.serial = Math.floor(this.#now() / 1000);
+  }
+
   withdraw(owner: string): void {
     this.contribute(owner, { records: [] });
   }
