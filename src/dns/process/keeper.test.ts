@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, readdirSync } from 'node:fs';
+import os from 'node:os';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelError } from '../../kernel/errors.ts';
@@ -9,6 +10,7 @@ import { FakeApi } from '../../kube/fake.ts';
 import { ConfigMaps, Namespaces, Services } from '../../kube/resources.ts';
 import { bindUdp } from '../../kernel/sockets.ts';
 import { IpAddr } from '../../net/ip.ts';
+import { needsRoot } from '../../testing/root.ts';
 import type { DnsConfig } from '../config.ts';
 import { openSockets } from '../serve/sockets.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
@@ -72,10 +74,13 @@ test('F3: workers killed, stopped and replaced, parents killed and replaced, und
 
   process.kill(now.pid, 'SIGSTOP');
   const stopped = now.pid;
+  const stoppedAt = performance.now();
   ({ process: now } = await dns.until(({ process: { pid } }) => pid !== stopped));
   process.kill(stopped, 'SIGCONT');
+  const isShort = performance.now() - stoppedAt < 2500;
   await judge('the worker that answers hangs and comes back', 0);
-  assert.ok(dns.pids.includes(stopped), 'it was not killed');
+  // Where this process is not given the processor for long, it may have hung too long (roles.test.ts).
+  if (isShort) assert.ok(dns.pids.includes(stopped), 'it was not killed');
 
   process.kill(now.pid, 'SIGTERM');
   await judge('the worker that answers is told to end', 0);
@@ -106,6 +111,27 @@ test('F3: workers killed, stopped and replaced, parents killed and replaced, und
   await once(parent, 'exit');
   assert.deepEqual(dns.pids, [], 'all have ended with the parent');
   assert.deepEqual(readdirSync(dns.runDir), ['names']);
+});
+
+test('the standby gives way on a processor that it shares with the worker that answers, and comes first when it has to answer, also without a parent', needsRoot, async () => {
+  await using dns = await processes();
+  const parent = dns.start();
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  const usual = os.getPriority();
+  const standing = ({ pid, standby }: { pid: number; standby?: number }) => [os.getPriority(pid), os.getPriority(standby)].map((priority) => priority - usual);
+  const { process: first } = await dns.complete();
+  assert.deepEqual(standing(first), [0, 10]);
+  process.kill(first.pid, 'SIGKILL');
+  const { process: second } = await dns.complete();
+  assert.equal(second.pid, first.standby);
+  assert.deepEqual(standing(second), [0, 10]);
+  const threads = readdirSync(`/proc/${second.pid}/task`).map((tid) => os.getPriority(Number(tid)) - usual);
+  assert.deepEqual(new Set(threads), new Set([0]), 'all threads');
+  parent.kill('SIGKILL');
+  process.kill(second.pid, 'SIGKILL');
+  const { process: last } = await dns.until(({ process: { pid } }) => pid === second.standby);
+  assert.equal(os.getPriority(last.pid), usual);
 });
 
 test('a worker that hangs without end is killed, and another one is the standby', async () => {

@@ -7,6 +7,7 @@ import { Predecessor, serveHandover } from './handover.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 import { ParentSockets } from './parent-sockets.ts';
 import { handoverSocket } from './paths.ts';
+import { Priority } from './priority.ts';
 import { Roles } from './roles.ts';
 import { handoverName } from './socket-names.ts';
 
@@ -68,6 +69,7 @@ class Family implements Keeper {
   readonly #sockets: ParentSockets;
   #predecessor: Predecessor | undefined;
   readonly #roles: Roles;
+  readonly #priority = new Priority();
   readonly #workers = new Map<number, ChildProcess>();
   /** Those that can serve. */
   readonly #up = new Set<number>();
@@ -89,8 +91,14 @@ class Family implements Keeper {
       { standby, standbyAfterMs, patient: predecessor !== undefined, pingMs },
       {
         spawn: () => this.#spawn(),
-        serve: (worker) => this.#tell(worker, { type: 'serve' }),
-        pause: (worker) => this.#tell(worker, { type: 'pause' }),
+        serve: (worker) => {
+          this.#withPid(worker, (pid) => this.#priority.restore(pid));
+          this.#tell(worker, { type: 'serve' });
+        },
+        pause: (worker) => {
+          this.#tell(worker, { type: 'pause' });
+          this.#withPid(worker, (pid) => this.#priority.lower(pid));
+        },
         ping: (worker) => this.#tell(worker, { type: 'ping' }),
         kill: (worker, why) => this.#kill(worker, why),
       },
@@ -206,6 +214,8 @@ class Family implements Keeper {
     if (type === 'up') {
       this.#up.add(id);
       this.#roles.up(id, now);
+      // Starting is short; following the cluster is not.
+      if (this.#roles.serving !== id) this.#withPid(id, (pid) => this.#priority.lower(pid));
       this.#introduce();
       this.#onFirst?.();
     } else if (type === 'known') this.#roles.known(id, now);
@@ -228,6 +238,11 @@ class Family implements Keeper {
       const pid = other === undefined ? undefined : this.#workers.get(other)?.pid;
       this.#tell(id, { type: 'other', ...(pid === undefined ? {} : { pid }) });
     }
+  }
+
+  #withPid(worker: number, what: (pid: number) => void): void {
+    const pid = this.#workers.get(worker)?.pid;
+    if (pid !== undefined) what(pid);
   }
 
   #tell(worker: number, message: ToWorker): void {

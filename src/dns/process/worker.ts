@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { onProcessEnd } from '../../kernel/process-end.ts';
 import { type DnsConfig, parseConfig } from '../config.ts';
 import { type DnsDependencies, type DnsServer, startDns } from '../index.ts';
@@ -5,6 +6,7 @@ import { Predecessor, serveHandover } from './handover.ts';
 import { firstSocket, type FromWorker, type ToWorker } from './messages.ts';
 import { NamesKeeping } from './names-keeping.ts';
 import { handoverSocket, namesFile } from './paths.ts';
+import { restoreOwn } from './priority.ts';
 import { handoverName, healthName, metricsName, tcpName, udpName } from './socket-names.ts';
 
 /** Answers under way are waited for so long. */
@@ -70,6 +72,7 @@ class Worker {
   /** The parent is gone. Whoever answers goes on, and hands the sockets over when another parent comes; the other one waits for its end. */
   orphan(): void {
     this.#orphaned = true;
+    restoreOwn(usualPriority);
     if (this.#serving) this.#offer();
     else if (this.#otherPid === undefined) void this.#succeed();
     else
@@ -154,6 +157,7 @@ function endProcess(pid: number): void {
 }
 
 process.title = 'podnet dns: standby';
+const usualPriority = os.getPriority();
 // A terminal sends it to all; the parent decides.
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { type Read, read } from './message.ts';
 
-const giveUpMs = 10_000;
+const giveUpMs = 30_000;
 
-/** Sends one datagram from 127.0.0.1 and gives what comes back. @throws when nothing does for ten seconds */
+/** Sends one datagram from 127.0.0.1 and gives what comes back. @throws when nothing does for thirty seconds */
 export async function askRaw(port: number, message: Buffer): Promise<Buffer> {
   const socket = dgram.createSocket('udp4');
   try {

@@ -11,7 +11,8 @@ import { getJson } from '../../unix/http.ts';
 import type { DnsConfig } from '../config.ts';
 
 const podnet = fileURLToPath(new URL('../../../bin/podnet', import.meta.url));
-const patienceMs = 30_000;
+/** Each process takes half a second of a processor to start, which is much longer where twenty others want it. */
+const patienceMs = 120_000;
 
 export interface ProcessStatus {
   ready: boolean;
