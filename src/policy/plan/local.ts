@@ -105,7 +105,7 @@ export class Local {
       const now = policies && !policies.isEmpty ? this.#groupOf(one, policies, from, result, signatures) : undefined;
       one.group = now;
       now?.classes.add(one);
-      if (now !== from) for (const pod of one.pods) if (pod.isLocal) this.#cluster.dirtyLocalPods.add(pod.key);
+      if (now !== from) this.#dirtyPods(one);
     }
     for (const group of new Set(before.values()))
       if (group?.classes.size === 0) {
@@ -133,18 +133,21 @@ export class Local {
       for (const direction of directions) {
         const slot = inherits.slots[direction];
         if (!slot) continue;
-        const { index } = this.groups.makeSlot(made, direction);
+        const copy = this.groups.makeSlot(made, direction);
+        copy.isIsolated = slot.isIsolated;
         signatures.widen(this.groups.width);
-        for (const signature of signatures) setCell(signature, index, signature.cells[slot.index]!);
+        for (const signature of signatures) setCell(signature, copy.index, signature.cells[slot.index]!);
       }
     }
     return made;
   }
 
   #refresh(group: Group, before: Bits, signatures: Signatures): void {
+    const wasIsolated = { egress: group.slots.egress?.isIsolated, ingress: group.slots.ingress?.isIsolated };
     const { made, gone } = this.groups.refresh(group, this.#policies.bySerial);
     signatures.widen(this.groups.width);
     this.#forget(gone, signatures);
+    if (made.length + gone.length > 0) for (const one of group.classes) this.#dirtyPods(one);
     for (const slot of made) this.dirtySlots.set(slot, 'all');
     if (made.length > 0) this.slotsChanged = true;
     const different = Array.from(group.policies.difference(before), (serial) => this.#policies.bySerial[serial]!);
@@ -152,8 +155,14 @@ export class Local {
       const slot = group.slots[direction];
       if (!slot || made.includes(slot)) continue;
       const rules = different.flatMap((entry) => entry.rules?.[direction] ?? []);
-      this.dirtySlots.set(slot, rules.some(({ atoms }) => !atoms) ? 'all' : new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
+      // Isolation keeps from the Baseline tier, and a rule without peers is about, whoever is at the other end.
+      const isForAll = slot.isIsolated !== wasIsolated[direction] || rules.some(({ atoms }) => !atoms);
+      this.dirtySlots.set(slot, isForAll ? 'all' : new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
     }
+  }
+
+  #dirtyPods({ pods }: LabelClass): void {
+    for (const { key, isLocal } of pods) if (isLocal) this.#cluster.dirtyLocalPods.add(key);
   }
 
   /** Slots that are free are empty, and so tell nobody from anybody. */

@@ -163,7 +163,8 @@ export class PolicyPlanner {
     for (const entry of moved) this.#identityElements.place(entry);
     if (isChanged) this.#rows.compare(this.#identities.byNumber, this.#signatures.nobody, groups);
     for (const key of dirtyLocalPods) this.#rows.dirtyPod(key);
-    if (isChanged || dirtyLocalPods.size > 0 || [...localPods.values()].some((pod) => pod.addresses.some((entry) => moved.has(entry))))
+    const areLocalsMoved = [...localPods.values()].some((pod) => pod.addresses.some((entry) => moved.has(entry)));
+    if (isChanged || areLocalsMoved || dirtySlots.size + dirtyLocalPods.size > 0)
       this.#localElements.compare(localPods, this.#signatures.nobody);
     this.#atoms.settled();
     this.#policies.settled();
