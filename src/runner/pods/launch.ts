@@ -8,7 +8,7 @@ import { expand } from '../env/expand.ts';
 import type { PodFacts } from '../env/fields.ts';
 import { apiSources, environment } from '../env/variables.ts';
 import { capacityOf } from '../node/node-object.ts';
-import { fqdnOf, hostNetworkHosts, hostnameOf, podHosts } from '../sandbox/hosts.ts';
+import { fqdnOf, hostNetworkHosts, hostnameOf, kernelHostnameOf, podHosts } from '../sandbox/hosts.ts';
 import { formatResolvConf, resolvConf } from '../../kube/resolv-conf.ts';
 import type { PodRecord } from '../state.ts';
 import { makeVolumes, requestToken, volumeMounts } from '../volumes/volumes.ts';
@@ -41,7 +41,7 @@ export async function preparePod(context: RunnerContext, pod: Pod, record: PodRe
   const hosts = record.hostNetwork
     ? hostNetworkHosts(readIfThere('/etc/hosts') ?? '', aliases)
     : podHosts(record.podIPs, hostnameOf(pod), fqdnOf(pod, clusterDomain), aliases);
-  const own = { 'resolv.conf': formatResolvConf(conf), hosts, hostname: `${hostnameOf(pod)}\n` };
+  const own = { 'resolv.conf': formatResolvConf(conf), hosts, hostname: `${kernelHostnameOf(pod, clusterDomain)}\n` };
   for (const [name, content] of Object.entries(own)) writeFileSync(join(dir, name), content, { mode: 0o644 });
 }
 
@@ -67,7 +67,7 @@ export async function containerSpec(context: RunnerContext, pod: Pod, record: Po
   const mounts = volumeMounts(join(dir, 'volumes'), pod, container, env);
   const log = logPath(context, record.uid, container.name, slot.restartCount);
   const work = containerDir(context, record.uid, container.name, slot.restartCount);
-  const hostname = record.hostNetwork ? context.config.nodeName : hostnameOf(pod);
+  const hostname = record.hostNetwork ? context.config.nodeName : kernelHostnameOf(pod, context.config.clusterDomain);
   return {
     id: randomBytes(32).toString('hex'),
     pod: { namespace: record.namespace, name: record.name, uid: record.uid },

@@ -4,6 +4,7 @@ import { isPodFinished, jsonEqual, kubeTime } from '../../kube/objects.ts';
 import { Pods } from '../../kube/resources.ts';
 import type { Pod, PodStatus } from '../../kube/types.ts';
 import type { RunnerPod } from '../config.ts';
+import { kernelHostnameOf } from '../sandbox/hosts.ts';
 import { createSandbox, removeSandbox } from '../sandbox/sandbox.ts';
 import type { PodRecord } from '../state.ts';
 import { PodContainers } from './containers.ts';
@@ -185,6 +186,8 @@ export class PodWorker {
     if (this.#record.hostNetwork) this.#record.podIPs = [...this.#context.config.addresses];
     else
       try {
+        // As kubelet does, which needs the name for the sandbox.
+        kernelHostnameOf(this.#pod, this.#context.config.clusterDomain);
         Object.assign(this.#record, await createSandbox(this.#record, this.#pod, this.#context.cni));
       } catch (error) {
         this.#warn('FailedCreatePodSandBox', `Failed to create pod sandbox: ${(error as Error).message}`);

@@ -1,12 +1,29 @@
 import type { HostAlias, Pod } from '../../kube/types.ts';
 
-/** The pod's host name: `spec.hostname`, else its name, without what is longer than the kernel takes (63). */
+/** The pod's host name: `spec.hostname`, else its name, without what is longer than the kernel takes (63); `hostnameOverride` is taken as it is (KEP-4762). */
 export const hostnameOf = (pod: Pod): string =>
-  (pod.spec?.hostnameOverride ?? pod.spec?.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, '');
+  pod.spec?.hostnameOverride ?? (pod.spec?.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, '');
 
-/** The full name, when the pod has a subdomain. */
+/** The full name, when the pod has a subdomain; with `hostnameOverride` it has none, nor a name in DNS (D13). */
 export const fqdnOf = (pod: Pod, clusterDomain: string): string | undefined =>
-  pod.spec?.subdomain ? `${hostnameOf(pod)}.${pod.spec.subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}` : undefined;
+  pod.spec?.subdomain && pod.spec.hostnameOverride === undefined
+    ? `${hostnameOf(pod)}.${pod.spec.subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}`
+    : undefined;
+
+/** Linux' `nodename` without its last byte. */
+const longestKernelName = 64;
+
+/**
+ * What the kernel calls the pod: the full name with `setHostnameAsFQDN`.
+ * @throws Error, in kubelet's words, when that is too long: the pod stays Pending
+ */
+export function kernelHostnameOf(pod: Pod, clusterDomain: string): string {
+  const fqdn = pod.spec?.setHostnameAsFQDN ? fqdnOf(pod, clusterDomain) : undefined;
+  if (fqdn === undefined) return hostnameOf(pod);
+  if (fqdn.length <= longestKernelName) return fqdn;
+  const lengths = `(${longestKernelName} characters is the max, ${fqdn.length} characters requested)`;
+  throw new Error(`failed to construct FQDN from pod hostname and cluster domain, FQDN ${fqdn} is too long ${lengths}`);
+}
 
 const header = '# Kubernetes-managed hosts file';
 
