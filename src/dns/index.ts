@@ -3,6 +3,7 @@ import { localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
+import { LiveCorefile } from './corefile/live.ts';
 import { Custom } from './custom/custom.ts';
 import { CustomSource } from './custom/source.ts';
 import { Explainer } from './explain/explain.ts';
@@ -111,7 +112,12 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const lists = searchListsOf(config, now);
   const search = config.searchWalk ? { cluster, lists, onWalk } : undefined;
   const custom = config.custom && new Custom(config.custom.file ?? `ConfigMap ${config.custom.configMap}`, log);
-  const customSource = custom && parts.add(new CustomSource(custom, config.custom!, api));
+  const setTtl = (ttl: number | undefined): void => {
+    cluster.setTtl(ttl);
+    answerer.setTtl(cluster.ttl);
+  };
+  const live = new LiveCorefile({ config, forwarder, setTtl });
+  const customSource = custom && parts.add(new CustomSource(custom, live, config.custom!, api));
   const stages = stagesOf({ zones: cluster.zones, answerer, isSynced, forwarder, search, custom });
   const pipeline = new Pipeline(stages, metrics, { recursionAvailable: forwarder !== undefined, log: logTap, limits });
 

@@ -10,6 +10,7 @@ export const kubernetes: Translator = (directive, to, { domain }) => {
   if (zone !== undefined && zone !== '') to.config.zone = zone;
   else to.note(directive, 'names no zone; cluster.local is taken');
   for (const other of own.slice(1)) to.note(directive, `one zone is served, and not ${other} as well`);
+  to.said(directive);
   for (const line of directive.block) {
     const [name = '', ...values] = line.words;
     if (name === 'pods') {
@@ -27,5 +28,6 @@ export const kubernetes: Translator = (directive, to, { domain }) => {
       const others = values.filter((value) => !isReverse(value));
       if (values.length === 0 || others.length > 0) to.note(line, 'names of the cluster are never forwarded (T32): one that is not there does not exist');
     } else to.note(line, `"${name}" has no counterpart`);
+    to.said(line);
   }
 };

@@ -45,7 +45,7 @@ const isStub = ({ directives }: ServerBlock): boolean => directives.every(({ wor
  * Reads a Corefile of the usual cluster form, and says what it is in podnet's words; and of each line that means something else here, or nothing, why.
  * @throws SyntaxError when it is no Corefile
  */
-export function translateCorefile(text: string): Pick<Translation, 'config' | 'custom' | 'notes'> {
+export function translateCorefile(text: string): Pick<Translation, 'config' | 'custom' | 'notes' | 'lines'> {
   const to = new Translation();
   for (const block of parseCorefile(text)) {
     const at = { line: block.line, words: block.keys };
@@ -63,8 +63,10 @@ function translate(directive: Directive, to: Translation, block: Block): void {
   const [name = ''] = directive.words;
   if (directive.words.some((word) => /\{[$%].*\}/.test(word))) return to.note(directive, 'variables of the environment are not known here');
   const translator = Object.hasOwn(translators, name) ? translators[name] : undefined;
-  if (translator) translator(directive, to, block);
-  else if (name === 'import') to.note(directive, 'other files are not read: put in their place what they say');
+  if (translator) {
+    translator(directive, to, block);
+    to.said(directive);
+  } else if (name === 'import') to.note(directive, 'other files are not read: put in their place what they say');
   else to.note(directive, `podnet has no plugin "${name}"`);
 }
 
@@ -79,8 +81,10 @@ function blocksOf(block: ServerBlock, at: Pick<Directive, 'line' | 'words'>, to:
     const number = port === undefined ? 53 : numberOf(port, 1, 65535);
     const domain = name === '.' || name === '' ? undefined : name.replace(/\.$/, '');
     if (number !== 53 && number !== undefined) {
-      if (domain === undefined && to.config.port === undefined && !isStub(block)) to.config.port = number;
-      else to.note(at, `${key}: all names are answered on one port`);
+      if (domain === undefined && to.config.port === undefined && !isStub(block)) {
+        to.config.port = number;
+        to.said(at);
+      } else to.note(at, `${key}: all names are answered on one port`);
     }
     return [{ domain }];
   });

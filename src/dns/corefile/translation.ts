@@ -34,6 +34,14 @@ export class Translation {
     this.notes.push({ line, text: words.join(' '), why, custom });
   }
 
+  /** Where each field of `config` was said first. */
+  readonly lines = new Map<keyof TranslatedConfig, Pick<Directive, 'line' | 'words'>>();
+
+  /** What has come into `config` was said here. */
+  said({ line, words }: Pick<Directive, 'line' | 'words'>): void {
+    for (const field of Object.keys(this.config) as (keyof TranslatedConfig)[]) if (!this.lines.has(field)) this.lines.set(field, { line, words });
+  }
+
   get upstream(): TranslatedUpstream {
     return (this.config.upstream ??= {});
   }

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeApi } from '../../kube/fake.ts';
-import { ConfigMaps } from '../../kube/resources.ts';
-import { startDns } from '../index.ts';
+import { ConfigMaps, Namespaces, Services } from '../../kube/resources.ts';
+import { type DnsConfig, startDns } from '../index.ts';
 import { askUdp } from '../testkit/client.ts';
-import { question } from '../testkit/message.ts';
+import { namespace, service } from '../testkit/cluster.ts';
+import { answer, question, type Read } from '../testkit/message.ts';
+import { TestUpstream } from '../testkit/upstream.ts';
 import { checkSource } from './source.ts';
 
 const hosts = (address: string, ...names: string[]): string => `hosts:\n  entries:\n    - {address: ${address}, names: [${names}]}\n`;
@@ -22,13 +24,14 @@ async function until(check: () => Promise<boolean>): Promise<void> {
   assert.fail('it did not come true in 20 s');
 }
 
-const start = async (custom: object, api: FakeApi) => {
+const start = async (custom: object, api: FakeApi, config: Partial<DnsConfig> = {}) => {
   const lines: string[] = [];
-  const dns = await startDns({ ...base, custom }, { api, log: (line) => lines.push(line) });
+  const dns = await startDns({ ...base, ...config, custom }, { api, log: (line) => lines.push(line) });
   await dns.ready;
   const port = Number(dns.status().listen[0]!.split(':').at(-1));
-  const addresses = async (name: string): Promise<string[]> => (await askUdp(port, question(name))).answers.map((text) => text.split(' ')[3]!);
-  return { dns, lines, addresses, [Symbol.asyncDispose]: () => dns.close() };
+  const ask = (name: string): Promise<Read> => askUdp(port, question(name));
+  const addresses = async (name: string): Promise<string[]> => (await ask(name)).answers.map((text) => text.split(' ')[3]!);
+  return { dns, lines, ask, addresses, [Symbol.asyncDispose]: () => dns.close() };
 };
 
 test('a file is read at the start and whenever it changes; a wrong one keeps the former entries', async () => {
@@ -69,7 +72,10 @@ test("a ConfigMap is followed, also one that has CoreDNS' Corefile with the file
   } });
   await using it = await start({ configMap: 'kube-system/coredns' }, api);
   assert.deepEqual([await it.addresses('a.example'), await it.addresses('old.example')], [['192.0.2.5'], ['192.0.2.5']]);
-  assert.deepEqual(it.dns.status().custom?.notes, ['Corefile:6: rewrite ttl exact a 3: rules about ttl are not translated; only names are']);
+  assert.deepEqual(it.dns.status().custom?.notes, [
+    'Corefile:6: rewrite ttl exact a 3: rules about ttl are not translated; only names are',
+    'Corefile:7: forward . /etc/resolv.conf: this process forwards nothing: its configuration has no upstream',
+  ]);
   const next = await api.update(ConfigMaps, { ...made, data: { 'podnet-dns.yaml': hosts('192.0.2.6', 'a.example') } });
   await until(async () => (await it.addresses('a.example'))[0] === '192.0.2.6');
   const wrong = await api.update(ConfigMaps, { ...next, data: { 'podnet-dns.yaml': 'hosts: {ttl: soon}' } });
@@ -77,6 +83,64 @@ test("a ConfigMap is followed, also one that has CoreDNS' Corefile with the file
   assert.deepEqual(await it.addresses('a.example'), ['192.0.2.6']);
   await api.delete(ConfigMaps, wrong.metadata.name, 'kube-system');
   await until(async () => (await it.addresses('a.example')).length === 0);
+});
+
+test('a Corefile is followed as it changes: resolvers, stub domains, the cache and the TTL of the cluster, without a question lost; what takes a new process is named', async () => {
+  const api = new FakeApi();
+  await api.create(Namespaces, namespace('default'));
+  await api.create(Services, service('web', { clusterIPs: ['10.96.1.1'] }));
+  const saying = (data: string) => TestUpstream.listen((request, { name }) => answer(request, { answers: [{ name, type: 'A', ttl: 300, data }] }));
+  await using first = await saying('192.0.2.1');
+  await using second = await saying('192.0.2.2');
+  await using corp = await saying('192.0.2.3');
+  const corefile = (forward: string, ttl: number, more = '', stub = ''): { Corefile: string } => ({
+    Corefile: `.:53 {\n kubernetes cluster.local in-addr.arpa {\n  pods insecure\n  ttl ${ttl}\n }\n forward . ${forward}\n cache 30\n${more}}\n${stub}`,
+  });
+  const map = { metadata: { name: 'coredns', namespace: 'kube-system' } };
+  let made = await api.create(ConfigMaps, { ...map, data: corefile(second.server, 7) });
+  const set = async (data: Record<string, string>): Promise<void> => void (made = await api.update(ConfigMaps, { ...made, data }));
+  await using it = await start({ configMap: 'kube-system/coredns' }, api, { upstream: { servers: [first.server] } });
+  const all = (name: string) => it.ask(name).then(({ answers }) => answers.join());
+  assert.equal(await all('www.example'), 'www.example. 30 A 192.0.2.2', 'before what the process was configured with');
+  assert.match(await all('web.default.svc.cluster.local'), / 7 A 10\.96\.1\.1$/);
+  assert.deepEqual(it.dns.status().custom?.notes, ['Corefile:3: pods insecure: names of pods are those of pods that exist ("verified"); any other address gets NXDOMAIN']);
+
+  // Asked without pause while the Corefile goes back and forth.
+  let [asking, asked] = [true, 0];
+  const asker = (async () => {
+    for (; asking; asked++) {
+      const [own, other] = await Promise.all([it.ask('web.default.svc.cluster.local'), it.ask(`n${asked % 50}.example`)]);
+      assert.deepEqual([own.rcode, own.answers.length, other.rcode, other.answers.length], ['NOERROR', 1, 'NOERROR', 1]);
+    }
+  })();
+  const stub = `corp.example {\n forward . ${corp.server}\n}\n`;
+  for (let round = 0; round < 10; round++) {
+    await set(corefile(round % 2 ? first.server : second.server, 5 + round, '', round % 2 ? stub : ''));
+    await sleep(20);
+  }
+  asking = false;
+  await asker;
+  assert.ok(asked > 10);
+
+  await set(corefile(first.server, 60, ' prometheus :9153\n erratic\n', stub));
+  await until(async () => (await all('db.corp.example')) === 'db.corp.example. 30 A 192.0.2.3');
+  assert.equal(await all('www.example'), 'www.example. 30 A 192.0.2.1', 'what the former resolver said is forgotten');
+  assert.match(await all('web.default.svc.cluster.local'), / 60 A 10\.96\.1\.1$/);
+  assert.match((await it.ask('no.default.svc.cluster.local')).authority[0]!, / 60 SOA .* minimum 60$/);
+  assert.deepEqual(it.dns.status().custom?.notes.slice(1), [
+    'Corefile:8: prometheus :9153: taken at the start only: this process has metricsListen "unset"; podnet dns translate says what to start it with',
+    'Corefile:9: erratic: podnet has no plugin "erratic"',
+  ]);
+  await set(corefile('dns.example', 5));
+  await until(async () => (await all('web.default.svc.cluster.local')).includes(' 5 A '));
+  assert.match(await all('www.example'), / A 192\.0\.2\.1$/, 'by the configuration, where the Corefile names nobody');
+  assert.match(it.dns.status().custom?.notes.join() ?? '', /forward \. dns\.example: dns\.example: resolvers are ADDRESS/);
+  // What is no Corefile changes nothing.
+  await set({ Corefile: '. {\n' });
+  await until(async () => it.dns.status().custom?.error !== undefined);
+  assert.match(await all('web.default.svc.cluster.local'), / 5 A /);
+  await api.delete(ConfigMaps, 'coredns', 'kube-system');
+  await until(async () => (await it.ask('db.corp.example')).answers[0] === 'db.corp.example. 300 A 192.0.2.1');
 });
 
 test('without the ConfigMap names are answered all the same', async () => {

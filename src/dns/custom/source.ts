@@ -5,6 +5,7 @@ import { Informer } from '../../kube/informer.ts';
 import { ConfigMaps } from '../../kube/resources.ts';
 import type { ConfigMap } from '../../kube/types.ts';
 import { parseYaml } from '../../kube/yaml.ts';
+import type { LiveCorefile } from '../corefile/live.ts';
 import { translateCorefile } from '../corefile/translate.ts';
 import type { Fact } from '../sources.ts';
 import type { Custom } from './custom.ts';
@@ -25,6 +26,7 @@ const factKind = 'ConfigMap';
 /** Keeps custom entries as they are written: read again when the file or the ConfigMap changes. */
 export class CustomSource implements Disposable {
   readonly #custom: Custom;
+  readonly #live: LiveCorefile;
   readonly #file: string | undefined;
   readonly #informer: Informer<ConfigMap> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -41,8 +43,9 @@ export class CustomSource implements Disposable {
   /** Fulfilled when it was read, or cannot be for now: names are not answered before, as they might be others. */
   readonly read: Promise<void>;
 
-  constructor(custom: Custom, { file, configMap }: CustomSourceOptions, api: Api) {
+  constructor(custom: Custom, live: LiveCorefile, { file, configMap }: CustomSourceOptions, api: Api) {
     this.#custom = custom;
+    this.#live = live;
     this.#file = file;
     this.read = new Promise((resolve) => {
       this.#markRead = resolve;
@@ -133,23 +136,23 @@ export class CustomSource implements Disposable {
   }
 
   #set(text: string, isCorefile: boolean, read: (file: string) => string): void {
-    if (!isCorefile) {
-      let entries: unknown;
-      try {
-        entries = parseYaml(text);
-      } catch (error) {
-        // What follows is the text itself.
-        return this.#custom.fail((error as Error).message.split('\n')[0]!.replace(/:$/, ''));
-      }
-      this.#custom.set(entries, { read });
-      return;
-    }
     try {
-      const { custom, notes } = translateCorefile(text);
-      this.#custom.set(custom, { read, notes: notes.filter(({ custom: own }) => own).map(({ line, text: what, why }) => `Corefile:${line}: ${what}: ${why}`) });
+      const translated = isCorefile ? translateCorefile(text) : undefined;
+      const live = this.#live.prepare(translated);
+      // As a whole or not at all.
+      if (this.#custom.set(translated?.custom ?? entriesOf(text), { read, notes: live.notes })) live.apply();
     } catch (error) {
       this.#custom.fail((error as Error).message);
     }
+  }
+}
+
+/** @throws Error with the first line of what is wrong: what follows is the text itself */
+function entriesOf(text: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch (cause) {
+    throw new Error((cause as Error).message.split('\n')[0]!.replace(/:$/, ''), { cause });
   }
 }
 

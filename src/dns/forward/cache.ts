@@ -118,6 +118,12 @@ export class AnswerCache {
     this.options = { ...cacheDefaults, ...options };
   }
 
+  /** From the next answer on; what is kept keeps its times. */
+  configure(options: CacheOptions): void {
+    Object.assign(this.options, options);
+    while (this.bytes > options.bytes) this.#evict();
+  }
+
   get size(): number {
     return this.#size;
   }

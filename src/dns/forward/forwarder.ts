@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { NetNs } from '../../kernel/netns.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClientAddress } from '../wire/client.ts';
@@ -36,6 +37,8 @@ const clientTimeoutMs = 1800;
 const staleRetryMs = 30_000;
 /** What stale records are told to hold, in seconds (RFC 8767 4). */
 const staleTtl = 30;
+/** After its deadline a question has surely ended. */
+const leaveMs = 1000;
 /** Asked for so often within its time, an answer is fetched anew in the last tenth of it. */
 const hotHits = 3;
 
@@ -58,19 +61,23 @@ export interface Hit {
  *     question ─► cache ─► under way already? ─► resolver 1 ─fail─► resolver 2 ─fail─► … ─► stale answer, or SERVFAIL
  */
 export class Forwarder implements Disposable {
-  readonly #options: ParsedUpstream;
+  #options: ParsedUpstream;
+  readonly #given: ForwarderOptions;
   readonly #metrics: Metrics;
   readonly #now: () => number;
   readonly cache: AnswerCache;
   readonly counters: ForwardCounters = newForwardCounters();
-  readonly #domains: Domains;
-  readonly #asking: Asking;
+  #domains: Domains;
+  #asking: Asking;
+  /** Former ones, whose questions are finished. */
+  readonly #leaving = new Set<() => void>();
   readonly #underWay = new Map<string, Promise<Answer | undefined>>();
   readonly #waiting = new WaitingSources();
-  readonly #rate: RateTable;
+  #rate: RateTable;
   /** Ends what is being asked of resolvers. */
   readonly #exchanges = new Set<() => void>();
   #closed = false;
+  #started = false;
   #turnMs = 0;
   readonly probe: LoopProbe;
   /** Whether the last answer of `answer` was past its end. */
@@ -78,27 +85,58 @@ export class Forwarder implements Disposable {
 
   /** @throws SyntaxError */
   constructor(options: ForwarderOptions) {
-    const { upstream, own = [], netns, metrics, now } = options;
+    const { upstream, metrics, now } = options;
     const parsed = parseUpstreamOptions(upstream);
+    this.#given = options;
     this.#options = parsed;
     this.#metrics = metrics;
     this.#rate = new RateTable(parsed.perSourcePerSecond, 2048);
     this.#now = now;
     this.cache = new AnswerCache(parsed.cache);
     this.probe = new LoopProbe(now);
+    this.#domains = this.#domainsOf(parsed);
+    this.#asking = this.#askingOf(parsed);
+  }
+
+  #domainsOf(parsed: ParsedUpstream): Domains {
+    const { own = [], netns, now } = this.#given;
     const surroundings = { netns, counters: this.counters, underWay: this.#exchanges };
-    this.#domains = domainsOf(parsed, { now, own: new Set(own), surroundings });
-    this.#asking = new Asking({
-      ...options,
-      upstream: parsed,
-      domains: this.#domains,
-      probe: this.probe,
-      counters: this.counters,
-    });
+    return domainsOf(parsed, { now, own: new Set(own), surroundings });
+  }
+
+  #askingOf(upstream: ParsedUpstream): Asking {
+    return new Asking({ ...this.#given, upstream, domains: this.#domains, probe: this.probe, counters: this.counters });
+  }
+
+  /**
+   * Other resolvers and settings from the next question on. What is being asked is finished as it was begun; of the cache stays what the same resolvers are for.
+   * @throws SyntaxError; nothing is changed then
+   */
+  configure(upstream: UpstreamOptions): void {
+    const parsed = parseUpstreamOptions(upstream);
+    if (this.#closed || isDeepStrictEqual(parsed, this.#options)) return;
+    const [before, asking] = [this.#domains, this.#asking];
+    const { perSourcePerSecond, deadlineMs } = this.#options;
+    this.#options = parsed;
+    this.#domains = this.#domainsOf(parsed);
+    this.#asking = this.#askingOf(parsed);
+    if (perSourcePerSecond !== parsed.perSourcePerSecond) this.#rate = new RateTable(parsed.perSourcePerSecond, 2048);
+    this.cache.configure(parsed.cache);
+    this.cache.forget((name) => before.of(name).text !== this.#domains.of(name).text);
+    const leave = (): void => {
+      clearTimeout(timer);
+      this.#leaving.delete(leave);
+      asking.close();
+      for (const group of before.all) group.close();
+    };
+    const timer = setTimeout(leave, deadlineMs + leaveMs).unref();
+    this.#leaving.add(leave);
+    if (this.#started) this.start();
   }
 
   /** Learns early whether a resolver leads back here. */
   start(): void {
+    this.#started = true;
     for (const group of this.#domains.all) for (const resolver of group.all) void this.probe.leadsBack(group, resolver);
   }
 
@@ -213,9 +251,10 @@ export class Forwarder implements Disposable {
       this.counters.rejectedTotal++;
       return Promise.resolve(undefined);
     }
-    const asked = this.#asking
+    const asking = this.#asking;
+    const asked = asking
       .ask(question)
-      .then((answer) => this.#keep(question, answer))
+      .then((answer) => this.#keep(question, answer, asking))
       .catch((error: unknown) => this.#failed(error))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
@@ -227,8 +266,10 @@ export class Forwarder implements Disposable {
     if (this.#metrics.faults++ % 1000 === 0) console.error('dns: a fault while forwarding:', error);
   }
 
-  #keep(question: Question, answer: Answer): Answer | undefined {
+  #keep(question: Question, answer: Answer, asking: Asking): Answer | undefined {
     if (this.#closed) return undefined;
+    // Others are to be asked by now.
+    if (asking !== this.#asking) return answer;
     const now = this.#now();
     const present = answer.rcode === rcode.SERVFAIL ? this.cache.get(question) : undefined;
     // A failure does not push out what can still be given.
@@ -242,6 +283,7 @@ export class Forwarder implements Disposable {
     this.#closed = true;
     this.#asking.close();
     for (const group of this.#domains.all) group.close();
+    for (const leave of [...this.#leaving]) leave();
     for (const cancel of [...this.#exchanges]) cancel();
   }
 

@@ -32,6 +32,11 @@ export class Group {
     this.#read();
   }
 
+  /** The same for groups of the same resolvers: what one of them said, the other one would. */
+  get text(): string {
+    return [...this.#configured.map(upstreamText), this.#options.resolvConf ?? ''].join(' ');
+  }
+
   /** Why there may be none, for people. */
   get fault(): string | undefined {
     return this.#resolvConf?.fault;

@@ -33,7 +33,7 @@ export interface Outside {
 /** Answers from the zones into `reply` (begun, not finished). D2-D9, D14, D17, D21. */
 export class ZoneAnswerer {
   readonly #zones: Zones;
-  readonly #ttl: number;
+  #ttl: number;
   readonly #ready: ReadyAnswers;
   #turn = 0;
   /** The SOA record, and the serial that it was made with. */
@@ -45,6 +45,12 @@ export class ZoneAnswerer {
     this.#zones = zones;
     this.#ttl = ttl;
     this.#ready = new ReadyAnswers(zones.changes);
+  }
+
+  /** Of negative answers, from now on. */
+  setTtl(ttl: number): void {
+    this.#ttl = ttl;
+    this.#soaSerial = -1;
   }
 
   answer(query: Query, reply: Reply): ZoneVerdict {

@@ -11,4 +11,9 @@ export class Changes {
   note(hash: number): void {
     this.versions[hash & this.mask]!++;
   }
+
+  /** All names may be others. */
+  noteAll(): void {
+    for (let i = 0; i < this.versions.length; i++) this.versions[i]!++;
+  }
 }

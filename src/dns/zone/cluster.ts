@@ -35,7 +35,7 @@ const none: Contribution = { records: [] };
 export class ClusterZone {
   readonly zones: Zones;
   readonly pods = new PodIndex();
-  readonly #naming: Naming;
+  #naming: Naming;
   /** `namespace/name` of the headless Services. */
   readonly #headless = new Set<string>();
   /** `namespace/service` → slices of it, by key. */
@@ -106,6 +106,14 @@ export class ClusterZone {
 
   get ttl(): number {
     return this.#naming.ttl;
+  }
+
+  /** @param ttl seconds; undefined: the default */
+  setTtl(ttl = defaultTtl): void {
+    const before = this.#naming.ttl;
+    if (ttl === before) return;
+    this.#naming = { ...this.#naming, ttl };
+    this.zones.setTtl(before, ttl);
   }
 
   /** @param facts undefined: it is gone */

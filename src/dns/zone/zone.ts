@@ -83,6 +83,12 @@ export class Zones {
     this.serial = Math.floor(this.#now() / 1000);
   }
 
+  /** Records that were given with one TTL have another one from now on; those to come are given with it. */
+  setTtl(before: number, now: number): void {
+    for (const { sets } of this.#table.entries()) for (const set of sets) if (set.ttl === before) set.ttl = now;
+    this.changes.noteAll();
+  }
+
   withdraw(owner: string): void {
     this.contribute(owner, { records: [] });
   }
