@@ -11,10 +11,10 @@ import { TracedCluster } from './testkit/cluster.ts';
 const ports = [1, 2, 3, 4, 53, 54, 55, 56, 80, 81, 82, 83, 84, 85, 443, 444, 445, 446, 8080, 8081, 8082, 8083, 65535];
 const nobody = { ipv4: IpAddr.parse('198.18.0.1'), ipv6: IpAddr.parse('2001:db8:eeee::1') } as const;
 
-test('the chains do what the specification says, with elements that are made by asking it: 300 worlds', () => {
+test('the chains do what the specification says, with elements that are made by asking it: 150 worlds', () => {
   let denied = 0;
   let crossed = 0;
-  for (let seed = 1; seed <= 300; seed++) {
+  for (let seed = 1; seed <= 150; seed++) {
     const { objects, packets } = randomCase(seed, { packets: 6 });
     const world = readWorld(objects);
     const remotes = [...new Map(packets.flatMap(({ source, destination }) => [source, destination]).map((one) => [`${one}`, one])).values()];
@@ -26,5 +26,5 @@ test('the chains do what the specification says, with elements that are made by 
       if (asked.crosses && asked.denied) denied++;
     }
   }
-  assert.ok(crossed > 1000 && denied > 250, `${denied} of ${crossed} were denied`);
+  assert.ok(crossed > 450 && denied > 120, `${denied} of ${crossed} were denied`);
 });

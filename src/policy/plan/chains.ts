@@ -47,9 +47,13 @@ const base = (hook: 'forward' | 'input' | 'output', rules: Rule[]): Chain => ({
 const judgeEgress = perFamily((family) =>
   rule(setPriorityByMap(originalSaddr(family), defaultSet('egress', family)), jump(numbered('policy-egress', family))),
 );
-const judgeIngress = perFamily((family) =>
-  rule(setPriorityByMap(replySaddr(family), defaultSet('ingress', family)), jump(numbered('policy-ingress', family))),
-);
+const judgeIngress = (...only: match.Part[]): Rule[] =>
+  perFamily((family) =>
+    rule(...only, setPriorityByMap(replySaddr(family), defaultSet('ingress', family)), jump(numbered('policy-ingress', family))),
+  );
+
+/** The same of cluster DNS that leads to another node's, which is a pod of no node. */
+const judgeDns = rule(ctStatusDnat, jump('policy-dns'));
 
 /** What is left of a packet was accepted in all directions that were asked: its connection bears the epoch. */
 const settle = [rule(clearPriority), rule(jump('policy-settle'))];
@@ -61,16 +65,18 @@ const baseChains = (links: PodLinks): Chain[] => [
     rule(fromNoPod(links), toNoPod(links), accept),
     rule(ctStateUnknown, goto('policy-unseen')),
     ...judgeEgress,
-    ...judgeIngress,
+    ...judgeIngress(),
+    judgeDns,
     ...settle,
   ]),
-  // To the node. What the node itself opened to a pod is judged by nobody (NP12, CNP12), and its answers have another source than a pod.
+  // To the node. What the node itself opened is judged by nobody (NP12, CNP12). The only pod that is reached here is cluster DNS, which the node answers.
   base('input', [
     rule(fromNoPod(links), accept),
     rule(jump('policy-known')),
     rule(ctStateUntracked, goto('policy-untracked')),
     rule(ctStateInvalid, goto('policy-unseen')),
     ...judgeEgress,
+    ...judgeIngress(ctOriginal),
     ...settle,
   ]),
   // Of the node: answers in connections that pods opened. A reset that ends a connection was perhaps made here.
@@ -81,6 +87,7 @@ const baseChains = (links: PodLinks): Chain[] => [
     rule(tcpReset, accept),
     rule(jump('policy-known')),
     ...judgeEgress,
+    ...judgeIngress(),
     ...settle,
   ]),
 ];
@@ -108,9 +115,11 @@ const untracked: Chain = {
   name: 'policy-untracked',
   rules: [
     ...neighbourDiscovery.map((part) => rule(part, accept)),
-    ...perFamily((family) =>
-      rule(setPriorityByMap(saddr(family), defaultSet('egress', family)), goto(numbered('policy-headers', family))),
-    ),
+    ...perFamily((family) => [
+      rule(setPriorityByMap(saddr(family), defaultSet('egress', family)), jump(numbered('policy-headers-to', family))),
+      rule(setPriorityByMap(daddr(family), defaultSet('ingress', family)), jump(numbered('policy-headers-from', family))),
+    ]),
+    rule(clearPriority),
   ],
 };
 
@@ -149,9 +158,28 @@ const itself = (family: Family): Rule =>
     goto('policy-decide'),
   );
 
+/** Cluster DNS that was translated: where it leads says nothing. Two protocols, and ICMP errors about them. */
+const isDns = (family: Family): match.Part[][] =>
+  (['tcp', 'udp', errors[family]] as const).map((name) => [
+    protocol(name),
+    isIn(concat(originalDaddr(family), connectionProtocol, originalDport), policySet('policy-dns', family)),
+  ]);
+
+const dnsChain: Chain = {
+  name: 'policy-dns',
+  rules: perFamily((family) =>
+    isDns(family).map((parts) =>
+      rule(
+        ...parts,
+        setPriorityByMap(originalDaddr(family), defaultSet('ingress', family)),
+        jump(numbered('policy-dns-from', family)),
+      ),
+    ),
+  ),
+};
+
 function directionChains(family: Family): Chain[] {
-  const [original, reply] = [originalSaddr(family), replySaddr(family)];
-  const dns = concat(originalDaddr(family), connectionProtocol, originalDport);
+  const [original, reply, service] = [originalSaddr(family), replySaddr(family), originalDaddr(family)];
   const decide = 'policy-decide';
   return [
     {
@@ -159,20 +187,20 @@ function directionChains(family: Family): Chain[] {
       rules: [
         itself(family),
         // Cluster DNS that leads to another node's is cluster DNS still.
-        ...(['tcp', 'udp', errors[family]] as const).map((name) =>
-          rule(ctStatusDnat, protocol(name), isIn(dns, policySet('policy-dns', family)), goto(numbered('policy-dns', family))),
-        ),
+        ...isDns(family).map((parts) => rule(ctStatusDnat, ...parts, goto(numbered('policy-dns-to', family)))),
         rule(goto(numbered('policy-to', family))),
       ],
     },
     { name: numbered('policy-ingress', family), rules: [itself(family), rule(goto(numbered('policy-from', family)))] },
     ...byIdentity('policy-to', family, { remote: reply, local: original, direction: 'egress', decide }),
     ...byIdentity('policy-from', family, { remote: original, local: reply, direction: 'ingress', decide }),
-    ...byIdentity('policy-dns', family, {
-      ...{ remote: originalDaddr(family), local: original, direction: 'egress', decide: 'policy-decide-dns' },
+    ...byIdentity('policy-dns-to', family, { remote: service, local: original, direction: 'egress', decide: `${decide}-dns` }),
+    ...byIdentity('policy-dns-from', family, { remote: original, local: service, direction: 'ingress', decide: `${decide}-dns` }),
+    ...byIdentity('policy-headers-to', family, {
+      ...{ remote: daddr(family), local: saddr(family), direction: 'egress', decide: `${decide}-headers` },
     }),
-    ...byIdentity('policy-headers', family, {
-      ...{ remote: daddr(family), local: saddr(family), direction: 'egress', decide: 'policy-decide-headers' },
+    ...byIdentity('policy-headers-from', family, {
+      ...{ remote: saddr(family), local: daddr(family), direction: 'ingress', decide: `${decide}-headers` },
     }),
   ];
 }
@@ -243,6 +271,7 @@ export const planPolicyChains = ({ podLinks }: { podLinks: PodLinks }): Item[] =
     ...baseChains(podLinks),
     unseen,
     untracked,
+    dnsChain,
     ...perFamily(directionChains),
     ...decideChains('', connectionPort(replySport)),
     ...decideChains('-dns', connectionPort(originalDport)),

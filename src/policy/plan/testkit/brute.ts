@@ -44,7 +44,9 @@ export function bruteElements(world: World, node: string, remotes: readonly IpAd
       const spoken = directions.filter((direction) => policiesOf(world, pod, direction).length > 0);
       for (const direction of spoken) {
         add(defaultSet(direction, address.family), `${address}`, classOf(asked(address, nobody[address.family], direction)));
-        for (const remote of remotes.filter(({ family }) => family === address.family))
+        // What the own node sends is let in without being asked for: no row says so.
+        const isOwn = (remote: IpAddr): boolean => direction === 'ingress' && world.nodeAt.get(`${remote}`)?.name === node;
+        for (const remote of remotes.filter((one) => one.family === address.family && !isOwn(one)))
           add(rowsSet(direction, address.family), `${identities.get(`${remote}`)} . ${address}`, classOf(asked(address, remote, direction)));
       }
       if (spoken.length === 0) continue;
