@@ -94,6 +94,21 @@ for (const family of families) {
     assert.equal(await bed.reaches('a', family, 'b', 8091), true);
   });
 
+  test(`NP18 (${family}): fragments go as the datagram goes that they make`, needsRoot, async () => {
+    await using bed = new PolicyBed();
+    for (const port of [8080, 8081]) bed.serveUdp('b', family, port);
+    bed.say(family, deaf('b'), ['ingress', '0:1 . b', '0:8'], ['ports', '0:8 . udp . 8080', '0:3']);
+    const seen = countIn(bed, 'b', family === 'ipv4' ? 'ip protocol udp' : 'meta nfproto ipv6 exthdr frag exists');
+    const large = async (port: number): Promise<number> => {
+      const socket = bed.udp('a', family);
+      socket.send(Buffer.alloc(4000), IpAddr.parse(of('b')), port);
+      return (await heard(socket)).length;
+    };
+    assert.equal(await large(8081), 'nothing'.length);
+    assert.equal(seen(), 0, 'not one of them passes');
+    assert.equal(await large(8080), 4000);
+  });
+
   test(`NP6 (${family}): who has no identity of its own has that of its network, else nobody's`, needsRoot, async () => {
     await using bed = new PolicyBed();
     await bed.serveTcp('b', family, 8080);

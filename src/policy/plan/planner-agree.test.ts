@@ -23,7 +23,7 @@ for (const namespacedOnly of [true, false]) {
       cluster.tell(objectsOf(readWorld(objects)), random);
       const more = objectsOf(readWorld(randomCase(seed + 100_000, { namespacedOnly }).objects));
       for (let step = 0; step <= changes; step++) {
-        if (step > 0) changeSomething(cluster, random, more);
+        if (step > 0) changeSomething(cluster, random, more, namespacedOnly);
         const tracers = cluster.next();
         const { world, epoch } = cluster;
         for (const packet of packets) {

@@ -80,3 +80,17 @@ for (const family of families) {
     );
   });
 }
+
+test('the tracer: where pods are ports of a bridge, that is their link', () => {
+  const links = { group: 28782, bridge: 'cbr0' };
+  const items = [...planPolicyChains({ podLinks: links }), ...planEpoch(7, defaultConnmarkMask), ...elements('ipv4')];
+  const tracer = new PolicyTracer(items, links);
+  const denied: TracedPacket = {
+    ...{ hook: 'forward', fromPod: true, toPod: true, direction: 'original', state: 'new' },
+    connection: plainConnection(6, at.ipv4(4), 40_000, at.ipv4(3), 80),
+  };
+  assert.equal(tracer.trace(denied).verdict, 'drop');
+  assert.equal(tracer.trace({ ...denied, fromPod: false }).verdict, 'drop');
+  const others = tracer.trace({ ...denied, fromPod: false, toPod: false });
+  assert.equal(others.by?.rule, 'iifname != "cbr0" oifname != "cbr0" accept');
+});

@@ -1,10 +1,12 @@
+import { IpAddr } from '../../../net/ip.ts';
 import { Prefix } from '../../../net/prefix.ts';
 import type { Item } from '../../../reconcile/model.ts';
 import { clusterDnsPod, usualClusterDns } from '../../cluster-dns.ts';
-import type { Policy } from '../../model.ts';
-import { policyName } from '../../model.ts';
+import { type Policy, policyName } from '../../model.ts';
+import { readPolicy } from '../../policies.ts';
+import { clusterPolicy } from '../../testkit/objects.ts';
 import type { Random } from '../../testkit/random.ts';
-import { type Labels, makeWorld, podKey, type PolicyNode, type PolicyPod, type World } from '../../world.ts';
+import { type Labels, labelsOfNamespace, makeWorld, podKey, type PolicyNode, type PolicyPod, type World } from '../../world.ts';
 import { PolicyPlanner } from '../planner.ts';
 import { podLinks, TracedCluster } from './cluster.ts';
 
@@ -15,6 +17,8 @@ export interface Objects {
   nodes: Map<string, PolicyNode>;
   policies: Map<string, Policy>;
 }
+
+type Resolved = Map<string, readonly IpAddr[]>;
 
 export const objectsOf = ({ namespaces, pods, nodes, policies }: World): Objects => ({
   namespaces: new Map(namespaces),
@@ -35,6 +39,7 @@ export interface ClusterOptions {
 /** A planner for each node, told of objects one by one, and what they planned. */
 export class PlannedCluster {
   readonly #objects: Objects = { namespaces: new Map(), pods: new Map(), nodes: new Map(), policies: new Map() };
+  readonly #resolved: Resolved = new Map();
   readonly #planners = new Map<string, PolicyPlanner>();
   readonly #plans = new Map<string, Map<string, readonly Item[]>>();
   readonly #dns: boolean;
@@ -53,7 +58,10 @@ export class PlannedCluster {
   get world(): World {
     const { namespaces, pods, nodes, policies } = this.#objects;
     const dns = this.#dns ? [dnsPod] : [];
-    return makeWorld({ namespaces, pods: [...pods.values(), ...dns], nodes: [...nodes.values()], policies: [...policies.values()] });
+    return makeWorld({
+      ...{ namespaces, pods: [...pods.values(), ...dns], nodes: [...nodes.values()] },
+      ...{ policies: [...policies.values()], resolved: this.#resolved },
+    });
   }
 
   get objects(): Objects {
@@ -95,6 +103,12 @@ export class PlannedCluster {
     this.#each((planner) => planner.deletePolicy(policy));
   }
 
+  setResolved(name: string, addresses: readonly IpAddr[]): void {
+    if (addresses.length === 0) this.#resolved.delete(name);
+    else this.#resolved.set(name, addresses);
+    this.#each((planner) => planner.setResolved(name, addresses));
+  }
+
   /** All objects, in an order of chance. */
   tell(objects: Objects, random: Random): void {
     const all = [
@@ -119,22 +133,57 @@ export class PlannedCluster {
   }
 }
 
-/** One event that matters, as it happens to a cluster: policies come and go, labels change, pods come, go and take over addresses. */
-export function changeSomething(cluster: PlannedCluster, random: Random, more: Objects): void {
-  const { namespaces, pods, policies } = cluster.objects;
-  const pickOf = <K, V>(map: Map<K, V>): [K, V] | undefined => (map.size > 0 ? random.pick([...map]) : undefined);
-  const kind = random.whole(0, 6);
-  const labels = (): Labels => Object.fromEntries(['app', 'tier'].filter(() => random.chance(0.7)).map((key) => [key, random.pick(['a', 'b', ''])]));
-  const [namespace, pod, policy, other] = [pickOf(namespaces), pickOf(pods), pickOf(policies), pickOf(more.policies)];
-  if (kind === 0 && policy) cluster.deletePolicy(policy[0]);
-  else if (kind === 1 && other) cluster.setPolicy(other[1]);
-  else if (kind === 2 && pod) cluster.setPod({ ...pod[1], labels: labels() });
-  else if (kind === 3 && namespace) cluster.setNamespace(namespace[0], { ...labels(), 'kubernetes.io/metadata.name': namespace[0] });
-  else if (kind === 4 && pod) cluster.deletePod(pod[0]);
-  else if (kind === 5 && pod) cluster.setPod({ ...pod[1], ended: !pod[1].ended });
-  else if (pod) {
-    // Another pod takes over the addresses at once.
-    cluster.deletePod(pod[0]);
-    cluster.setPod({ ...pod[1], name: `${pod[1].name}x`, labels: labels(), node: random.pick(['n1', 'n2']) });
-  }
+type Change = (cluster: PlannedCluster, random: Random, more: Objects) => void;
+
+const labelsOf = (random: Random): Labels =>
+  Object.fromEntries(['app', 'tier'].filter(() => random.chance(0.7)).map((key) => [key, random.pick(['a', 'b', ''])]));
+
+/** With one of a map, if there is any. */
+const withOne = <V>(map: ReadonlyMap<string, V>, random: Random, then: (value: V, key: string) => void): void => {
+  if (map.size === 0) return;
+  const [key, value] = random.pick([...map]);
+  then(value, key);
+};
+const withPod =
+  (then: (pod: PolicyPod, cluster: PlannedCluster, random: Random) => void): Change =>
+  (cluster, random) =>
+    withOne(cluster.objects.pods, random, (pod) => then(pod, cluster, random));
+
+const names = ['api.example.com', 'www.example.com', 'example.org'];
+const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1', '10.0.0.3'].map(IpAddr.parse);
+
+/** Events as they happen to a cluster. */
+const changes: readonly Change[] = [
+  (cluster, random) => withOne(cluster.objects.policies, random, (_, key) => cluster.deletePolicy(key)),
+  (cluster, random, more) => withOne(more.policies, random, (policy) => cluster.setPolicy(policy)),
+  (cluster, random) =>
+    withOne(cluster.objects.namespaces, random, (_, name) => cluster.setNamespace(name, labelsOfNamespace(name, labelsOf(random)))),
+  (cluster, random) => withOne(cluster.objects.nodes, random, (node) => cluster.setNode({ ...node, labels: labelsOf(random) })),
+  (cluster, random) => cluster.setResolved(random.pick(names), random.times(0, 2, () => random.pick(outside))),
+  withPod((pod, cluster, random) => cluster.setPod({ ...pod, labels: labelsOf(random) })),
+  withPod((pod, cluster) => cluster.deletePod(podKey(pod))),
+  withPod((pod, cluster) => cluster.setPod({ ...pod, ended: !pod.ended })),
+  withPod((pod, cluster) => cluster.setPod({ ...pod, ports: [{ name: 'web', protocol: 'TCP', number: 80 }] })),
+  // Another pod takes over the addresses at once, perhaps on another node.
+  withPod((pod, cluster, random) => {
+    cluster.deletePod(podKey(pod));
+    cluster.setPod({ ...pod, name: `${pod.name}x`, labels: labelsOf(random), node: random.pick(['n1', 'n2']) });
+  }),
+];
+
+/** And to one with cluster-wide policies. */
+const clusterWideChanges: readonly Change[] = [
+  ...changes,
+  (cluster, random) => {
+    const egress = [
+      { action: 'Accept', to: [{ domainNames: [random.pick(['*.example.com', 'example.org', 'www.example.com'])] }] },
+      { action: 'Deny', to: [{ networks: ['0.0.0.0/0', '::/0'] }] },
+    ];
+    const policy = readPolicy(clusterPolicy('domains', { tier: 'Admin', priority: random.whole(0, 5), subject: { namespaces: {} }, egress }));
+    cluster.setPolicy(policy!);
+  },
+];
+
+export function changeSomething(cluster: PlannedCluster, random: Random, more: Objects, namespacedOnly = false): void {
+  random.pick(namespacedOnly ? changes : clusterWideChanges)(cluster, random, more);
 }
