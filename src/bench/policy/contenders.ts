@@ -15,15 +15,15 @@ const fewPods = 4;
 
 const nothing: Enforcement = { apply: () => false };
 
-/** Who takes turns: nobody's policies first. @param most policies. @param withPeers iptables too */
+/** Who takes turns. First, twice, podnet with a policy that selects none of the pods. @param most policies. @param withPeers iptables too */
 export function contenders(most: number, withPeers: boolean): Contender[] {
-  const without = (title: string, isNull: boolean): Contender => ({ title, policies: 0, isNull, pods: localPods(0), enforcement: nothing });
+  const ofOthers = (title: string, isNull: boolean): Contender => ({ ...podnet(title, 1, 'elsewhere'), policies: 0, isNull });
   const counts = policyCounts.filter((count) => count <= most);
   const peers = withPeers ? counts.filter((count) => count > 1).flatMap((count) => flavours.map((flavour) => peer(flavour, count))) : [];
   const podnets = counts.map((count) => podnet(`${count.toLocaleString('en')} ${count === 1 ? 'policy' : 'policies'}`, count, 'shop'));
   return [
-    ...[without('no policies', false), without('no policies, null test', true)],
-    ...(most > 0 ? [{ ...podnet('1 policy, of other pods', 1, 'elsewhere'), policies: 0 }] : []),
+    ...[ofOthers('no policy that selects', false), ofOthers('no policy that selects, null test', true)],
+    { title: 'no policies at all', policies: 0, pods: localPods(0), enforcement: nothing },
     ...[...podnets, ...peers],
   ];
 }

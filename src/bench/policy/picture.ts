@@ -7,5 +7,5 @@ export function pictureOf({ results }: PolicyReport): string {
     ...{ label: `${kind}, ${title}`, value: cpuUs.median, text: `${cpuUs.median.toFixed(1)} us` },
     kind: isPodnet ? 'podnet' : policies === 0 ? 'no policies' : 'iptables and ipset',
   }));
-  return barChart('CPU of a connection, a denied packet, a request', 'microseconds of a core', bars);
+  return barChart('CPU of a connection, a denied packet, either, a request', 'microseconds of a core', bars);
 }

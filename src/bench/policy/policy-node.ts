@@ -14,10 +14,11 @@ import { Pods } from './pods.ts';
  * What is done over and over:
  * - allowed: connect, one byte, close, between random pairs that policies allow
  * - denied: a first packet that nobody answers, between random pairs that policies deny; where there are none, to addresses that nobody has
+ * - mixed: one or the other, as random pairs of all pods come
  * - request: one byte there and one back, over connections that stand
  */
-export type TransactionKind = 'allowed' | 'denied' | 'request';
-export const transactionKinds: readonly TransactionKind[] = ['allowed', 'denied', 'request'];
+export type TransactionKind = 'allowed' | 'denied' | 'mixed' | 'request';
+export const transactionKinds: readonly TransactionKind[] = ['allowed', 'denied', 'mixed', 'request'];
 
 /** What the kernel of the node holds besides podnet's Services. */
 export interface Enforcement {
@@ -75,9 +76,13 @@ export class PolicyNode implements Disposable {
   /** Client and server at random. Denied: at least one of them is a stranger. */
   #pair(isAllowed: boolean): [from: string, to: string] {
     for (;;) {
-      const [from, to] = [random(this.#sides.client), random(this.#sides.server)];
-      if (!(from.isStranger || to.isStranger) === isAllowed) return [from.address, to.address];
+      const [from, to] = this.#anyPair();
+      if (isAllowedPair(from, to) === isAllowed) return [from.address, to.address];
     }
+  }
+
+  #anyPair(): [from: LocalPod, to: LocalPod] {
+    return [random(this.#sides.client), random(this.#sides.server)];
   }
 
   /** One after the other: where the kernel chooses, the way it does depends on what was there before. */
@@ -103,19 +108,19 @@ export class PolicyNode implements Disposable {
   }
 
   /** Who talks to whom is chosen before the clock runs. */
-  #connections(kind: 'allowed' | 'denied', count: number): () => void {
+  #connections(kind: Exclude<TransactionKind, 'request'>, count: number): () => void {
     const plan = Array.from({ length: count }, () => {
-      const [from, to] = this.#pair(kind === 'allowed');
-      const client = this.#clients.get(from)!;
-      const target = kind === 'denied' && !this.#denies ? random(this.#silent) : this.#targets.get(to)!;
-      return { connections: client.connections, target, port: this.#port(client) };
+      let [from, to] = this.#anyPair();
+      while (kind !== 'mixed' && isAllowedPair(from, to) !== (kind === 'allowed')) [from, to] = this.#anyPair();
+      const isAllowed = isAllowedPair(from, to);
+      const client = this.#clients.get(from.address)!;
+      const target = isAllowed || this.#denies ? this.#targets.get(to.address)! : random(this.#silent);
+      return { connections: client.connections, isAllowed, target, port: this.#port(client) };
     });
-    if (kind === 'allowed')
-      return () => {
-        for (const { connections, target, port } of plan) connections.exchange(target, port);
-      };
     return () => {
-      for (const { connections, target, port } of plan) connections.attempt(target, port);
+      for (const { connections, isAllowed, target, port } of plan)
+        if (isAllowed) connections.exchange(target, port);
+        else connections.attempt(target, port);
     };
   }
 
@@ -125,6 +130,8 @@ export class PolicyNode implements Disposable {
     this.#at[Symbol.dispose]();
   }
 }
+
+const isAllowedPair = (from: LocalPod, to: LocalPod): boolean => !from.isStranger && !to.isStranger;
 
 const random = <T>(of: readonly T[]): T => of[Math.floor(Math.random() * of.length)]!;
 

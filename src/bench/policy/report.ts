@@ -57,7 +57,7 @@ export function textOf({ machine, results, checks }: PolicyReport): string {
     const rows = traffic.map(({ kind, title, cpuUs, relative }) => [
       ...[kind, title, cpuUs.median.toFixed(2), relative.median.toFixed(3), range(relative, 3)],
     ]);
-    lines.push('', table([['TRANSACTION', '', 'CPU, US', 'TO NO POLICY', 'QUARTILES'], ...rows], [0, 1]));
+    lines.push('', table([['TRANSACTION', '', 'CPU, US', 'RATIO TO THE FIRST', 'QUARTILES'], ...rows], [0, 1]));
   }
   if (loaded) {
     const { pods, policies, coldMs, planMs, kernelMs, elements, rssMb, peakMb, laterMb } = loaded;
