@@ -29,7 +29,8 @@ async function serveDns(ns: TestNs, listen: string[], says: string[]): Promise<D
   const api = new FakeApi();
   await api.create(Namespaces, namespace('default'));
   await api.create(Services, service('web', { clusterIP: says[0]!, clusterIPs: says }));
-  const config = { listen, podCidrs: ['10.1.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd96::/112'] };
+  // There are no Node objects that would tell who may ask.
+  const config = { listen, podCidrs: ['10.1.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd96::/112'], limits: { clients: ['0.0.0.0/0', '::/0'] } };
   const dns = await startDns(config, { api, netns: ns.ns, log: () => {} });
   await dns.ready;
   return dns;

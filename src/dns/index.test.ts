@@ -146,7 +146,7 @@ test('dig in a pod asks the cluster DNS addresses, which are on no interface; re
     transport === 'udp' ? answer(request, { flags: 0x0200 }) : answer(request, { answers: [{ name, type: 'A', data: '192.0.2.7' }] }),
   );
   const api = await cluster();
-  const config = { ...base, listen: ['10.96.0.10', 'fd00:10:96::a'], port: 53, upstream: { servers: [upstream.server], netns: '/proc/self/ns/net' } };
+  const config = { ...base, podCidrs: [...base.podCidrs, 'fd00:10:244::/64'], listen: ['10.96.0.10', 'fd00:10:96::a'], port: 53, upstream: { servers: [upstream.server], netns: '/proc/self/ns/net' } };
   await using dns = await startDns(config, { api, netns: host.ns, log: quiet });
   await dns.ready;
   for (const server of config.listen) {

@@ -2,6 +2,8 @@ import { NetNs } from '../kernel/netns.ts';
 import { localEndpoint } from '../kernel/sockets.ts';
 import type { Api } from '../kube/api.ts';
 import { KubeClient } from '../kube/client.ts';
+import { addressBits, type IpAddr } from '../net/ip.ts';
+import { Prefix } from '../net/prefix.ts';
 import { type DnsConfig, type ParsedConfig, parseConfig } from './config.ts';
 import { LiveCorefile } from './corefile/live.ts';
 import { Custom } from './custom/custom.ts';
@@ -10,7 +12,8 @@ import { Explainer } from './explain/explain.ts';
 import { explainPaths } from './explain/paths.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { upstreamText } from './forward/target.ts';
-import { Limits } from './limits/limits.ts';
+import { Limits, loopback } from './limits/limits.ts';
+import { NodeClients } from './limits/nodes.ts';
 import { newMetrics } from './metrics.ts';
 import { serveMetrics } from './monitoring/listen.ts';
 import { Monitoring } from './monitoring/monitoring.ts';
@@ -24,6 +27,7 @@ import { type AddressSockets, listenForMetrics, openSockets } from './serve/sock
 import { TcpService } from './serve/tcp.ts';
 import { UdpService } from './serve/udp.ts';
 import { type Fact, Sources } from './sources.ts';
+import type { ClientAddress } from './wire/client.ts';
 import { ZoneAnswerer } from './zone/answer.ts';
 import { ClusterZone } from './zone/cluster.ts';
 
@@ -106,7 +110,11 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   let isKnown = false;
   const answerer = new ZoneAnswerer(cluster.zones, cluster.ttl);
   const isSynced = (): boolean => isKnown;
-  const limits = new Limits(config.limits, config.ranges, now);
+  // On loopback nobody but this machine asks.
+  const nodes = config.limits.clients || listen.every(isLoopback) ? undefined : parts.add(new NodeClients(api, onNodesError(log)));
+  // Pods may have addresses outside of the ranges.
+  const clients = nodes && { has: (client: ClientAddress) => cluster.pods.knows(client) || nodes.has(client) };
+  const limits = new Limits(config.limits, [...config.ranges, ...listen.map(onlyThis)], now, clients);
   const monitoring = new Monitoring({ metrics, cluster, isSynced, forwarder, port, limits: limits.counters, custom: () => custom });
   const { log: logTap, onWalk } = monitoring;
   const lists = searchListsOf(config, now);
@@ -134,6 +142,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     serve(new TcpService(tcp, pipeline, metrics));
   }
   customSource?.start();
+  nodes?.start();
   parts.add(sources).start();
   let markReady = (): void => {};
   const ready = new Promise<void>((resolve) => {
@@ -148,7 +157,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   const status = (): DnsStatus => ({
     ...{ ready: isKnown, sources: sources.describe(), names: cluster.zones.size, listen: listening, metrics },
     upstreams: forwarder?.describe() ?? [],
-    limits: limits.counters,
+    limits: { ...limits.counters, clients: clientsText(config, nodes) },
     ...(custom ? { custom: custom.status() } : {}),
     ...(forwarder ? { cache: forwarder.describeCache(), forward: forwarder.counters } : {}),
     ...(forwarder?.fault ? { upstreamFault: forwarder.fault } : {}),
@@ -186,6 +195,25 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   };
   if (!dependencies.stopped) server.start();
   return server;
+}
+
+const isLoopback = (address: IpAddr): boolean => loopback.some((range) => range.contains(address));
+const onlyThis = (address: IpAddr): Prefix => Prefix.parse(`${address}/${addressBits(address.family)}`);
+
+/** Once: what is tried again and again says the same. */
+function onNodesError(log: (line: string) => void): (error: Error) => void {
+  let told = false;
+  return (error) => {
+    if (!told) log(`Nodes: ${error.message}; whoever can reach this server is answered until they are known, or limits.clients says who is`);
+    told = true;
+  };
+}
+
+/** Who is answered beside pods and this machine, for people. */
+function clientsText({ limits: { clients } }: ParsedConfig, nodes: NodeClients | undefined): string {
+  if (clients) return clients.join(' ');
+  if (!nodes) return 'this machine';
+  return nodes.isKnown ? `${nodes.size} Nodes` : `everybody, as the Nodes are not known yet${nodes.error ? `: ${nodes.error.message}` : ''}`;
 }
 
 /** What was opened, closed in reverse. */

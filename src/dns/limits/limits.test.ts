@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FakeApi } from '../../kube/fake.ts';
+import { Nodes } from '../../kube/resources.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { newMetrics } from '../metrics.ts';
 import { Pipeline, stagesOf } from '../pipeline.ts';
@@ -10,6 +12,7 @@ import { rrType } from '../wire/constants.ts';
 import type { Transport } from '../wire/query.ts';
 import { ZoneAnswerer } from '../zone/answer.ts';
 import { type LimitOptions, Limits, parseLimits } from './limits.ts';
+import { NodeClients } from './nodes.ts';
 import { RateTable } from './rate.ts';
 import { Ranges } from './ranges.ts';
 
@@ -22,7 +25,7 @@ const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] }
 const webName = 'web.default.svc.cluster.local';
 
 /** A pipeline over a small cluster, asked from any address; the clock stands still until it is moved. */
-function limited(options: LimitOptions) {
+function limited(options: LimitOptions, nodes?: NodeClients) {
   const cluster = new TestCluster(
     web,
     service('db', { clusterIP: 'None' }),
@@ -32,7 +35,7 @@ function limited(options: LimitOptions) {
     ),
   );
   const clock = { ms: 0 };
-  const limits = new Limits(parseLimits(options), ['10.244.0.0/16', 'fd00:10:244::/56'].map(Prefix.parse), () => clock.ms);
+  const limits = new Limits(parseLimits(options), ['10.244.0.0/16', 'fd00:10:244::/56'].map(Prefix.parse), () => clock.ms, nodes);
   const { zones, ttl } = cluster.zone;
   const pipeline = new Pipeline(stagesOf({ zones, answerer: new ZoneAnswerer(zones, ttl), isSynced: () => true }), newMetrics(), {
     limits,
@@ -96,6 +99,33 @@ test('T31: who is no client gets nothing over UDP, not even for garbage, and REF
     assert.deepEqual([rcode, answers], ['REFUSED', []]);
   }
   assert.equal(counters.strangers, 9);
+});
+
+test("T31: by default the cluster's Nodes are answered, and nobody else from outside; everybody as long as they are not known", async () => {
+  const api = new FakeApi();
+  const node = (name: string, ...addresses: string[]) => ({ metadata: { name }, status: { addresses: [{ type: 'Hostname', address: name }, ...addresses.map((address) => ({ type: 'InternalIP', address }))] } });
+  await api.create(Nodes, node('one', '192.0.2.1', '2001:db8::1'));
+  const two = await api.create(Nodes, node('two', '192.0.2.2'));
+  using nodes = new NodeClients(api);
+  const { from } = limited({}, nodes);
+  assert.equal(from('203.0.113.9')?.rcode, 'NOERROR', 'not known yet');
+  const until = async (isSo: () => boolean): Promise<void> => {
+    for (let i = 0; !isSo(); i++) {
+      assert.ok(i < 1000);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  nodes.start();
+  await until(() => nodes.isKnown);
+  for (const client of ['192.0.2.1', '2001:db8::1', '192.0.2.2', '10.244.3.1', '127.0.0.1']) assert.equal(from(client)?.rcode, 'NOERROR', client);
+  for (const stranger of ['203.0.113.9', '192.0.2.3', '2001:db8::2']) assert.equal(from(stranger), undefined, stranger);
+  // The address passes on before the former Node is gone.
+  await api.create(Nodes, node('three', '192.0.2.2', '192.0.2.3'));
+  await until(() => from('192.0.2.3') !== undefined);
+  await api.delete(Nodes, two.metadata.name, undefined);
+  await api.delete(Nodes, 'one', undefined);
+  await until(() => from('192.0.2.1') === undefined);
+  assert.equal(from('192.0.2.2')?.rcode, 'NOERROR');
 });
 
 test('T31: equal answers to an address that may be forged have a rate; beyond it an asker is sent to TCP, where it gets all', () => {

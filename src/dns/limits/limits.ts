@@ -8,7 +8,7 @@ import { Ranges } from './ranges.ts';
 
 /** Who is answered, and how often (T31): `limits` of the configuration. */
 export interface LimitOptions {
-  /** Ranges that are answered beside the cluster's own and this machine; absent: everybody who can reach this server. */
+  /** Ranges that are answered beside the cluster's own and this machine; default: the addresses of the cluster's Nodes. `["0.0.0.0/0", "::/0"]`: everybody. */
   clients?: readonly string[];
   /**
    * Equal answers over UDP in a second to one address (IPv6: /64) outside of the cluster's ranges, whose addresses can be forged; 0: no limit. Default
@@ -20,6 +20,7 @@ export interface LimitOptions {
 }
 
 export interface ParsedLimits {
+  /** undefined: the Nodes. */
   clients: Prefix[] | undefined;
   responsesPerSecond: number;
   slip: number;
@@ -45,7 +46,7 @@ export function parseLimits(input: LimitOptions = {}): ParsedLimits {
 }
 
 /** Addresses of this machine alone: nobody else can have them. */
-const loopback = ['127.0.0.0/8', '::1/128'].map(Prefix.parse);
+export const loopback: readonly Prefix[] = ['127.0.0.0/8', '::1/128'].map(Prefix.parse);
 
 export interface LimitCounters {
   /** Questions of those who are not answered. */
@@ -60,7 +61,8 @@ export type Ruling = 'send' | 'slip' | 'drop';
 
 /** Judges askers and answers. Allocates nothing. */
 export class Limits {
-  readonly #clients: Ranges | undefined;
+  /** undefined: everybody. */
+  readonly #clients: { has(client: ClientAddress): boolean } | undefined;
   /** Where addresses cannot be forged: pods' are checked where they enter the node. */
   readonly #own: Ranges;
   readonly #rate: RateTable | undefined;
@@ -68,9 +70,13 @@ export class Limits {
   readonly #now: () => number;
   readonly counters: LimitCounters = { strangers: 0, slipped: 0, dropped: 0 };
 
-  /** @param ranges of the cluster's pods and Services. @param now monotonic milliseconds */
-  constructor({ clients, responsesPerSecond, slip }: ParsedLimits, ranges: readonly Prefix[], now: () => number) {
-    this.#clients = clients && new Ranges(clients);
+  /**
+   * @param ranges of the cluster's pods and Services, and what else cannot be forged
+   * @param now monotonic milliseconds
+   * @param nodes in place of configured clients
+   */
+  constructor({ clients, responsesPerSecond, slip }: ParsedLimits, ranges: readonly Prefix[], now: () => number, nodes?: { has(client: ClientAddress): boolean }) {
+    this.#clients = clients ? new Ranges(clients) : nodes;
     this.#own = new Ranges([...ranges, ...loopback]);
     this.#rate = responsesPerSecond > 0 ? new RateTable(responsesPerSecond) : undefined;
     this.#slip = slip;

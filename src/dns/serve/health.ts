@@ -10,7 +10,7 @@ export interface DnsStatus {
   sources: { kind: string; synced: boolean; objects: number; error?: string }[];
   names: number;
   upstreams: Description[];
-  limits: LimitCounters;
+  limits: LimitCounters & { clients: string };
   /** What the cache of forwarded answers holds, and what happened. */
   cache?: { entries: number; denials: number; bytes: number; mostBytes: number; underWay: number; waiting: number };
   forward?: ForwardCounters;

@@ -107,7 +107,7 @@ class Place implements AsyncDisposable {
     });
     place.#parts.push(upstream);
     const config = {
-      ...{ listen: Object.values(servers), port: 53, podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] },
+      ...{ listen: Object.values(servers), port: 53, podCidrs: ['10.244.0.0/16', 'fd00:10:244::/64'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] },
       upstream: { servers: [upstream.server], netns: '/proc/self/ns/net' },
     };
     const dns: DnsServer = await startDns(config, { api: api ?? (await cluster()), netns: place.#node.ns, log: () => {} });

@@ -36,6 +36,11 @@ export class PodIndex {
     return pods?.length === 1 ? pods[0] : undefined;
   }
 
+  /** Whether any pod has this address. */
+  knows(client: ClientAddress): boolean {
+    return client.family !== 0 && this.#byAddress.has(keyOf(client));
+  }
+
   /** Pods of the host's network have no address of their own. */
   #each({ ips, hostNetwork }: PodFacts, visit: (address: number | string, pods: readonly PodFacts[]) => void): void {
     if (hostNetwork) return;
