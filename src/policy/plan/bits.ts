@@ -20,6 +20,16 @@ export class Bits {
     this.#words[word]! |= 1 << (at & 31);
   }
 
+  addAll(other: Bits): void {
+    const words = other.#words;
+    if (words.length > this.#words.length) {
+      const larger = new Uint32Array(words.length);
+      larger.set(this.#words);
+      this.#words = larger;
+    }
+    for (let i = 0; i < words.length; i++) this.#words[i]! |= words[i]!;
+  }
+
   delete(at: number): void {
     if (at >>> 5 < this.#words.length) this.#words[at >>> 5]! &= ~(1 << (at & 31));
   }

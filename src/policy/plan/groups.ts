@@ -39,6 +39,8 @@ export class Groups {
   readonly #byKey = new Map<string, Group[]>();
   readonly #slots: (Slot | undefined)[] = [];
   readonly #free: number[] = [];
+  /** Since `settled` what some group's policies say changed. */
+  areRefreshed = false;
 
   *[Symbol.iterator](): Iterator<Group> {
     for (const some of this.#byKey.values()) yield* some;
@@ -66,6 +68,7 @@ export class Groups {
 
   /** Gives its slots back. @returns their indexes */
   delete(group: Group): number[] {
+    this.areRefreshed = true;
     this.#take(group);
     return directions.flatMap((direction) => this.#freeSlot(group, direction));
   }
@@ -88,6 +91,7 @@ export class Groups {
    * @returns slots that were made, and indexes of those that went
    */
   refresh(group: Group, entries: readonly (PolicyEntry | undefined)[]): { made: Slot[]; gone: number[] } {
+    this.areRefreshed = true;
     const made: Slot[] = [];
     const gone: number[] = [];
     const policies = Array.from(group.policies, (serial) => entries[serial]!);

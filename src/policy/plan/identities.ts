@@ -5,24 +5,31 @@ import type { SlotDirt } from './local.ts';
 import { maxIdentity } from './names.ts';
 import type { Piece } from './networks.ts';
 import { Numbers } from './numbers.ts';
-import { sameCells, setCell, type Signature, type Signatures } from './signatures.ts';
+import { type Alike, sameCells, setCell, type Signature, type Signatures } from './signatures.ts';
 
 /** Of addresses that are nobody special within a network that is somebody. */
 export const nobodyInNetwork = 1;
 
-/** Signatures that are treated alike by all local pods. */
-interface Alike {
-  number: number;
-  members: Signature[];
+/** Counts for how many addresses of a signature which number is wished. */
+type Vote = (signature: Signature, weights: Map<number, number>) => void;
+
+const add = (weights: Map<number, number>, number: number, weight: number): void => {
+  if (number > nobodyInNetwork) weights.set(number, (weights.get(number) ?? 0) + weight);
+};
+
+/** What they have now; those of a new signature had perhaps one before. */
+const planned: Vote = ({ alike, addresses, pieces }, weights) => {
+  if (alike) add(weights, alike.number, addresses.size + pieces);
+  else for (const entry of addresses) add(weights, entry.planned, 1);
+};
+
+/** What changed of identities. */
+export interface IdentityChanges {
+  /** Signatures of which the number is another now. */
+  renumbered: ReadonlySet<Signature>;
+  /** Rows may be others: cells, or numbers that came or went. */
+  areRowsChanged: boolean;
 }
-
-/** Numbers of identities that members had, with how many addresses had each. */
-type Votes = (signature: Signature) => Iterable<readonly [number: number, weight: number]>;
-
-const planned: Votes = ({ identity, addresses, pieces }) =>
-  identity === 0
-    ? Array.from(addresses, (entry) => [entry.planned, 1] as const).filter(([number]) => number > nobodyInNetwork)
-    : [[identity, addresses.size + pieces]];
 
 /**
  * Gives numbers to remote addresses: one number to all that no local pod's policies treat differently. Who is treated as anybody is gets none. A number stays with
@@ -34,8 +41,8 @@ export class Identities {
   readonly #numbers: Numbers;
   #held: HeldNumbers | undefined;
   #byHash = new Map<number, Alike[]>();
-  /** One signature for each number in use. */
-  readonly byNumber = new Map<number, Signature>();
+  /** All that have a number. */
+  readonly byNumber = new Map<number, Alike>();
 
   constructor(signatures: Signatures, judge: Judge, held: HeldNumbers) {
     this.#signatures = signatures;
@@ -47,44 +54,46 @@ export class Identities {
   /**
    * Judges what is to be judged, and puts together who is treated alike.
    * @param slotsChanged columns of cells came or went
-   * @returns signatures of which the number is another now, and whether any row may be
+   * @param pieces all there are
    */
   update(
     groups: Groups,
     dirty: ReadonlyMap<Slot, SlotDirt>,
     slotsChanged: boolean,
-    pieces: readonly Piece[],
-  ): { renumbered: Set<Signature>; isChanged: boolean } {
-    let isChanged = slotsChanged;
+    pieces: () => Iterable<Piece>,
+  ): IdentityChanges {
+    const gone = this.#signatures.sweep();
+    let isChanged = slotsChanged || this.#held !== undefined;
     for (const [slot, dirt] of dirty) if (this.#judgeSlot(slot, dirt)) isChanged = true;
     const { fresh } = this.#signatures;
     this.#signatures.widen(groups.width);
-    for (const signature of fresh) {
+    for (const signature of fresh)
       for (const slot of groups.slots()) setCell(signature, slot.index, this.#judge.judge(slot, signature));
-      signature.isNew = false;
-    }
-    const isSwept = this.#signatures.sweep();
     const renumbered = new Set<Signature>();
-    if (isChanged || isSwept || this.#held || ![...fresh].every((one) => this.#join(one, renumbered))) {
-      this.#putTogether(this.#held ? this.#heldVotes(this.#held, pieces) : planned, renumbered);
-      isChanged = true;
+    let areRowsChanged = isChanged;
+    if (isChanged) this.#putTogether(this.#held ? heldVotes(this.#held, pieces()) : planned, renumbered);
+    else {
+      const free = gone.map((signature) => this.#leave(signature)).filter((number) => number !== undefined);
+      for (const signature of fresh) if (this.#join(signature, renumbered, free)) areRowsChanged = true;
+      for (const number of free) this.#numbers.release(number);
+      if (free.length > 0) areRowsChanged = true;
     }
     fresh.clear();
     if (this.#held) {
       this.#held = undefined;
       this.#numbers.finishAdoption();
     }
-    return { renumbered, isChanged };
+    return { renumbered, areRowsChanged };
   }
 
   /** @returns whether any cell is another now */
   #judgeSlot(slot: Slot, dirt: SlotDirt): boolean {
-    const { nobody } = this.#signatures;
+    const { nobody, fresh } = this.#signatures;
     const judge = (signature: Signature): boolean => setCell(signature, slot.index, this.#judge.judge(slot, signature));
     const all = judge(nobody) || dirt === 'all';
     let isChanged = all;
     for (const signature of this.#signatures) {
-      if (signature.isNew || signature === nobody) continue;
+      if (signature === nobody || fresh.has(signature)) continue;
       const { atoms, isOwnNode, isUnknown } = signature;
       if (all || isOwnNode || isUnknown || atoms.some((atom) => (dirt as Set<unknown>).has(atom)))
         if (judge(signature)) isChanged = true;
@@ -92,71 +101,106 @@ export class Identities {
     return isChanged;
   }
 
-  /** A new signature is often treated as another one is. @returns false when there is none */
-  #join(signature: Signature, renumbered: Set<Signature>): boolean {
-    const found = this.#byHash.get(signature.hash)?.find(({ members: [first] }) => sameCells(first!, signature));
-    if (!found) return false;
-    found.members.push(signature);
-    signature.identity = found.number;
+  /**
+   * A new signature is often treated as another one is.
+   * @param free numbers of which the last address went; one that is taken again goes from here
+   * @returns whether there is a number more
+   */
+  #join(signature: Signature, renumbered: Set<Signature>, free: number[]): boolean {
     renumbered.add(signature);
+    const known = this.#find(signature);
+    if (known) {
+      known.members.add(signature);
+      signature.alike = known;
+      return false;
+    }
+    const alike = this.#make(signature);
+    const weights = new Map<number, number>();
+    planned(signature, weights);
+    const had = free.findIndex((number) => weights.has(number));
+    alike.number = had >= 0 ? free.splice(had, 1)[0]! : this.#numbers.take();
+    this.byNumber.set(alike.number, alike);
+    signature.alike = alike;
     return true;
   }
 
-  #putTogether(votesOf: Votes, renumbered: Set<Signature>): void {
+  /** @returns the number, if nobody is left that has it */
+  #leave(signature: Signature): number | undefined {
+    const { alike } = signature;
+    alike?.members.delete(signature);
+    if (!alike || alike.members.size > 0) return undefined;
+    const rest = this.#byHash.get(alike.hash)!.filter((one) => one !== alike);
+    if (rest.length > 0) this.#byHash.set(alike.hash, rest);
+    else this.#byHash.delete(alike.hash);
+    this.byNumber.delete(alike.number);
+    return alike.number;
+  }
+
+  #find(signature: Signature): Alike | undefined {
+    return this.#byHash.get(signature.hash)?.find(({ members }) => sameCells(firstOf(members), signature));
+  }
+
+  #make(signature: Signature): Alike {
+    const alike: Alike = { number: 0, hash: signature.hash, members: new Set([signature]) };
+    const some = this.#byHash.get(signature.hash);
+    if (some) some.push(alike);
+    else this.#byHash.set(signature.hash, [alike]);
+    return alike;
+  }
+
+  #putTogether(vote: Vote, renumbered: Set<Signature>): void {
     this.#byHash = new Map();
-    for (const signature of this.#signatures) {
-      let some = this.#byHash.get(signature.hash);
-      if (!some) this.#byHash.set(signature.hash, (some = []));
-      const alike = some.find(({ members: [first] }) => sameCells(first!, signature));
-      if (alike) alike.members.push(signature);
-      else some.push({ number: 0, members: [signature] });
-    }
-    const all = [...this.#byHash.values()].flat();
-    // It is the first of all signatures.
-    const isNobody = ({ members: [first] }: Alike): boolean => first === this.#signatures.nobody;
+    const groups: Alike[] = [];
     const wishes: { alike: Alike; number: number; weight: number }[] = [];
-    for (const alike of all) {
-      if (isNobody(alike)) continue;
+    for (const signature of this.#signatures) {
+      const known = this.#find(signature);
+      if (known) known.members.add(signature);
+      else groups.push(this.#make(signature));
+    }
+    // The first signature of all is nobody's, and so is its group.
+    const [, ...somebody] = groups;
+    for (const alike of somebody) {
       const weights = new Map<number, number>();
-      for (const member of alike.members) for (const [number, weight] of votesOf(member)) weights.set(number, (weights.get(number) ?? 0) + weight);
+      for (const member of alike.members) vote(member, weights);
       for (const [number, weight] of weights) wishes.push({ alike, number, weight });
     }
     wishes.sort((a, b) => b.weight - a.weight || a.number - b.number);
     const before = new Set(this.byNumber.keys());
-    const taken = new Set<number>();
+    this.byNumber.clear();
     for (const { alike, number } of wishes) {
-      if (alike.number !== 0 || taken.has(number)) continue;
+      if (alike.number !== 0 || this.byNumber.has(number)) continue;
       if (!before.has(number) && !this.#numbers.claim(number)) continue;
       alike.number = number;
-      taken.add(number);
+      this.byNumber.set(number, alike);
     }
-    this.byNumber.clear();
-    for (const alike of all) {
-      if (!isNobody(alike)) {
-        if (alike.number === 0) alike.number = this.#numbers.take();
-        this.byNumber.set(alike.number, alike.members[0]!);
-      }
+    for (const alike of somebody)
+      if (alike.number === 0) this.byNumber.set((alike.number = this.#numbers.take()), alike);
+    for (const alike of groups)
       for (const member of alike.members) {
-        if (member.identity !== alike.number) renumbered.add(member);
-        member.identity = alike.number;
+        if (member.alike?.number !== alike.number) renumbered.add(member);
+        member.alike = alike;
       }
-    }
     for (const number of before) if (!this.byNumber.has(number)) this.#numbers.release(number);
   }
+}
 
-  #heldVotes(held: HeldNumbers, pieces: readonly Piece[]): Votes {
-    const ofPieces = new Map<Signature, number[]>();
-    for (const { first, signature } of pieces) {
-      const number = held.networkAt(first);
-      if (number === undefined) continue;
-      const some = ofPieces.get(signature!);
-      if (some) some.push(number);
-      else ofPieces.set(signature!, [number]);
-    }
-    return (signature) => {
-      const numbers = ofPieces.get(signature)?.slice() ?? [];
-      for (const { address } of signature.addresses) numbers.push(held.identityOf(address) ?? 0);
-      return numbers.filter((number) => number > nobodyInNetwork).map((number) => [number, 1] as const);
-    };
+export function firstOf<T>(all: ReadonlySet<T>): T {
+  for (const one of all) return one;
+  throw new RangeError('the set is empty');
+}
+
+/** What addresses and networks have in the kernel. */
+function heldVotes(held: HeldNumbers, pieces: Iterable<Piece>): Vote {
+  const ofPieces = new Map<Signature, number[]>();
+  for (const { first, signature } of pieces) {
+    const number = held.networkAt(first);
+    if (number === undefined) continue;
+    const some = ofPieces.get(signature!);
+    if (some) some.push(number);
+    else ofPieces.set(signature!, [number]);
   }
+  return (signature, weights) => {
+    for (const number of ofPieces.get(signature) ?? []) add(weights, number, 1);
+    for (const { address } of signature.addresses) add(weights, held.identityOf(address) ?? 0, 1);
+  };
 }

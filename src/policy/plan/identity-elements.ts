@@ -4,6 +4,7 @@ import { type AddressEntry, isUnused } from './addresses.ts';
 import { nobodyInNetwork } from './identities.ts';
 import { policySet, valueText } from './names.ts';
 import { intervalsOf, type Piece } from './networks.ts';
+import { identityOf } from './signatures.ts';
 
 /** Addresses that differ in their last part only have one owner: those of a node's pods. */
 function bucketOf(address: IpAddr): string {
@@ -26,8 +27,8 @@ export class IdentityElements {
 
   /** An address may have another identity now. */
   place(entry: AddressEntry): void {
-    const identity = entry.signature?.identity ?? 0;
-    const ofNetwork = entry.piece?.signature?.identity ?? 0;
+    const identity = identityOf(entry.signature);
+    const ofNetwork = identityOf(entry.piece?.signature);
     const wanted = isUnused(entry) || identity === ofNetwork ? 0 : identity === 0 ? nobodyInNetwork : identity;
     if (wanted === entry.planned) return;
     entry.planned = wanted;

@@ -37,30 +37,28 @@ export class Local {
     this.#traffic = traffic;
   }
 
-  /** After changes of local pods, of their labels or of policies. @returns whether rules in use changed */
-  update(signatures: Signatures): boolean {
-    const { added, removed } = this.#policies;
+  /** After changes of local pods, of their labels or of policies. */
+  update(signatures: Signatures): void {
     const changed = this.#findPolicies();
-    const changedGroups = changed.length > 0 ? this.#regroup(changed, signatures) : new Map<Group, Bits>();
+    if (changed.length === 0) return;
+    const changedGroups = this.#regroup(changed, signatures);
     const used = new Bits();
-    for (const group of this.groups) for (const serial of group.policies) used.add(serial);
+    for (const group of this.groups) used.addAll(group.policies);
     const unused: PolicyEntry[] = [];
-    let some = false;
     for (const serial of used.difference(this.#used)) {
       const entry = this.#policies.bySerial[serial]!;
-      some = true;
       if (used.has(serial)) entry.rules = compileRules(entry, this.#atoms, this.#traffic);
       else unused.push(entry);
     }
     this.#used = used;
     for (const [group, before] of changedGroups) this.#refresh(group, before, signatures);
     for (const entry of unused) releaseRules(entry, this.#atoms);
-    return some || changedGroups.size > 0 || added.size + removed.size > 0;
   }
 
   settled(): void {
     this.dirtySlots.clear();
     this.slotsChanged = false;
+    this.groups.areRefreshed = false;
   }
 
   /** @returns classes that others select now */

@@ -2,7 +2,7 @@ import { addressesText } from '../../kernel/nftables/index.ts';
 import { addressBits, type Family, IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Atom } from './peers.ts';
-import type { Signature } from './signatures.ts';
+import { identityOf, type Signature } from './signatures.ts';
 
 /** Consecutive addresses in the same of all networks that rules in use name. */
 export interface Piece {
@@ -88,7 +88,7 @@ export function pieceAt(pieces: readonly Piece[], address: IpAddr): Piece | unde
 export function intervalsOf(pieces: readonly Piece[]): { first: IpAddr; text: string; identity: number }[] {
   const joined: { first: IpAddr; last: IpAddr; identity: number }[] = [];
   for (const { first, last, signature } of pieces) {
-    const identity = signature!.identity;
+    const identity = identityOf(signature);
     if (identity === 0) continue;
     const before = joined.at(-1);
     if (before?.identity === identity && before.last.toBigInt() + 1n === first.toBigInt()) before.last = last;

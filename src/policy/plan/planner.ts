@@ -12,6 +12,7 @@ import { Judge } from './judge.ts';
 import { LocalElements } from './local-elements.ts';
 import { Local } from './local.ts';
 import { policySet, protocolNames, valueText } from './names.ts';
+import type { Piece } from './networks.ts';
 import { Atoms } from './peers.ts';
 import { PolicyTable } from './policy-table.ts';
 import { Remote } from './remote.ts';
@@ -155,16 +156,16 @@ export class PolicyPlanner {
     const isCautious = [...groups.slots()].some(({ cautious }) => cautious.length > 0);
     const podCidrs: readonly Prefix[] = isCautious ? this.#node.podCidrs : none;
     const { moved, isCut } = this.#remote.update(groups, podCidrs);
-    const pieces = [...this.#remote.pieces.ipv4, ...this.#remote.pieces.ipv6];
-    const { renumbered, isChanged } = this.#identities.update(groups, dirtySlots, this.#local.slotsChanged, pieces);
+    const pieces = (): Piece[] => [...this.#remote.pieces.ipv4, ...this.#remote.pieces.ipv6];
+    const { renumbered, areRowsChanged } = this.#identities.update(groups, dirtySlots, this.#local.slotsChanged, pieces);
     const areNetsChanged = isCut || [...renumbered].some(({ pieces }) => pieces > 0);
     if (areNetsChanged) for (const entry of addresses) this.#identityElements.place(entry);
     for (const signature of renumbered) for (const entry of signature.addresses) this.#identityElements.place(entry);
     for (const entry of moved) this.#identityElements.place(entry);
-    if (isChanged) this.#rows.compare(this.#identities.byNumber, this.#signatures.nobody, groups);
+    if (areRowsChanged) this.#rows.compare(this.#identities.byNumber, this.#signatures.nobody, groups);
     for (const key of dirtyLocalPods) this.#rows.dirtyPod(key);
     const areLocalsMoved = [...localPods.values()].some((pod) => pod.addresses.some((entry) => moved.has(entry)));
-    if (isChanged || areLocalsMoved || dirtySlots.size + dirtyLocalPods.size > 0)
+    if (areRowsChanged || areLocalsMoved || dirtySlots.size + dirtyLocalPods.size > 0)
       this.#localElements.compare(localPods, this.#signatures.nobody);
     this.#atoms.settled();
     this.#policies.settled();

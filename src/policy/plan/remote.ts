@@ -52,7 +52,7 @@ export class Remote {
    */
   update(groups: Groups, wantedPodCidrs: readonly Prefix[]): { moved: Set<AddressEntry>; isCut: boolean } {
     this.#matchPods();
-    this.#nameNamedPorts(groups);
+    if (groups.areRefreshed || this.#cluster.dirtyClasses.size > 0) this.#nameNamedPorts(groups);
     this.#matchNodes();
     this.#matchDomains();
     const isCut = this.#cut(wantedPodCidrs);
@@ -188,7 +188,11 @@ export class Remote {
       return same && same.isUnknown === piece.isUnknown && sameAtoms(same.atoms, piece.atoms) ? same : piece;
     });
     const kept = new Set(now);
-    for (const piece of before.values()) if (!kept.has(piece)) piece.signature!.pieces--;
+    for (const piece of before.values()) {
+      if (kept.has(piece)) continue;
+      piece.signature!.pieces--;
+      this.#signatures.mayBeGone(piece.signature!);
+    }
     for (const piece of now) {
       if (piece.signature) continue;
       piece.signature = this.#signatures.of({ atoms: piece.atoms, named: undefined, isOwnNode: false, isUnknown: piece.isUnknown });
@@ -202,7 +206,10 @@ export class Remote {
     const before = entry.signature;
     const now = isUnused(entry) ? undefined : this.#signatureOf(entry);
     if (now === before) return false;
-    before?.addresses.delete(entry);
+    if (before) {
+      before.addresses.delete(entry);
+      if (before.addresses.size === 0) this.#signatures.mayBeGone(before);
+    }
     now?.addresses.add(entry);
     entry.signature = now;
     return true;

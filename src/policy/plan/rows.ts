@@ -2,8 +2,9 @@ import type { NftElement } from '../../reconcile/model.ts';
 import { directions } from '../model.ts';
 import { type PodEntry, podAt } from './addresses.ts';
 import type { Groups } from './groups.ts';
+import { firstOf } from './identities.ts';
 import { rowsSet, valueText } from './names.ts';
-import type { Signature } from './signatures.ts';
+import type { Alike, Signature } from './signatures.ts';
 import type { TrafficId } from './traffic-sets.ts';
 
 /** Rows of a local pod and so many identities have one owner. */
@@ -31,14 +32,15 @@ export class Rows {
   }
 
   /** Finds the rows that changed with cells or with the numbers of identities. */
-  compare(byNumber: ReadonlyMap<number, Signature>, nobody: Signature, groups: Groups): void {
+  compare(byNumber: ReadonlyMap<number, Alike>, nobody: Signature, groups: Groups): void {
     const used = new Set<TrafficId>();
     const slots = [...groups.slots()];
     const touch = (index: number, identity: number): void => {
       for (const { pods } of groups.slotAt(index)?.group.classes ?? [])
         for (const { key, isLocal } of pods) if (isLocal) this.#touch(key, bucketOf(identity));
     };
-    for (const [number, { cells }] of byNumber) {
+    for (const [number, { members }] of byNumber) {
+      const { cells } = firstOf(members);
       const now = new Int32Array(groups.width).fill(usual);
       for (const { index } of slots)
         if (cells[index] !== nobody.cells[index]) {

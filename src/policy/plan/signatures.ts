@@ -30,13 +30,21 @@ export interface Signature extends Traits {
   cells: Int32Array;
   /** Of the cells. */
   hash: number;
-  /** Number of its identity as planned last; 0: nobody special. */
-  identity: number;
-  /** No cells yet. */
-  isNew: boolean;
+  /** Those that are treated alike, as planned last. */
+  alike: Alike | undefined;
   /** No address is so any more, and it is forgotten. */
   isGone: boolean;
 }
+
+/** Signatures that no local pod's policies treat differently: an identity. */
+export interface Alike {
+  /** 0: nobody special. */
+  number: number;
+  hash: number;
+  members: Set<Signature>;
+}
+
+export const identityOf = (signature: Signature | undefined): number => signature?.alike?.number ?? 0;
 
 /** What a cell adds to the hash; nothing of a free slot. */
 const mixed = (slot: number, cell: number): number => Math.imul(Math.imul(slot + 1, 0x9e3779b1) ^ (slot + 0x7f4a7c15), cell);
@@ -59,6 +67,7 @@ export function sameCells({ cells: a }: Signature, { cells: b }: Signature): boo
 export class Signatures {
   readonly #byKey = new Map<string, Signature>();
   readonly fresh = new Set<Signature>();
+  readonly #maybeGone = new Set<Signature>();
   #width = 16;
   /** Of an address that no rule in use knows; always there. */
   readonly nobody: Signature;
@@ -80,7 +89,7 @@ export class Signatures {
     if (!found) {
       found = {
         ...{ key, atoms, named, isOwnNode, isUnknown },
-        ...{ addresses: new Set(), pieces: 0, cells: new Int32Array(this.#width), hash: 0, identity: 0, isNew: true, isGone: false },
+        ...{ addresses: new Set(), pieces: 0, cells: new Int32Array(this.#width), hash: 0, alike: undefined, isGone: false },
       };
       this.#byKey.set(key, found);
       this.fresh.add(found);
@@ -99,17 +108,22 @@ export class Signatures {
     }
   }
 
-  /** Forgets those that no address has. @returns whether there were any */
-  sweep(): boolean {
-    let some = false;
-    for (const [key, signature] of this.#byKey)
-      if (signature.addresses.size === 0 && signature.pieces === 0) {
-        this.#byKey.delete(key);
-        this.fresh.delete(signature);
-        signature.isGone = true;
-        some = true;
-      }
-    return some;
+  /** No address may be so any more. */
+  mayBeGone(signature: Signature): void {
+    this.#maybeGone.add(signature);
+  }
+
+  /** Forgets those that no address has. @returns them */
+  sweep(): Signature[] {
+    const gone: Signature[] = [];
+    for (const signature of this.#maybeGone) {
+      if (signature.addresses.size > 0 || signature.pieces > 0 || signature.isGone) continue;
+      this.#byKey.delete(signature.key);
+      signature.isGone = true;
+      if (!this.fresh.delete(signature)) gone.push(signature);
+    }
+    this.#maybeGone.clear();
+    return gone;
   }
 }
 
