@@ -1,6 +1,6 @@
 import type { Pod } from '../kube/types.ts';
-import type { Labels, PodPort, PolicyPod } from '../policy/world.ts';
 import { podOf } from '../policy/read-world.ts';
+import type { Labels, PodPort, PolicyPod } from '../policy/world.ts';
 import { Interned } from './interned.ts';
 
 /** A Pod as policies see it, and the uid of those of this node. There is one for each pod of the cluster: what many have alike is kept once. */

@@ -25,7 +25,12 @@ test('an epoch of another mask says nothing, and one that is drawn is borne by n
 test('connections are asked again when numbers begin anew, and when none is left', () => {
   let asked = 0;
   let borne = [1, 2];
-  const conntrack = { marks: () => (asked++, new Set(borne.map((one) => markOf(one, mask)))) };
+  const conntrack = {
+    marks: () => {
+      asked++;
+      return new Set(borne.map((one) => markOf(one, mask)));
+    },
+  };
   const epoch = new PolicyEpoch(mask, conntrack, holding(planEpoch(0xfffe, mask)));
   epoch.begin();
   assert.deepEqual([epoch.present, asked], [0xffff, 1]);

@@ -8,7 +8,7 @@ import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
 import type { Policy } from '../policy/model.ts';
-import { planPolicyChains, PolicyPlanner, type PolicyPlanNode } from '../policy/plan/index.ts';
+import { type PolicyPlanNode, PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
 import type { Labels, PolicyNode } from '../policy/world.ts';
 import type { Item, Reconciler } from '../reconcile/index.ts';
 import type { Operation } from '../reconcile/operations.ts';
@@ -301,8 +301,10 @@ export class PolicyPath implements Disposable {
 
   #contribute(): void {
     if (!this.#planner || this.#feeding) return;
-    for (const [owner, items] of this.#changes(this.#planner)) this.#parts.reconciler.contribute(owner, items);
-    this.#pending = true;
+    for (const [owner, items] of this.#changes(this.#planner)) {
+      this.#parts.reconciler.contribute(owner, items);
+      this.#pending = true;
+    }
   }
 
   /** For who writes it now. */

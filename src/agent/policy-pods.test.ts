@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Lease } from '../ipam/index.ts';
-import type { PolicyPod } from '../policy/world.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import type { PolicyPod } from '../policy/world.ts';
 import type { PodView } from './pod-view.ts';
 import { PolicyPods } from './policy-pods.ts';
 

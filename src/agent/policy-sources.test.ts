@@ -20,7 +20,10 @@ function withoutDefinitions(): { api: FakeApi; shown: Api; install: () => void }
   };
   const shown: Api = Object.create(api, {
     list: {
-      value: (resource: never, options: never) => (refuse((resource as { group: string }).group), api.list(resource, options)),
+      value: (resource: never, options: never) => {
+        refuse((resource as { group: string }).group);
+        return api.list(resource, options);
+      },
     },
     watch: {
       value: (resource: { group: string }, onEvent: never, options: { onEnd(error: Error): void }) => {

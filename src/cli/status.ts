@@ -11,6 +11,7 @@ import type { RunnerPod } from '../runner/config.ts';
 import { type AnnouncedAddress, announcedAddresses } from './announced.ts';
 import { exitCodes } from './errors.ts';
 import { printable, Style, table } from './output.ts';
+import { policyLines } from './policy-lines.ts';
 import { runningLab } from './running-lab.ts';
 
 interface LabStatus {
@@ -36,6 +37,8 @@ interface NodeStatus {
   announced: string[];
   /** Milliseconds from a change of endpoints to the kernel. */
   programming?: AgentStatus['programming'];
+  /** Policies as its agent sees them. */
+  policy?: AgentStatus['policy'];
   problems: string[];
   /** What may be meant so: nothing to fail for. */
   warnings: string[];
@@ -79,7 +82,7 @@ async function statusOf(lab: string): Promise<LabStatus> {
         addresses: interfaces.map(({ address }) => String(address)),
         processes,
         pods,
-        ...(agent ? { dropped: agent.door } : {}),
+        ...(agent ? { dropped: agent.door, policy: agent.policy } : {}),
         announced: agent?.announced ?? [],
         ...(agent?.programming ? { programming: agent.programming } : {}),
         problems,
@@ -118,7 +121,12 @@ function print({ nodes, loadBalancers = [], problems }: LabStatus, style: Style)
     problems.length > 0 ? style.paint('red', printable(problems.join('; '))) : style.paint('green', 'ok'),
   ]);
   console.log(`${table(['NODE', 'ADDRESS', 'PODS', 'STATE'], nodeRows, [2])}\n`);
-  const warnings = nodes.flatMap(({ name, warnings: texts }) => texts.map((text) => `${name}: ${text}`));
+  const policies = policyLines(nodes);
+  if (policies.summary !== undefined) console.log(`${policies.summary}\n`);
+  const warnings = [
+    ...nodes.flatMap(({ name, warnings: texts }) => texts.map((text) => `${name}: ${text}`)),
+    ...policies.warnings,
+  ];
   for (const warning of warnings) console.log(`${style.paint('yellow', 'warning')} ${printable(warning)}\n`);
   if (loadBalancers.length > 0) {
     const rows = loadBalancers.map(({ address, service, by, why }) => [

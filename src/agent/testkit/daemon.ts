@@ -1,6 +1,7 @@
 import { NetNs } from '../../kernel/netns.ts';
+import type { KubeObject } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
-import { Nodes } from '../../kube/resources.ts';
+import { Nodes, resourceOfKind } from '../../kube/resources.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
 import { compileSoon, goFirst } from '../priority.ts';
@@ -12,6 +13,8 @@ export interface DaemonOptions {
   /** Of the node itself, the only one. */
   addresses: readonly string[];
   podCidrs: readonly string[];
+  /** What else is in its API, with apiVersion and kind. */
+  objects?: readonly KubeObject[];
 }
 
 /** What the parent asks by IPC, by number; the answer carries the number. */
@@ -28,6 +31,7 @@ await api.create(Nodes, {
   spec: { podCIDR: podCidrs[0]!, podCIDRs: [...podCidrs] },
   status: { addresses: options.addresses.map((address) => ({ type: 'InternalIP', address })) },
 });
+for (const object of options.objects ?? []) await api.create(resourceOfKind(object.apiVersion!, object.kind!)!, object);
 const agent = new NodeAgent(parseSettings(config), { ns: NetNs.current(), api, log: (line) => console.error(line) });
 await agent.start();
 

@@ -139,7 +139,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   /** The same call without a process in between: before the agent hears of anything else. */
-  async cniAtOnce({ command, containerId = '', netns = '', ifname = 'eth0', config = {} }: CniCall): Promise<CniAnswer> {
+  async cniAtOnce({ command, containerId = '', netns = '', ifname = 'eth0', config = {}, env: more = {} }: CniCall): Promise<CniAnswer> {
     if (!this.#agent) throw new Error('the agent is not started');
     const env = {
       CNI_COMMAND: command,
@@ -147,6 +147,7 @@ export class TestNode implements AsyncDisposable {
       CNI_NETNS: netns,
       CNI_IFNAME: ifname,
       CNI_PATH: '/opt/cni/bin',
+      ...more,
     };
     const text = Object.entries(env).map(([name, value]) => `${name}=${value}\0`);
     const stdin = JSON.stringify({ cniVersion: '1.1.0', name: 'podnet', type: 'podnet', ...config });

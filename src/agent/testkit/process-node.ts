@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
+import type { KubeObject } from '../../kube/api.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { AgentConfig } from '../config.ts';
 import type { AgentStatus } from '../status.ts';
@@ -30,6 +31,8 @@ export class ProcessNode implements AsyncDisposable {
   readonly directory: string;
   readonly config: AgentConfig;
   readonly ns: NetNs;
+  /** What is in the API of the next start, beside the Node. */
+  objects: readonly KubeObject[] = [];
   readonly #daemon: DaemonOptions;
   readonly #execArgv: readonly string[];
   readonly #path: string;
@@ -81,7 +84,7 @@ export class ProcessNode implements AsyncDisposable {
     const log = openSync(`${this.directory}/agent.log`, 'a');
     try {
       const start = (): ChildProcess =>
-        fork(daemon, [JSON.stringify(this.#daemon)], {
+        fork(daemon, [JSON.stringify({ ...this.#daemon, objects: this.objects } satisfies DaemonOptions)], {
           // Ctrl-C of a terminal is for whoever started it.
           ...{ detached: true, execArgv: [...this.#execArgv], stdio: ['ignore', 'ignore', log, 'ipc'] },
         });

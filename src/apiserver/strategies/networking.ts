@@ -42,8 +42,6 @@ export const networkPolicies = strategy<NetworkPolicy>({
         if (type !== 'Ingress' && type !== 'Egress') errors.notSupported(`spec.policyTypes[${at}]`, type, ['Egress', 'Ingress']);
       });
   },
-  // Whoever tries a policy must not take what he sees for its effect.
-  warnings: () => ['podnet does not enforce NetworkPolicies yet: this one is stored, and all traffic goes on'],
 });
 
 function validatePolicyPort({ protocol, port, endPort }: NetworkPolicyPort, path: string, errors: FieldErrors): void {
