@@ -3,10 +3,34 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NetworkPolicies } from '../kube/resources.ts';
+import { eventually } from '../controllers/harness.ts';
+import { NetworkPolicies, Services } from '../kube/resources.ts';
+import { tableOfNode } from '../lab/node-kernel.ts';
 import { example, ownLab, podnet, succeeds } from '../lab/testkit/podnet.ts';
 import { adminClient } from '../lab/up.ts';
+import type { ElementChange, Prediction } from '../predict/index.ts';
+import type { NodeNetwork } from '../reconcile/index.ts';
 import { needsRoot } from '../testing/root.ts';
+
+const textOf = ({ verb, name, key, data }: ElementChange): string => [verb, name, key, data].join(' ');
+
+/** What differs between two states of a kernel's table, found without any of podnet's diffs. */
+const differs = (before: NodeNetwork, after: NodeNetwork): string[] =>
+  [...new Set([...before.keys(), ...after.keys()])]
+    .flatMap((key) => {
+      const [was, is] = [before.get(key), after.get(key)];
+      const item = is ?? was;
+      if (item?.kind !== 'nft-element' || (was?.kind === 'nft-element' && is?.kind === 'nft-element' && was.data === is.data))
+        return [];
+      return textOf({
+        verb: was && is ? 'replace' : is ? 'add' : 'delete',
+        kind: 'element',
+        name: item.set,
+        key: item.key,
+        data: item.data,
+      });
+    })
+    .sort();
 
 test(
   'policy and diff without -f ask a running lab: its pods by workload, its Services, its policies; nothing is changed by asking',
@@ -14,7 +38,7 @@ test(
   async () => {
     const names = ownLab('policy');
     const folder = mkdtempSync(join(tmpdir(), 'podnet-test-policy-'));
-    const file = join(folder, 'deny.yaml');
+    const [file, more] = [join(folder, 'deny.yaml'), join(folder, 'more.yaml')];
     const spec = {
       podSelector: { matchLabels: { app: 'guestbook', tier: 'frontend' } },
       ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 80 }] }],
@@ -53,10 +77,33 @@ test(
       assert.match(change.stdout, /^closed +default\/redis-master +default\/frontend +all but TCP 80 /m);
       assert.doesNotMatch(change.stdout, /^opened|node /m);
 
+      // A Service: what is told of it is what the kernel holds when it was applied.
       using client = adminClient(names);
+      const service = await client.get(Services, 'frontend', 'default');
+      const { resourceVersion: _version, ...metadata } = service.metadata;
+      const ports = [...service.spec!.ports!, { name: 'more', port: 8081, targetPort: 80, nodePort: 31_999 }].map((one, at) => ({
+        ...one,
+        name: `p${at}`,
+      }));
+      writeFileSync(more, JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ...service.spec, ports } }));
+      const table = (): NodeNetwork => tableOfNode(names.node('node-1').netns);
+      const held = table();
+      const told = JSON.parse((await podnet('diff', ...lab, '-f', more, '-o', 'json')).stdout) as Prediction;
+      assert.deepEqual(
+        told.nodes.map(({ node, missing }) => [node, missing]),
+        [['node-1', 0]],
+      );
+      assert.ok(told.services[0]!.ways.some(({ verb, to }) => verb === 'opened' && to.endsWith(':8081')));
+      await client.update(Services, { ...service, spec: { ...service.spec, ports } });
+      await eventually(() => assert.deepEqual(differs(held, table()), told.nodes[0]!.elements.map(textOf).sort()));
+      writeFileSync(more, JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port: 0 }] } }));
+      const refused = await podnet('diff', ...lab, '-f', more);
+      assert.deepEqual([refused.code, refused.stdout], [2, '']);
+      assert.match(refused.stderr, /the API would refuse it: Service "frontend" is invalid: .*spec\.ports\[0\]\.port/);
+
       assert.deepEqual((await client.list(NetworkPolicies)).items, []);
       await client.create(NetworkPolicies, policy);
-      assert.equal((await podnet('diff', ...lab, '-f', file)).stdout, 'no connection is opened or closed\n');
+      assert.equal((await podnet('diff', ...lab, '-f', file)).stdout, 'nothing changes\n');
       assert.equal((await podnet('policy', 'check', ...lab, '--from', '203.0.113.1', '--to', 'frontend:80')).code, 1);
       await succeeds('policy', 'check', ...lab, '--from', 'node/node-1', '--to', 'frontend:81');
       assert.match(

@@ -196,7 +196,7 @@ test('diff tells what a manifest would open and close; exit code 1 when it does,
   assert.ok(lines.includes('closed  default/tool  shop/frontend  all  IPv4, IPv6'), stdout);
   assert.ok(!stdout.includes('opened'), stdout);
   const same = podnet('diff', '-f', shop, '-f', shop);
-  assert.deepEqual([same.status, same.stdout], [0, 'no connection is opened or closed\n']);
+  assert.deepEqual([same.status, same.stdout], [0, 'nothing changes\n']);
   const back = podnet('diff', '--delete', '-f', deny, '-f', shop, '-f', deny, '-o', 'json');
   assert.equal(back.status, 1);
   const { changes } = JSON.parse(back.stdout);
@@ -206,6 +206,33 @@ test('diff tells what a manifest would open and close; exit code 1 when it does,
   );
   const nothing = podnet('diff', '--delete', '-f', deny, '-f', shop);
   assert.deepEqual([nothing.status, nothing.stderr], [2, `podnet: nothing of ${deny} is there to be deleted\n`]);
+});
+
+test('diff tells what clients of a Service would meet, endpoints, and the very elements of each kernel', () => {
+  const changed = file(
+    'service.yaml',
+    `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
+      spec: {type: NodePort, clusterIP: 10.96.0.7, selector: {app: db}, ports: [{port: 3306, targetPort: sql, nodePort: 30306}]}}`,
+  );
+  const fixed = file(
+    'fixed.yaml',
+    '{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop}, spec: {clusterIP: 10.96.0.7, selector: {app: none}, ports: [{port: 3306, targetPort: sql}]}}',
+  );
+  const there = ['-f', shop, '-f', fixed];
+  const { stdout, status } = podnet('diff', '-f', changed, ...there, '-o', 'wide');
+  assert.equal(status, 1);
+  assert.match(stdout, /^policies open and close no connection\n\nService shop\/db changed\n {2}type: ClusterIP -> NodePort\n/);
+  assert.match(stdout, /^ +opened +ClusterIP 10\.96\.0\.7:3306\/tcp +pod +every node +sent on: any of them/m);
+  assert.match(stdout, /^ +opened +node port 192\.0\.2\.1:30306\/tcp /m);
+  assert.match(stdout, /^ {2}endpoints of 3306\/tcp, IPv4, on every node: \+10\.244\.\d+\.\d+:5432$/m);
+  assert.match(stdout, /^any node, table inet podnet, \d+ changes\n/m);
+  assert.match(stdout, /^ {2}\+ service-ips4 \{ 10\.96\.0\.7 \. tcp \. 3306 : 0:2001 \}$/m);
+  assert.match(stdout, /^ {2}\+ nodeports4 \{ tcp \. 30306 : 0:2001 \}$/m);
+  const { services, nodes } = JSON.parse(
+    podnet('diff', '--delete', '-f', changed, '-f', shop, '-f', changed, '-o', 'json').stdout,
+  );
+  assert.deepEqual([services.length, services[0].verb], [1, 'removed']);
+  assert.ok(nodes[0].elements.length > 4 && nodes[0].elements.every(({ verb }: { verb: string }) => verb === 'delete'));
 });
 
 test('NP19: what is not understood, and policies of versions or vendors that are not known, are told on standard error', () => {

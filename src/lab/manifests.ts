@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { LineCounter, parseAllDocuments } from 'yaml';
-import { type Api, ApiError, type KubeObject, type Resource } from '../kube/api.ts';
+import { type Api, ApiError, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
 import { allResources, apiVersionOf } from '../kube/resources.ts';
+import { clusterPolicyResources } from '../policy/resources.ts';
 import { UsageError, unreadable } from './errors.ts';
 
 /** An object of a manifest and where it stands: `guestbook.yaml:18`. */
@@ -84,10 +85,13 @@ function named(object: KubeObject, at: string): KubeObject {
   return object;
 }
 
+/** All that a lab's API serves and takes objects of. */
+const knownResources: readonly Resource[] = [...allResources, ...clusterPolicyResources];
+
 function resourceOf({ apiVersion, kind }: KubeObject, at: string): Resource {
-  const found = allResources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion);
+  const found = knownResources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion);
   if (!found) {
-    const near = allResources.find((resource) => resource.kind === kind);
+    const near = knownResources.find((resource) => resource.kind === kind);
     const hint = near ? `did you mean apiVersion ${apiVersionOf(near)}?` : 'install the API that it belongs to, or leave it out';
     throw new UsageError(`${at}: no kind "${kind}" in ${apiVersion}: ${hint}`);
   }
@@ -117,6 +121,35 @@ function filesOf(path: string): string[] {
   return files.map((name) => join(path, name));
 }
 
+const namespaceOf = ({ resource, object }: Manifest): string | undefined =>
+  resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined;
+
+/**
+ * What the API would hold once a manifest is applied: defaults are filled in, addresses of Services are chosen, and nothing is kept. Of a namespace that is not there yet, and of
+ * kinds that it does not know, the object is as it was given.
+ * @throws ApiError when the API would refuse it
+ */
+export async function dryRun(api: Api, { object, at }: ManifestObject): Promise<KubeObject> {
+  const resource = knownResources.find((one) => one.kind === object.kind && apiVersionOf(one) === object.apiVersion);
+  if (!resource) return object;
+  const namespace = namespaceOf({ resource, object, at });
+  const named = { ...object, metadata: { ...object.metadata, ...(namespace === undefined ? {} : { namespace }) } };
+  const made = (one: KubeObject): KubeObject => ({ ...one, apiVersion: object.apiVersion, kind: object.kind });
+  try {
+    const { metadata } = await api.get(resource, object.metadata.name, namespace);
+    const present = { ...named, metadata: { ...named.metadata, resourceVersion: metadata.resourceVersion } };
+    return made(await api.update(resource, present, { dryRun: true }));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  try {
+    return made(await api.create(resource, named, { dryRun: true }));
+  } catch (error) {
+    if (isNotFound(error)) return named;
+    throw error;
+  }
+}
+
 /** What became of one manifest: `error` is the server's own sentence. */
 export interface Applied {
   manifest: Manifest;
@@ -132,7 +165,7 @@ export async function applyManifests(api: Api, manifests: readonly Manifest[], f
   const applied: Applied[] = [];
   for (const manifest of ordered) {
     const { resource, object } = manifest;
-    const namespace = resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined;
+    const namespace = namespaceOf(manifest);
     try {
       await api.patch(resource, object.metadata.name, namespace, object, 'apply', { fieldManager, force: true });
       applied.push({ manifest });

@@ -1,5 +1,5 @@
 export * from './model.ts';
-export { NftWriter } from './nft-writer.ts';
+export { itemsOf, NftWriter } from './nft-writer.ts';
 export { type Failure, type Operation, StaleError, type Writer } from './operations.ts';
 export { type OwnerStatus, Reconciler, type ReconcilerOptions, type SyncResult } from './reconciler.ts';
 export { RtWriter } from './rt-writer.ts';

@@ -216,7 +216,8 @@ function byFamily(operations: readonly Operation[]): Map<TableFamily, Operation[
   return parts;
 }
 
-function* itemsOf({ table, chains, counters, sets, elements }: TableContent, family: TableFamily): Iterable<Item> {
+/** What was read of a table of podnet's, as items. */
+export function* itemsOf({ table, chains, counters, sets, elements }: TableContent, family: TableFamily): Iterable<Item> {
   const of = inFamily(family);
   yield { ...tableItem(table), ...of };
   for (const chain of chains) yield { kind: 'nft-chain', ...of, ...chain };

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 /** Floors of the house, top first; rooms of one floor never import each other (docs/architecture.md). */
 const floors: readonly (readonly string[])[] = [
   ['cli'],
-  ['lab', 'bench'],
+  ['lab', 'bench', 'predict'],
   ['agent', 'runner', 'verify', 'controllers'],
   ['cni', 'ipam', 'links', 'door', 'hostports', 'routes', 'services', 'announce', 'dns', 'foreign', 'policy'],
   ['apiserver'],

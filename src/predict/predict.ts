@@ -1,0 +1,91 @@
+import type { EndpointSlice, Service } from '../kube/types.ts';
+import type { PolicyPlanNode } from '../policy/plan/index.ts';
+import type { Item, NftElement, NodeNetwork } from '../reconcile/index.ts';
+import { ownerOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
+import type { Cluster } from './cluster.ts';
+import { difference } from './difference.ts';
+import { type ElementChange, elementChanges, missingFrom } from './elements.ts';
+import { PolicyForecast } from './policies.ts';
+import { explainAll, type PlannedNode, type ServiceChange, serviceChanges } from './services.ts';
+
+/** A node as its planners know it. */
+export interface NodeSetting {
+  service: ServiceNode;
+  /** Service ports that it answers itself, its DNS, and those that it answers when it can. */
+  answered: ReadonlySet<string>;
+  answerable: ReadonlySet<string>;
+  policy: PolicyPlanNode;
+  /** What its kernel holds, where that can be read: numbers are those that stand there. */
+  held?: NodeNetwork;
+}
+
+/** What a change does, before it is made. */
+export interface Prediction {
+  services: ServiceChange[];
+  nodes: NodePrediction[];
+}
+
+export interface NodePrediction {
+  node: string;
+  /** What would be written. */
+  elements: ElementChange[];
+  /** How much of what is wanted now the kernel does not hold; absent where it was not read. */
+  missing?: number;
+}
+
+/** What the nodes' agents would make of it when `before` becomes `after`. */
+export function predict(settings: readonly NodeSetting[], before: Cluster, after: Cluster): Prediction {
+  const nodes = settings.map((setting) => predictNode(setting, before, after));
+  return { services: serviceChanges(nodes.map(({ planned }) => planned)), nodes: nodes.map(({ told }) => told) };
+}
+
+function predictNode(setting: NodeSetting, before: Cluster, after: Cluster): { planned: PlannedNode; told: NodePrediction } {
+  const { held, service: node, answered, answerable } = setting;
+  const { services, slices } = before;
+  const planner = new ServicePlanner({ node, services, slices, held: held ?? new Map(), answered, answerable });
+  const wanted = new Map<string, Item[]>(planner.take());
+  const changed = changedOwners(before, after);
+  const explained = () => explainAll(planner, changed, (owner) => (wanted.get(owner) ?? []) as NftElement[]);
+  const was = explained();
+  const policies = new PolicyForecast(setting, before);
+  const initial = [...wanted, ...policies.items];
+  change(planner, before, after);
+  const changes = planner.take();
+  for (const [owner, items] of changes) wanted.set(owner, items);
+  return {
+    planned: { name: node.name, before: was, after: explained() },
+    told: {
+      node: node.name,
+      elements: elementChanges(initial, [...changes, ...policies.become(after)]),
+      ...(held ? { missing: missingFrom(held, initial) } : {}),
+    },
+  };
+}
+
+const names = ({ metadata }: Service | EndpointSlice): [namespace: string, name: string] => [
+  metadata.namespace ?? 'default',
+  metadata.name,
+];
+
+/** Tells a planner what its agent would hear. */
+function change(planner: ServicePlanner, before: Cluster, after: Cluster): void {
+  const services = difference(before.services, after.services);
+  const slices = difference(before.slices, after.slices);
+  for (const service of services.deleted) planner.deleteService(...names(service));
+  for (const slice of slices.deleted) planner.deleteSlice(...names(slice));
+  for (const service of services.set) planner.setService(service);
+  for (const slice of slices.set) planner.setSlice(slice);
+}
+
+const serviceNameLabel = 'kubernetes.io/service-name';
+
+function changedOwners(before: Cluster, after: Cluster): Set<string> {
+  const services = difference(before.services, after.services);
+  const slices = difference(before.slices, after.slices);
+  return new Set([
+    ...[...services.set, ...services.deleted].map((service) => ownerOf(...names(service))),
+    ...[...slices.set, ...slices.deleted].map((slice) =>
+      ownerOf(slice.metadata.namespace, slice.metadata.labels?.[serviceNameLabel] ?? ''),
+    ),
+  ]);
+}
