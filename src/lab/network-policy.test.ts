@@ -42,7 +42,7 @@ test(`NP1, NP3, NP5: ${tool.name} applies a default deny: it holds within and ac
   const path = requireTool(tool);
   const names = ownLab('netpol');
   const before = stateOf(names);
-  await succeeds('lab', 'up', '--nodes', '2', '--name', names.lab);
+  await succeeds('lab', 'up', '--nodes', '2', '--ip-family', 'dual', '--name', names.lab);
   try {
     const own = ['--kubeconfig', names.kubeconfig, '--cache-dir', join(names.dir, 'kubectl')];
     const kubectl = async (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
