@@ -122,6 +122,18 @@ export class PlannedCluster {
 
   /** What is planned now, in an epoch of its own. */
   next(): TracedCluster {
+    this.update();
+    return new TracedCluster(new Map(Array.from(this.#plans.keys(), (name) => [name, this.elementsOf(name)])), this.epoch);
+  }
+
+  /** All that is planned for a node. */
+  elementsOf(node: string): Item[] {
+    return [...this.#plans.get(node)!.values()].flat();
+  }
+
+  /** Takes what the planners changed, as the next epoch. */
+  update(): void {
+    this.epoch++;
     for (const [name, planner] of this.#planners) {
       const plan = this.#plans.get(name)!;
       for (const [owner, items] of planner.changes()) {
@@ -129,7 +141,6 @@ export class PlannedCluster {
         else plan.set(owner, items);
       }
     }
-    return new TracedCluster(new Map(Array.from(this.#plans, ([name, plan]) => [name, [...plan.values()].flat()])), ++this.epoch);
   }
 }
 
@@ -152,15 +163,20 @@ const withPod =
 const names = ['api.example.com', 'www.example.com', 'example.org'];
 const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1', '10.0.0.3'].map(IpAddr.parse);
 
-/** Events as they happen to a cluster. */
-const changes: readonly Change[] = [
+/** Events that leave every pod where it is. */
+const policyChanges: readonly Change[] = [
   (cluster, random) => withOne(cluster.objects.policies, random, (_, key) => cluster.deletePolicy(key)),
   (cluster, random, more) => withOne(more.policies, random, (policy) => cluster.setPolicy(policy)),
   (cluster, random) =>
     withOne(cluster.objects.namespaces, random, (_, name) => cluster.setNamespace(name, labelsOfNamespace(name, labelsOf(random)))),
+  withPod((pod, cluster, random) => cluster.setPod({ ...pod, labels: labelsOf(random) })),
+];
+
+/** Events as they happen to a cluster. */
+const changes: readonly Change[] = [
+  ...policyChanges,
   (cluster, random) => withOne(cluster.objects.nodes, random, (node) => cluster.setNode({ ...node, labels: labelsOf(random) })),
   (cluster, random) => cluster.setResolved(random.pick(names), random.times(0, 2, () => random.pick(outside))),
-  withPod((pod, cluster, random) => cluster.setPod({ ...pod, labels: labelsOf(random) })),
   withPod((pod, cluster) => cluster.deletePod(podKey(pod))),
   withPod((pod, cluster) => cluster.setPod({ ...pod, ended: !pod.ended })),
   withPod((pod, cluster) => cluster.setPod({ ...pod, ports: [{ name: 'web', protocol: 'TCP', number: 80 }] })),
@@ -183,6 +199,8 @@ const clusterWideChanges: readonly Change[] = [
     cluster.setPolicy(policy!);
   },
 ];
+
+export const changePolicies: Change = (cluster, random, more) => random.pick(policyChanges)(cluster, random, more);
 
 export function changeSomething(cluster: PlannedCluster, random: Random, more: Objects, namespacedOnly = false): void {
   random.pick(namespacedOnly ? changes : clusterWideChanges)(cluster, random, more);
