@@ -87,4 +87,5 @@ export function nodeAt({ nodes }: AddressEntry): NodeEntry | undefined {
 }
 
 export const withOne = <T>(all: readonly T[], one: T): readonly T[] => (all.includes(one) ? all : [...all, one]);
-export const withoutOne = <T>(all: readonly T[], one: T): readonly T[] => (all.length === 1 && all[0] === one ? nobody : all.filter((other) => other !== one));
+export const withoutOne = <T>(all: readonly T[], one: T): readonly T[] =>
+  all.length === 1 && all[0] === one ? nobody : all.filter((other) => other !== one);

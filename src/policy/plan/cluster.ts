@@ -87,9 +87,11 @@ export class Cluster {
 
   setResolved(name: string, given: readonly IpAddr[]): void {
     const addresses = given.map((address) => this.addresses.of(address));
-    for (const entry of addresses) if (!entry.names.has(name)) this.#changeAddress(entry, { names: new Set([...entry.names, name]) });
+    const without = ({ names }: AddressEntry): string[] => [...names].filter((one) => one !== name);
+    for (const entry of addresses)
+      if (!entry.names.has(name)) this.#changeAddress(entry, { names: new Set([...entry.names, name]) });
     for (const entry of this.resolved.get(name) ?? [])
-      if (!addresses.includes(entry)) this.#changeAddress(entry, { names: new Set([...entry.names].filter((one) => one !== name)) });
+      if (!addresses.includes(entry)) this.#changeAddress(entry, { names: new Set(without(entry)) });
     if (addresses.length > 0) this.resolved.set(name, addresses);
     else this.resolved.delete(name);
   }

@@ -47,7 +47,8 @@ export class Groups {
   }
 
   find(policies: Bits, portsKey: string): Group | undefined {
-    return this.#byKey.get(groupKey(policies, portsKey))?.find((group) => group.policies.equals(policies) && group.portsKey === portsKey);
+    const some = this.#byKey.get(groupKey(policies, portsKey));
+    return some?.find((group) => group.policies.equals(policies) && group.portsKey === portsKey);
   }
 
   make(policies: Bits, { portsKey, ports }: Pick<Group, 'portsKey' | 'ports'>): Group {
@@ -126,7 +127,8 @@ export class Groups {
 
   makeSlot(group: Group, direction: Direction): Slot {
     const index = this.#free.pop() ?? this.#slots.length;
-    const slot: Slot = { index, group, direction, isIsolated: false, always: [], cautious: [], names: new Set(), common: new Map() };
+    const rules = { isIsolated: false, always: [], cautious: [], names: new Set<string>(), common: new Map() };
+    const slot: Slot = { index, group, direction, ...rules };
     this.#slots[index] = group.slots[direction] = slot;
     return slot;
   }

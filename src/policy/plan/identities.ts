@@ -32,8 +32,8 @@ export interface IdentityChanges {
 }
 
 /**
- * Gives numbers to remote addresses: one number to all that no local pod's policies treat differently. Who is treated as anybody is gets none. A number stays with
- * those of its addresses that stay together, the most of them.
+ * Gives numbers to remote addresses: one number to all that no local pod's policies treat differently. Who is treated as anybody is gets none.
+ * A number stays with those of its addresses that stay together, the most of them.
  */
 export class Identities {
   readonly #signatures: Signatures;

@@ -2,7 +2,7 @@ import { type Family, families, type IpAddr } from '../../net/ip.ts';
 import type { NftElement } from '../../reconcile/model.ts';
 import { type AddressEntry, isUnused } from './addresses.ts';
 import { nobodyInNetwork } from './identities.ts';
-import { policySet, valueText } from './names.ts';
+import { element, policySet, valueText } from './names.ts';
 import { intervalsOf, type Piece } from './networks.ts';
 import { identityOf } from './signatures.ts';
 
@@ -44,12 +44,9 @@ export class IdentityElements {
     for (const name of this.#dirty)
       yield [
         `policy identities ${name}`,
-        Array.from(this.#buckets.get(name) ?? [], ({ address, planned }) => ({
-          kind: 'nft-element',
-          set: policySet('policy-ids', address.family),
-          key: String(address),
-          data: valueText(planned),
-        })),
+        Array.from(this.#buckets.get(name) ?? [], ({ address, planned }) =>
+          element(policySet('policy-ids', address.family), String(address), valueText(planned)),
+        ),
       ];
     this.#dirty.clear();
   }
@@ -60,13 +57,14 @@ export class IdentityElements {
     for (const family of families)
       for (const { first, text, identity } of intervalsOf(pieces[family])) {
         const owner = `policy networks ${netBucketOf(first)}`;
-        const element: NftElement = { kind: 'nft-element', set: policySet('policy-nets', family), key: text, data: valueText(identity) };
+        const one = element(policySet('policy-nets', family), text, valueText(identity));
         const some = now.get(owner);
-        if (some) some.push(element);
-        else now.set(owner, [element]);
+        if (some) some.push(one);
+        else now.set(owner, [one]);
       }
     const before = this.#nets;
-    this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, elements.map(({ key, data }) => `${key} ${data}`).join()]));
+    const textOf = (elements: readonly NftElement[]): string => elements.map(({ key, data }) => `${key} ${data}`).join();
+    this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, textOf(elements)]));
     for (const [owner, elements] of now) if (before.get(owner) !== this.#nets.get(owner)) yield [owner, elements];
     for (const owner of before.keys()) if (!now.has(owner)) yield [owner, []];
   }

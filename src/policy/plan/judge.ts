@@ -51,8 +51,10 @@ export class Judge {
         if (names.length > 0 && (resolvable || direction === 'ingress'))
           accepted = traffic.union(accepted, resolve(names, this.#namedBy(slot, remote), traffic));
       }
-      for (const use of uses)
-        if ((uses.size <= many || use.entry.policy.tier !== 'NetworkPolicy') && group.policies.has(use.entry.serial)) take(use, resolvable);
+      for (const use of uses) {
+        const isTaken = uses.size > many && use.entry.policy.tier === 'NetworkPolicy';
+        if (!isTaken && group.policies.has(use.entry.serial)) take(use, resolvable);
+      }
     }
     if (remote.isUnknown)
       for (const use of slot.cautious) {

@@ -2,7 +2,7 @@ import type { NftElement } from '../../reconcile/model.ts';
 import { directions } from '../model.ts';
 import { type PodEntry, podAt } from './addresses.ts';
 import type { Judge } from './judge.ts';
-import { defaultSet, policySet } from './names.ts';
+import { defaultSet, element, policySet } from './names.ts';
 import type { Signature } from './signatures.ts';
 import { type TrafficId, TrafficSets } from './traffic-sets.ts';
 
@@ -48,7 +48,7 @@ export class LocalElements {
     for (const key of this.#dirty)
       yield [
         `policy pod ${key}`,
-        (this.#plans.get(key)?.defaults ?? []).map(({ set, key, cell }) => ({ kind: 'nft-element', set, key, data: classText(cell) })),
+        (this.#plans.get(key)?.defaults ?? []).map(({ set, key, cell }) => element(set, key, classText(cell))),
       ];
     this.#dirty.clear();
   }
@@ -62,10 +62,11 @@ export class LocalElements {
       // One class for both directions: each asks for it.
       let itself = TrafficSets.all;
       for (const slot of slots) itself = this.#traffic.intersect(itself, this.#judge.judge(slot, signature!, true));
-      const others = own.filter((one) => one.address.family === address.family);
+      const { family } = address;
+      const others = own.filter((one) => one.address.family === family);
       return [
-        ...slots.map(({ direction, index }) => ({ set: defaultSet(direction, address.family), key: text, cell: nobody.cells[index]! })),
-        ...others.map((one) => ({ set: policySet('policy-selves', address.family), key: `${text} . ${one.address}`, cell: itself })),
+        ...slots.map(({ direction, index }) => ({ set: defaultSet(direction, family), key: text, cell: nobody.cells[index]! })),
+        ...others.map((one) => ({ set: policySet('policy-selves', family), key: `${text} . ${one.address}`, cell: itself })),
       ];
     });
   }

@@ -1,6 +1,7 @@
 import { formatClassid, parseClassid } from '../../kernel/nftables/datatypes.ts';
 import type { NftSetSpec } from '../../kernel/nftables/index.ts';
 import { type Family, families } from '../../net/ip.ts';
+import type { NftElement } from '../../reconcile/model.ts';
 import type { Direction, PortProtocol } from '../model.ts';
 
 /** Sets and maps of the table `inet podnet` that say who may talk to whom; each with its family's digit, but for those of ports. */
@@ -36,6 +37,8 @@ export const defaultSet = (direction: Direction, family: Family): string => poli
 /** As nft names them. */
 export const protocolNames: Readonly<Record<PortProtocol, string>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' };
 
+export const element = (set: string, key: string, data: string): NftElement => ({ kind: 'nft-element', set, key, data });
+
 const set = (name: string, key: string, comment: string, rest: Partial<NftSetSpec> = {}): NftSetSpec => ({
   name,
   key,
@@ -50,7 +53,10 @@ function setsOf(family: Family): NftSetSpec[] {
   const row = `classid . ${address}`;
   return [
     set(policySet('policy-ids', family), address, 'address to identity', toValue),
-    set(policySet('policy-nets', family), address, 'networks to identity, for other addresses', { ...toValue, flags: ['interval'] }),
+    set(policySet('policy-nets', family), address, 'networks to identity, for other addresses', {
+      ...toValue,
+      flags: ['interval'],
+    }),
     set(policySet('policy-egress', family), row, 'identity of the destination and local pod to class', toValue),
     set(policySet('policy-ingress', family), row, 'identity of the source and local pod to class', toValue),
     set(policySet('policy-egress-default', family), address, 'local pod to class, for all other destinations', toValue),

@@ -70,7 +70,8 @@ function compare(world: World, planned: ReadonlyMap<string, PlannedElements>, pa
     const known = (address: IpAddr): boolean =>
       world.podAt.has(`${address}`) || world.nodeAt.has(`${address}`) || !podCidrs.some((cidr) => cidr.contains(address));
     if (!verdict.allowed) denied++;
-    if (!known(source) || !known(destination)) assert.ok(verdict.allowed || !(egress && ingress), `opened to nobody known: ${text}`);
+    if (!known(source) || !known(destination))
+      assert.ok(verdict.allowed || !(egress && ingress), `opened to nobody known: ${text}`);
     else if (from && from === to) assert.equal(egress && ingress, verdict.allowed, text);
     else assert.deepEqual([egress, ingress], [verdict.egress.allowed, verdict.ingress.allowed], text);
   }
@@ -117,7 +118,8 @@ function change(parts: Parts, other: Parts, planners: readonly PolicyPlanner[], 
     case 0:
       return pod ? withPod({ ...pod, labels: random.pick(other.pods).labels }) : parts;
     case 1:
-      return pod ? withPod({ ...pod, ...(random.chance(0.5) ? { ended: !pod.ended } : { ports: random.pick(other.pods).ports }) }) : parts;
+      if (!pod) return parts;
+      return withPod({ ...pod, ...(random.chance(0.5) ? { ended: !pod.ended } : { ports: random.pick(other.pods).ports }) });
     case 2:
       if (!pod) return parts;
       tell((planner) => planner.deletePod(podKey(pod)));
@@ -169,7 +171,8 @@ test('after any changes what is planned means what a planner that begins then pl
     const { parts: first, packets, random } = partsOf(seed);
     const { parts: other } = partsOf(seed + 50_000);
     let parts = first;
-    const planned = new Map(nodes.map((node) => [node, { planner: plannerOf(node, parts, random), elements: new PlannedElements() }]));
+    const bedOf = (node: string) => ({ planner: plannerOf(node, parts, random), elements: new PlannedElements() });
+    const planned = new Map(nodes.map((node) => [node, bedOf(node)]));
     const planners = [...planned.values()].map(({ planner }) => planner);
     for (const { planner, elements } of planned.values()) elements.take(planner);
     for (let step = 0; step < 6; step++) {

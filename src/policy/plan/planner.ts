@@ -40,8 +40,8 @@ const dnsOwner = 'policy dns';
 const none: readonly never[] = [];
 
 /**
- * Plans the elements that say who may talk to whom on one node: feed it objects in any order, take what changed, and contribute that to the Reconciler.
- * Chains and sets come from `planPolicyChains`, the epoch from `planEpoch`: they are wanted while `isActive`.
+ * Plans the elements that say who may talk to whom on one node: feed it objects in any order, take what changed, and contribute that to the
+ * Reconciler. Chains and sets come from `planPolicyChains`, the epoch from `planEpoch`: they are wanted while `isActive`.
  */
 export class PolicyPlanner {
   #node: PolicyPlanNode;

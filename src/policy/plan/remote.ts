@@ -20,7 +20,8 @@ interface PodsAtom {
 }
 
 const byId = (a: Atom, b: Atom): number => a.id - b.id;
-const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean => a.length === b.length && a.every((atom, i) => atom === b[i]);
+const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean =>
+  a.length === b.length && a.every((atom, i) => atom === b[i]);
 
 const samePrefixes = (a: readonly Prefix[], b: readonly Prefix[]): boolean =>
   a === b || (a.length === b.length && a.every((prefix, i) => prefix.equals(b[i]!)));
@@ -195,7 +196,8 @@ export class Remote {
     }
     for (const piece of now) {
       if (piece.signature) continue;
-      piece.signature = this.#signatures.of({ atoms: piece.atoms, named: undefined, isOwnNode: false, isUnknown: piece.isUnknown });
+      const { atoms, isUnknown } = piece;
+      piece.signature = this.#signatures.of({ atoms, named: undefined, isOwnNode: false, isUnknown });
       piece.signature.pieces++;
     }
     return now;

@@ -3,7 +3,7 @@ import { directions } from '../model.ts';
 import { type PodEntry, podAt } from './addresses.ts';
 import type { Groups } from './groups.ts';
 import { firstOf } from './identities.ts';
-import { rowsSet, valueText } from './names.ts';
+import { element, rowsSet, valueText } from './names.ts';
 import type { Alike, Signature } from './signatures.ts';
 import type { TrafficId } from './traffic-sets.ts';
 
@@ -64,7 +64,8 @@ export class Rows {
     for (const [key, dirt] of this.#dirty) {
       const pod = pods.get(key);
       const had = this.#buckets.get(key) ?? new Set();
-      const found = pod ? this.#rowsOf(pod, dirt === 'all' ? this.#planned.keys() : numbersIn(dirt), classText) : new Map<number, NftElement[]>();
+      const identities = dirt === 'all' ? this.#planned.keys() : numbersIn(dirt);
+      const found = pod ? this.#rowsOf(pod, identities, classText) : new Map<number, NftElement[]>();
       for (const bucket of dirt === 'all' ? new Set([...had, ...found.keys()]) : dirt) {
         const rows = found.get(bucket) ?? [];
         if (rows.length > 0) had.add(bucket);
@@ -80,7 +81,7 @@ export class Rows {
   #rowsOf(pod: PodEntry, identities: Iterable<number>, classText: (id: TrafficId) => string): Map<number, NftElement[]> {
     const found = new Map<number, NftElement[]>();
     const slots = directions.flatMap((direction) => pod.class.group?.slots[direction] ?? []);
-    const addresses = pod.addresses.filter((entry) => podAt(entry) === pod).map(({ address }) => ({ family: address.family, text: String(address) }));
+    const own = pod.addresses.filter((entry) => podAt(entry) === pod);
     for (const number of identities) {
       const cells = this.#planned.get(number);
       if (!cells) continue;
@@ -89,8 +90,8 @@ export class Rows {
         if (cell === usual) continue;
         const rows = found.get(bucketOf(number)) ?? [];
         if (rows.length === 0) found.set(bucketOf(number), rows);
-        for (const { family, text } of addresses)
-          rows.push({ kind: 'nft-element', set: rowsSet(direction, family), key: `${valueText(number)} . ${text}`, data: classText(cell) });
+        for (const { address } of own)
+          rows.push(element(rowsSet(direction, address.family), `${valueText(number)} . ${address}`, classText(cell)));
       }
     }
     return found;

@@ -78,6 +78,7 @@ export function resolve(names: readonly PortName[], ports: readonly PodPort[], t
 export function anyOf(names: readonly PortName[], traffic: TrafficSets): TrafficId {
   let all = TrafficSets.nothing;
   for (const { protocol } of names)
-    for (const one of protocol ? [protocol] : portProtocols) all = traffic.union(all, traffic.range({ protocol: one, from: 0, to: 65535 }));
+    for (const one of protocol ? [protocol] : portProtocols)
+      all = traffic.union(all, traffic.range({ protocol: one, from: 0, to: 65535 }));
   return all;
 }

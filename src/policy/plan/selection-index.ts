@@ -25,8 +25,8 @@ const namespaceParts = ({ namespaces }: PodSelection): readonly string[] =>
   'name' in namespaces ? [`=${namespaces.name}`] : required(namespaces.labels);
 
 /**
- * Selections of pods, found by pods: each stands under one label that its namespace must have and one that its pods must have, so that of 10,000 only those
- * are looked at that may match.
+ * Selections of pods, found by pods: each stands under one label that its namespace must have and one that its pods must have, so that of 10,000
+ * only those are looked at that may match.
  */
 export class SelectionIndex<T extends { selection: PodSelection }> {
   readonly #byNamespace = new Map<string, Map<string, Set<T>>>();

@@ -25,8 +25,8 @@ const both: Operation = (a, b) => a && b;
 const onlyFirst: Operation = (a, b) => a && !b;
 
 /**
- * Sets of traffic, each there once and known by a number, so that they are compared, joined and cut by numbers. A set is a line of the ports of TCP, UDP and
- * SCTP and one place for protocols without ports; it is kept as the places where it begins and ends, in order.
+ * Sets of traffic, each there once and known by a number, so that they are compared, joined and cut by numbers. A set is a line of the ports of TCP,
+ * UDP and SCTP and one place for protocols without ports; it is kept as the places where it begins and ends, in order.
  */
 export class TrafficSets {
   static readonly nothing: TrafficId = 0;

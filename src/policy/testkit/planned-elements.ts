@@ -4,7 +4,18 @@ import type { Item, NftElement } from '../../reconcile/model.ts';
 import { keyOf } from '../../reconcile/model.ts';
 import type { Direction } from '../model.ts';
 import type { Packet } from '../packet.ts';
-import { classBits, defaultSet, parseValue, policySet, portsSet, type PolicyPlanner, protocolNames, rangesSet, rowsSet, valueText } from '../plan/index.ts';
+import {
+  classBits,
+  defaultSet,
+  parseValue,
+  type PolicyPlanner,
+  policySet,
+  portsSet,
+  protocolNames,
+  rangesSet,
+  rowsSet,
+  valueText,
+} from '../plan/index.ts';
 
 /** What a planner wants in the kernel, by owner, and judged as the sets are meant: look-ups alone, without chains. */
 export class PlannedElements {
@@ -51,7 +62,8 @@ export class PlannedElements {
     const value = parseValue(text);
     if (protocol === 'ICMP') return (value & classBits.portless) !== 0;
     const place = `${protocolNames[protocol]} . ${port}`;
-    const listed = this.#get(portsSet, `${text} . ${place}`) ?? ((value & classBits.hasRanges) !== 0 ? this.#rangeAt(text, place) : undefined);
+    const hasRanges = (value & classBits.hasRanges) !== 0;
+    const listed = this.#get(portsSet, `${text} . ${place}`) ?? (hasRanges ? this.#rangeAt(text, place) : undefined);
     if (listed !== undefined) return parseValue(listed) !== 0;
     return (value & classBits.otherPorts) !== 0;
   }
@@ -87,7 +99,8 @@ export class PlannedElements {
     for (const { set, key, data = '' } of this.network().values() as Iterable<NftElement>) {
       const elements = this.#sets.get(set) ?? new Map<string, string>();
       this.#sets.set(set, elements.set(key, data));
-      if (/^policy-nets[46]$/.test(set)) this.#nets.set(set, [...(this.#nets.get(set) ?? []), { range: IpRange.parse(key), data }]);
+      if (!/^policy-nets[46]$/.test(set)) continue;
+      this.#nets.set(set, [...(this.#nets.get(set) ?? []), { range: IpRange.parse(key), data }]);
     }
     return this.#sets;
   }
