@@ -39,6 +39,8 @@ export interface DnsServer extends AsyncDisposable {
   readonly ready: Promise<void>;
   /** Where the objects come from. */
   readonly sources: Sources;
+  /** Undefined: nothing is forwarded. */
+  readonly forwarder: Forwarder | undefined;
   /** All that the API server has told, to be remembered by another process (process/names-file.ts); and a number that changes with it. */
   facts(): Iterable<Fact>;
   readonly changes: () => number;
@@ -172,7 +174,7 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
   else if (config.metricsListen) parts.add(await serveMetrics(listenForMetrics(config.metricsListen, dependencies.netns), text));
   const close = (): Promise<void> => parts.close();
   const server: DnsServer = {
-    ...{ ready, sources, status, close, [Symbol.asyncDispose]: close },
+    ...{ ready, sources, forwarder, status, close, [Symbol.asyncDispose]: close },
     *facts() {
       yield* sources.facts();
       if (customSource) yield* customSource.facts();

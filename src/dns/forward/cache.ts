@@ -185,6 +185,21 @@ export class AnswerCache {
     return entry;
   }
 
+  /** Those that were asked for again, what came last first: of all that is kept, what will be asked for. Other turns of the process may come between two. */
+  *hot(): Generator<Entry> {
+    for (const queue of [this.#main, this.#small]) for (const entry of [...queue.entries()]) if (entry.hits > 0 || entry.visited) yield entry;
+  }
+
+  /** Keeps what another process had; it goes first when there is no room. @param now at which this process would have stored it */
+  restore(question: Question, answer: Answer, times: { now: number; ttlMs: number; staleMs: number }): void {
+    const hash = mix(hashName(answer.name), answer.type, bitsOf(question));
+    if (this.get(question)) return;
+    const entry = new Entry(hash, bitsOf(question), answer, times);
+    if (entry.bytes > this.options.bytes / 8 || this.bytes + entry.bytes > this.options.bytes) return;
+    this.#insert(entry);
+    this.#main.push(entry);
+  }
+
   /** Of answers that hold no longer nothing is to be told. @param isDue of the name, in lower case */
   forget(isDue: (name: WireName) => boolean): void {
     for (const head of [...this.#buckets]) {

@@ -10,6 +10,7 @@ import type { Reply } from '../wire/reply.ts';
 import { type Answer, messageOf } from './answer.ts';
 import { Asking } from './asking.ts';
 import { AnswerCache, type Entry, keyOf } from './cache.ts';
+import { type KeptAnswer, keptAnswer, restored } from './kept.ts';
 import { type ForwardCounters, newForwardCounters } from './counters.ts';
 import { type Domains, domainsOf } from './domains.ts';
 import { LoopProbe } from './loop.ts';
@@ -41,6 +42,9 @@ const staleTtl = 30;
 const leaveMs = 1000;
 /** Asked for so often within its time, an answer is fetched anew in the last tenth of it. */
 const hotHits = 3;
+
+/** So many are left to another process; a few megabytes. */
+const mostHot = 10_000;
 
 /** An answer to be written, and how old it is; below 0 it is stale (see writeAnswer). */
 export interface Served {
@@ -285,6 +289,30 @@ export class Forwarder implements Disposable {
     for (const group of this.#domains.all) group.close();
     for (const leave of [...this.#leaving]) leave();
     for (const cancel of [...this.#exchanges]) cancel();
+  }
+
+  /** Counts answers that came. */
+  get kept(): number {
+    return this.counters.misses + this.counters.prefetches;
+  }
+
+  /** What is asked for again and again, for another process. */
+  *hot(): Generator<KeptAnswer> {
+    const [now, today] = [this.#now(), Date.now()];
+    let left = mostHot;
+    for (const entry of this.cache.hot()) {
+      if (entry.rcode === rcode.SERVFAIL || entry.staleUntilMs <= now) continue;
+      if (left-- === 0) return;
+      yield keptAnswer(entry, this.#domains.of(entry.name).text, today - now);
+    }
+  }
+
+  /** Takes one of `hot` of another process, unless others would be asked now. */
+  restore(kept: KeptAnswer): void {
+    const { answer, question, times, resolvers } = restored(kept, Date.now() - this.#now());
+    const { staleUntilMs, storedMs, freshUntilMs } = times;
+    if (staleUntilMs <= this.#now() || storedMs > this.#now() + 1000 || this.#domains.of(answer.name).text !== resolvers) return;
+    this.cache.restore(question, answer, { now: storedMs, ttlMs: freshUntilMs - storedMs, staleMs: staleUntilMs - freshUntilMs });
   }
 
   /** Why there may be no resolver, for people. */

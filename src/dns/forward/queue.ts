@@ -16,6 +16,15 @@ export class Queue {
     this.bytes += entry.bytes;
   }
 
+  /** The newest first. */
+  *entries(): Generator<Entry> {
+    for (let entry = this.#newest; entry; ) {
+      const { before } = entry;
+      yield entry;
+      entry = before;
+    }
+  }
+
   remove(entry: Entry): void {
     if (entry.queue !== this) return;
     if (entry.before) entry.before.after = entry.after;

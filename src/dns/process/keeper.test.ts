@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KernelError } from '../../kernel/errors.ts';
@@ -16,8 +17,9 @@ import { openSockets } from '../serve/sockets.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
 import { namespace, service } from '../testkit/cluster.ts';
 import { Load, type LoadCount } from '../testkit/load.ts';
-import { question } from '../testkit/message.ts';
+import { answer, question } from '../testkit/message.ts';
 import { DnsProcesses } from '../testkit/processes.ts';
+import { TestUpstream } from '../testkit/upstream.ts';
 
 const web = service('web', { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1'] });
 /** What is in the ConfigMap. */
@@ -170,6 +172,28 @@ test('D16, F57: workers that start while the API server is away answer what thos
   dns.start();
   await dns.until(({ ready }) => ready);
   assert.deepEqual(await ask(), [`${webName}. 5 A 10.96.1.1`]);
+});
+
+test('RFC 8767: a worker that is killed while the resolvers are dead leaves what they have said to the one that goes on, and to the parent after all of them', async () => {
+  const upstream = await TestUpstream.listen((request, { name }) => answer(request, { answers: [{ name, type: 'A', ttl: 600, data: '192.0.2.7' }] }));
+  await using dns = await processes({ upstream: { servers: [upstream.server] } });
+  dns.start();
+  await dns.until(({ ready }) => ready);
+  dns.findSocket();
+  const { process: now } = await dns.complete();
+  const ask = async (): Promise<string> => (await askUdp(dns.port, question('www.example.com'))).answers.join().replace(/ \d+ /, ' ');
+  for (let i = 0; i < 3; i++) assert.equal(await ask(), 'www.example.com. A 192.0.2.7');
+  const { process: last } = await dns.until(() => existsSync(join(dns.runDir, 'answers')) && readFileSync(join(dns.runDir, 'answers'), 'utf8').endsWith('\n1\n'));
+  await upstream[Symbol.asyncDispose]();
+  // The standby looks every two seconds; it is not to be asked how far it is.
+  await sleep(5000);
+  process.kill(now.pid, 'SIGKILL');
+  await dns.until(({ process: { pid } }) => pid === last.standby);
+  assert.equal(await ask(), 'www.example.com. A 192.0.2.7');
+  for (const pid of dns.pids) process.kill(pid, 'SIGKILL');
+  dns.start();
+  await dns.until(({ ready, cache }) => ready && cache?.entries === 1);
+  assert.equal(await ask(), 'www.example.com. A 192.0.2.7');
 });
 
 test('TCP: connections that have asked get their answers when another parent takes over, and new ones are accepted at any time', async () => {

@@ -2,10 +2,11 @@ import os from 'node:os';
 import { onProcessEnd } from '../../kernel/process-end.ts';
 import { type DnsConfig, parseConfig } from '../config.ts';
 import { type DnsDependencies, type DnsServer, startDns } from '../index.ts';
+import { AnswersKeeping } from './answers-keeping.ts';
 import { Predecessor, serveHandover } from './handover.ts';
 import { firstSocket, type FromWorker, type ToWorker } from './messages.ts';
 import { NamesKeeping } from './names-keeping.ts';
-import { handoverSocket, namesFile } from './paths.ts';
+import { answersFile, handoverSocket, namesFile } from './paths.ts';
 import { restoreOwn } from './priority.ts';
 import { handoverName, healthName, metricsName, tcpName, udpName } from './socket-names.ts';
 
@@ -25,16 +26,18 @@ class Worker {
   readonly #dns: DnsServer;
   readonly #begin: Begin;
   readonly #names: NamesKeeping | undefined;
+  readonly #answers: AnswersKeeping | undefined;
   #serving = false;
   #orphaned = false;
   #otherPid: number | undefined;
   #handing: Disposable | undefined;
   #watching: Disposable | undefined;
 
-  private constructor(dns: DnsServer, begin: Begin, names: NamesKeeping | undefined) {
+  private constructor(dns: DnsServer, begin: Begin, { names, answers }: { names: NamesKeeping | undefined; answers: AnswersKeeping | undefined }) {
     this.#dns = dns;
     this.#begin = begin;
     this.#names = names;
+    this.#answers = answers;
   }
 
   static async start(begin: Begin): Promise<Worker> {
@@ -47,7 +50,9 @@ class Worker {
     });
     const names = config.runDir === undefined ? undefined : new NamesKeeping(namesFile(config.runDir), dns);
     names?.begin();
-    worker = new Worker(dns, begin, names);
+    const answers = config.runDir === undefined || !dns.forwarder ? undefined : new AnswersKeeping(answersFile(config.runDir), dns.forwarder);
+    void dns.ready.then(() => answers?.begin());
+    worker = new Worker(dns, begin, { names, answers });
     void dns.ready.then(() => tell({ type: 'known' }));
     return worker;
   }
@@ -109,6 +114,7 @@ class Worker {
     process.title = 'podnet dns: answering';
     this.#dns.start();
     this.#names?.setServing(true);
+    this.#answers?.setServing(true);
     tell({ type: 'serving' });
     if (this.#orphaned) this.#offer();
   }
@@ -118,6 +124,7 @@ class Worker {
     process.title = 'podnet dns: standby';
     this.#dns.stop();
     this.#names?.setServing(false);
+    this.#answers?.setServing(false);
   }
 
   #offer(): void {

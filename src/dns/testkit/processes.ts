@@ -16,6 +16,7 @@ const patienceMs = 120_000;
 
 export interface ProcessStatus {
   ready: boolean;
+  cache?: { entries: number };
   process: { pid: number; parent?: number; standby?: number; names: string };
 }
 
