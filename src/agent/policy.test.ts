@@ -141,6 +141,21 @@ test(
   },
 );
 
+test('NP20: of two pods that say they have one address it is the newer one, until it has ended', needsRoot, async () => {
+  await using it = await PolicyNode.start();
+  await it.policy('clients', fromClients);
+  const server = await it.pod('server', { labels: { app: 'server' } });
+  using _server = await Echo.start(server.ns.ns, echoPort);
+  const older = await it.remotePod('a-former-one', 7, { labels: { app: 'client' } });
+  await eventually(async () => assert.equal(await it.hears(older, server), everyWay));
+  it.node.api.now = () => Date.now() + 5000;
+  await it.schedule('its-successor', { labels: { app: 'other' } }, 'peer');
+  await it.tell('its-successor', older.addresses);
+  await eventually(async () => assert.equal(await it.hears(older, server), noWay));
+  await it.tell('its-successor', older.addresses, 'default', 'Failed');
+  await eventually(async () => assert.equal(await it.hears(older, server), everyWay));
+});
+
 test('NP22: a pod that has ended is nobody, whatever its Pod says of addresses', needsRoot, async () => {
   await using it = await PolicyNode.start();
   await it.policy('clients', fromClients);

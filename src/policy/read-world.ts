@@ -38,8 +38,14 @@ export function podOf(pod: Pod): PolicyPod {
     hostNetwork: pod.spec?.hostNetwork === true,
     ended: isPodFinished(pod),
     ports: portsOf(pod),
+    ...createdOf(pod),
     ...workloadOf(pod),
   };
+}
+
+function createdOf({ metadata }: Pod): Pick<PolicyPod, 'created'> {
+  const created = Date.parse(metadata.creationTimestamp ?? '');
+  return Number.isNaN(created) ? {} : { created };
 }
 
 /** What made it; behind a ReplicaSet with a template's hash stands a Deployment. */

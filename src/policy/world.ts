@@ -34,6 +34,8 @@ export interface PolicyPod {
   ended: boolean;
   /** Ports that its containers name or declare. */
   ports: readonly PodPort[];
+  /** When its object was made, in milliseconds of the clock: of two that say they have an address it is the newer one's (NP20). */
+  created?: number;
   /** What made it, `Deployment/web`, for people. */
   workload?: string;
   /** Its addresses are made up: in manifests pods have none. */
@@ -74,7 +76,10 @@ export function makeWorld({
     if (!allNamespaces.has(namespace)) allNamespaces.set(namespace, labelsOfNamespace(namespace));
   const podAt = new Map<string, PolicyPod>();
   for (const pod of sortedPods.filter(hasIdentity))
-    for (const address of pod.addresses) if (!podAt.has(String(address))) podAt.set(String(address), pod);
+    for (const address of pod.addresses) {
+      const other = podAt.get(String(address));
+      if (!other || isNewer(pod, other)) podAt.set(String(address), pod);
+    }
   const nodeAt = new Map<string, PolicyNode>();
   for (const node of sortedNodes)
     for (const address of node.addresses) if (!nodeAt.has(String(address))) nodeAt.set(String(address), node);
@@ -100,5 +105,8 @@ export const podKey = ({ namespace, name }: Pick<PolicyPod, 'namespace' | 'name'
 
 /** Whether an address of the cluster's network stands for the pod. */
 export const hasIdentity = ({ hostNetwork, ended }: PolicyPod): boolean => !hostNetwork && !ended;
+
+/** Whether an address that both say they have is the first one's. */
+export const isNewer = (a: Pick<PolicyPod, 'created'>, b: Pick<PolicyPod, 'created'>): boolean => (a.created ?? 0) > (b.created ?? 0);
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,5 +1,5 @@
 import type { IpAddr } from '../../net/ip.ts';
-import type { PolicyNode } from '../world.ts';
+import { isNewer, type PolicyNode } from '../world.ts';
 import type { LabelClass } from './label-classes.ts';
 import type { Piece } from './networks.ts';
 import type { Atom } from './peers.ts';
@@ -13,6 +13,7 @@ export interface PodEntry {
   /** Where it runs. */
   node: string | undefined;
   isLocal: boolean;
+  created: number | undefined;
 }
 
 export interface NodeEntry {
@@ -72,12 +73,16 @@ export class Addresses {
 
 export const isUnused = ({ pods, nodes, names }: AddressEntry): boolean => pods.length + nodes.length + names.size === 0;
 
-/** Whose address it is: a local pod's before others (it is here that it is used), then the first by name, as `makeWorld` has it. */
+/** Whose address it is: a local pod's before others (it is here that it is used), then the newest one's, then the first by name, as `makeWorld` has it. */
 export function podAt({ pods }: AddressEntry): PodEntry | undefined {
   let first = pods[0];
-  for (const pod of pods)
-    if (pod.isLocal !== first!.isLocal ? pod.isLocal : pod.key < first!.key) first = pod;
+  for (const pod of pods) if (comesBefore(pod, first!)) first = pod;
   return first;
+}
+
+function comesBefore(a: PodEntry, b: PodEntry): boolean {
+  if (a.isLocal !== b.isLocal) return a.isLocal;
+  return a.created === b.created ? a.key < b.key : isNewer(a, b);
 }
 
 export function nodeAt({ nodes }: AddressEntry): NodeEntry | undefined {

@@ -132,7 +132,7 @@ export class Cluster {
       this.dirtyClasses.add(found);
     }
     const addresses = pod.addresses.map((address) => this.addresses.of(address));
-    const now: PodEntry = { key, class: found, addresses, node: pod.node, isLocal };
+    const now: PodEntry = { key, class: found, addresses, node: pod.node, isLocal, created: pod.created };
     this.#attach(now);
     if (before) this.#detach(before);
     this.#pods.set(key, now);
