@@ -3,6 +3,7 @@ import type { IpAddr } from '../net/ip.ts';
 import { check, errnoName, KernelError } from './errors.ts';
 import { Fd } from './fd.ts';
 import type { NetNs } from './netns.ts';
+import { patience } from './patience.ts';
 import { afInet, afInet6, type Endpoint, endpointOf, sockaddr, sockaddrLength } from './sockaddr.ts';
 import {
   setBuffers,
@@ -168,19 +169,16 @@ export async function connectTcp(
   const socket = new net.Socket(socketOptions);
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException): void => {
-      clearTimeout(timer);
+      stop();
       socket.destroy();
       reject(new KernelError(`connect ${what}`, error.code ?? 'EIO', { cause: error }));
     };
-    const timer = setTimeout(
-      () => fail(Object.assign(new Error(`no answer for ${timeoutMs} ms`), { code: 'ETIMEDOUT' })),
-      timeoutMs,
-    );
+    const stop = patience(timeoutMs, () => fail(Object.assign(new Error(`no answer for ${timeoutMs} ms`), { code: 'ETIMEDOUT' })));
     socket.once('error', fail);
     // Writing nothing completes when the socket becomes writable, that is connected, or fails with the connection's error.
     socket.write('', (error) => {
       if (error) return; // 'error' follows
-      clearTimeout(timer);
+      stop();
       socket.off('error', fail);
       resolve(socket);
     });

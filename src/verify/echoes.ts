@@ -1,5 +1,6 @@
 import { KernelError } from '../kernel/errors.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import { patience } from '../kernel/patience.ts';
 import { type PathError, ProbeSocket } from '../kernel/probes.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Answer } from './station.ts';
@@ -51,7 +52,7 @@ export class Echoes implements Disposable {
     const sequence = nextSequence++ & 0xffff;
     return new Promise((resolve) => {
       const finish = (answer: Answer | EchoFailure): void => {
-        clearTimeout(timer);
+        stop();
         inFlight.delete(sequence);
         resolve(answer);
       };
@@ -62,7 +63,7 @@ export class Echoes implements Disposable {
         const stage = waiting.arrived ? `the request arrived (from ${waiting.arrived}), its answer was lost` : 'it never arrived';
         finish({ failed: `timed out after ${timeoutMs} ms: ${stage}` });
       };
-      const timer = setTimeout(late, timeoutMs);
+      const stop = patience(timeoutMs, late);
       inFlight.set(sequence, waiting);
       try {
         this.#socket.echo(to.address, sequence, bytes - echoHeaders[family]);

@@ -2,6 +2,7 @@ import dgram from 'node:dgram';
 import net from 'node:net';
 import { KernelError } from '../kernel/errors.ts';
 import type { NetNs } from '../kernel/netns.ts';
+import { patience } from '../kernel/patience.ts';
 import { bindUdp, connectTcp, listenTcp, localEndpoint } from '../kernel/sockets.ts';
 import { IpAddr } from '../net/ip.ts';
 
@@ -73,7 +74,7 @@ export class Station implements Disposable {
     data.write(`${question} ${token}`);
     return new Promise((resolve) => {
       const finish = (result: Answer): void => {
-        clearTimeout(timer);
+        stop();
         inFlight.delete(token);
         resolve(result);
       };
@@ -84,7 +85,7 @@ export class Station implements Disposable {
           : 'the datagram never arrived';
         finish({ failed: `timed out after ${timeoutMs} ms: ${stage}` });
       };
-      const timer = setTimeout(late, timeoutMs);
+      const stop = patience(timeoutMs, late);
       inFlight.set(token, waiting);
       this.#asking.send(data, to.udpPort, String(to.address), (error) => {
         if (error) finish({ failed: `cannot be sent: ${error.message}` });
@@ -147,11 +148,11 @@ export async function askTcp(ns: NetNs, address: IpAddr, port: number, timeoutMs
   return new Promise((resolve) => {
     let text = '';
     const finish = (result: Answer): void => {
-      clearTimeout(timer);
+      stop();
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(() => finish({ failed: `connected, but no data in ${timeoutMs} ms` }), timeoutMs);
+    const stop = patience(timeoutMs, () => finish({ failed: `connected, but no data in ${timeoutMs} ms` }));
     socket.on('data', (data) => (text += data.toString('latin1')));
     socket.on('error', (error) => finish({ failed: `connected, then: ${error.message}` }));
     socket.on('end', () => {

@@ -1,5 +1,5 @@
 import { Nft } from '../../kernel/nftables/index.ts';
-import { sys } from '../../kernel/sys.ts';
+import { timeSocketCalls } from '../../kernel/call-times.ts';
 import { Reconciler, type SyncResult } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
 
@@ -75,22 +75,13 @@ export class Stopwatch {
     };
   }
 
-  /**
-   * The kernel works inside of the socket's calls. Nobody else sends while a transaction is under way: there is one thread. Events are far apart, so the way to a system call, through
-   * V8, koffi and libc, has left the caches each time, and would take a third of what is measured: the same call goes before, to no socket at all.
-   */
+  /** The kernel works inside of the socket's calls. Nobody else sends while a transaction is under way: there is one thread. */
   #wrapTransactions(): void {
     let isOpen = false;
-    const calls = { send: sys.send, recv: sys.recv };
-    for (const name of ['send', 'recv'] as const)
-      sys[name] = (fd, buffer, length, flags) => {
-        if (!isOpen) return calls[name](fd, buffer, length, flags);
-        calls[name](-1, buffer, 0, 0);
-        const begin = performance.now();
-        const result = calls[name](fd, buffer, length, flags);
-        this.#spent.kernelUs += (performance.now() - begin) * 1000;
-        return result;
-      };
+    timeSocketCalls(
+      () => isOpen,
+      (us) => void (this.#spent.kernelUs += us),
+    );
     const spent = (): Spent => this.#spent;
     const transaction = Nft.prototype.transaction;
     Nft.prototype.transaction = function (this: Nft, ...args: Parameters<Nft['transaction']>): ReturnType<Nft['transaction']> {
