@@ -1,7 +1,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { type Api, ApiError, type DeleteOptions, type KubeObject, type PatchType, type WatchOptions } from './api.ts';
+import { type Api, ApiError, type DeleteOptions, type KubeObject, type PatchType, type Resource, type WatchEvent, type WatchOptions } from './api.ts';
 import { allResources, apiVersionOf } from './resources.ts';
 
 /** What a test does to the bytes of a watch: gives what is written instead, or cuts the connection. */
@@ -86,10 +86,11 @@ export class FakeServer implements AsyncDisposable {
     };
     const patchType = /application\/(merge|strategic-merge|json|apply)-patch/.exec(request.headers['content-type'] ?? '')?.[1];
     let answer: unknown = { kind: 'Status', status: 'Success' };
-    if (request.method === 'GET') answer = name ? await api.get(found, name, namespace) : await api.list(found, options);
-    else if (request.method === 'POST') answer = await api.create(found, body!, write);
-    else if (request.method === 'PUT') answer = await api.update(found, body!, write);
-    else if (request.method === 'PATCH') answer = await api.patch(found, name!, namespace, body, patchType as PatchType, write);
+    if (request.method === 'GET' && !name) answer = { ...kindOf(found, 'List'), ...(await api.list(found, options)) };
+    else if (request.method === 'GET') answer = withKind(found, await api.get(found, name!, namespace));
+    else if (request.method === 'POST') answer = withKind(found, await api.create(found, body!, write));
+    else if (request.method === 'PUT') answer = withKind(found, await api.update(found, body!, write));
+    else if (request.method === 'PATCH') answer = withKind(found, await api.patch(found, name!, namespace, body, patchType as PatchType, write));
     else await api.delete(found, name!, namespace, body as DeleteOptions | undefined);
     response.writeHead(request.method === 'POST' ? 201 : 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(answer));
@@ -109,7 +110,8 @@ export class FakeServer implements AsyncDisposable {
       if (line === 'cut') cut(response);
       else response.write(`${line}\n`);
     };
-    const watch = api.watch(resource, send, {
+    const told = ({ type, object }: WatchEvent<KubeObject>): void => send({ type, object: withKind(resource, object) });
+    const watch = api.watch(resource, told, {
       ...options,
       onEnd: (error) => {
         if (error instanceof ApiError)
@@ -123,6 +125,11 @@ export class FakeServer implements AsyncDisposable {
     });
   }
 }
+
+const kindOf = (resource: Resource, suffix = ''): object => ({ kind: `${resource.kind}${suffix}`, apiVersion: apiVersionOf(resource) });
+
+/** Clients in Go read no object of a watch that does not say what it is. */
+const withKind = (resource: Resource, object: KubeObject): object => ({ ...kindOf(resource), ...object });
 
 /** By a reset; TLS sockets of Node know only to close without TLS's own farewell. */
 function cut({ socket }: http.ServerResponse): void {
