@@ -4,7 +4,8 @@ import { type AddressEntry, Addresses, isUnused, type NodeEntry, type PodEntry, 
 import { type LabelClass, LabelClasses } from './label-classes.ts';
 import type { PodTraits } from './selection-index.ts';
 
-interface NamespaceEntry {
+/** A namespace that is known, or has pods. */
+export interface NamespaceEntry {
   labels: Labels;
   classes: Set<LabelClass>;
 }
@@ -108,6 +109,10 @@ export class Cluster {
       this.#detach(pod);
       this.#pods.set(key, now);
     }
+  }
+
+  *namespaces(): Iterable<NamespaceEntry & { name: string }> {
+    for (const [name, { labels, classes }] of this.#namespaces) yield { name, labels, classes };
   }
 
   traitsOf({ namespace, labels }: LabelClass): PodTraits {

@@ -21,14 +21,15 @@ export interface Slot {
   index: number;
   group: Group;
   direction: Direction;
-  /** By a NetworkPolicy. */
-  isIsolated: boolean;
+  /** Policies that speak of the direction, and NetworkPolicies among them. */
+  speaking: number;
+  isolating: number;
   /** Rules that match whoever is at the other end. */
-  always: readonly RuleUse[];
+  always: Set<RuleUse>;
   /** Rules that deny or pass on pods: they may mean a pod that is not known yet. */
-  cautious: readonly RuleUse[];
-  /** Ports that its rules name. */
-  names: ReadonlySet<string>;
+  cautious: Set<RuleUse>;
+  /** Ports that its rules name, and how many do. */
+  names: Map<string, number>;
   /** What NetworkPolicies allow to peers that many of them name. */
   common: Map<Atom, { ports: TrafficId; names: readonly PortName[] }>;
 }
@@ -88,47 +89,36 @@ export class Groups {
   }
 
   /**
-   * What its policies say of each direction, now.
+   * What its policies say of each direction, after some came or went.
+   * @param different policies that it has and had not, or the other way round
    * @returns slots that were made, and indexes of those that went
    */
-  refresh(group: Group, entries: readonly (PolicyEntry | undefined)[]): { made: Slot[]; gone: number[] } {
+  refresh(group: Group, different: readonly PolicyEntry[]): { made: Slot[]; gone: number[] } {
     this.areRefreshed = true;
     const made: Slot[] = [];
     const gone: number[] = [];
-    const policies = Array.from(group.policies, (serial) => entries[serial]!);
     for (const direction of directions) {
-      const speaking = policies.filter(({ policy }) => policy.rules[direction] !== undefined);
-      if (speaking.length === 0) {
-        gone.push(...this.#freeSlot(group, direction));
-        continue;
-      }
+      const speaking = different.filter(({ policy }) => policy.rules[direction] !== undefined);
+      if (speaking.length === 0) continue;
       let slot = group.slots[direction];
       if (!slot) made.push((slot = this.makeSlot(group, direction)));
-      const always: RuleUse[] = [];
-      const cautious: RuleUse[] = [];
-      const names = new Set<string>();
-      slot.isIsolated = false;
-      for (const { policy, rules } of speaking) {
-        const isOrdered = policy.tier !== 'NetworkPolicy';
-        if (!isOrdered) slot.isIsolated = true;
-        for (const use of rules![direction]) {
-          for (const { name } of use.names) names.add(name);
-          if (!use.atoms) always.push(use);
-          else if (isOrdered && use.action !== 'Accept' && use.atoms.some(({ peer }) => peer.kind === 'pods')) cautious.push(use);
-        }
-      }
-      slot.always = always;
-      slot.cautious = cautious;
-      slot.names = names;
+      for (const entry of speaking) count(slot, entry, group.policies.has(entry.serial) ? 1 : -1);
       slot.common.clear();
+      if (slot.speaking > 0) continue;
+      made.splice(0, made.length, ...made.filter((one) => one !== slot));
+      gone.push(...this.#freeSlot(group, direction));
     }
     return { made, gone };
   }
 
-  makeSlot(group: Group, direction: Direction): Slot {
+  /** @param like its policies are those of this one's group */
+  makeSlot(group: Group, direction: Direction, like?: Slot): Slot {
     const index = this.#free.pop() ?? this.#slots.length;
-    const rules = { isIsolated: false, always: [], cautious: [], names: new Set<string>(), common: new Map() };
-    const slot: Slot = { index, group, direction, ...rules };
+    const slot: Slot = {
+      ...{ index, group, direction, common: new Map() },
+      ...{ speaking: like?.speaking ?? 0, isolating: like?.isolating ?? 0 },
+      ...{ always: new Set(like?.always), cautious: new Set(like?.cautious), names: new Map(like?.names) },
+    };
     this.#slots[index] = group.slots[direction] = slot;
     return slot;
   }
@@ -154,5 +144,22 @@ export class Groups {
     const rest = this.#byKey.get(key)!.filter((one) => one !== group);
     if (rest.length > 0) this.#byKey.set(key, rest);
     else this.#byKey.delete(key);
+  }
+}
+
+/** A policy more in a slot, or one less. */
+function count(slot: Slot, { policy, rules }: PolicyEntry, by: 1 | -1): void {
+  const isOrdered = policy.tier !== 'NetworkPolicy';
+  const put = by > 0 ? 'add' : 'delete';
+  slot.speaking += by;
+  if (!isOrdered) slot.isolating += by;
+  for (const use of rules![slot.direction]) {
+    if (!use.atoms) slot.always[put](use);
+    else if (isOrdered && use.action !== 'Accept' && use.atoms.some(({ peer }) => peer.kind === 'pods')) slot.cautious[put](use);
+    for (const { name } of use.names) {
+      const times = (slot.names.get(name) ?? 0) + by;
+      if (times > 0) slot.names.set(name, times);
+      else slot.names.delete(name);
+    }
   }
 }

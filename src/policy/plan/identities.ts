@@ -60,7 +60,7 @@ export class Identities {
     groups: Groups,
     dirty: ReadonlyMap<Slot, SlotDirt>,
     slotsChanged: boolean,
-    pieces: () => Iterable<Piece>,
+    pieces: Iterable<Piece>,
   ): IdentityChanges {
     const gone = this.#signatures.sweep();
     let isChanged = slotsChanged || this.#held !== undefined;
@@ -71,7 +71,7 @@ export class Identities {
       for (const slot of groups.slots()) setCell(signature, slot.index, this.#judge.judge(slot, signature));
     const renumbered = new Set<Signature>();
     let areRowsChanged = isChanged;
-    if (isChanged) this.#putTogether(this.#held ? heldVotes(this.#held, pieces()) : planned, renumbered);
+    if (isChanged) this.#putTogether(this.#held ? heldVotes(this.#held, pieces) : planned, renumbered);
     else {
       const free = gone.map((signature) => this.#leave(signature)).filter((number) => number !== undefined);
       for (const signature of fresh) if (this.#join(signature, renumbered, free)) areRowsChanged = true;
@@ -94,9 +94,7 @@ export class Identities {
     let isChanged = all;
     for (const signature of this.#signatures) {
       if (signature === nobody || fresh.has(signature)) continue;
-      const { atoms, isOwnNode, isUnknown } = signature;
-      if (all || isOwnNode || isUnknown || atoms.some((atom) => (dirt as Set<unknown>).has(atom)))
-        if (judge(signature)) isChanged = true;
+      if ((all || signature.isOwnNode || signature.isUnknown || isMeant(signature, dirt)) && judge(signature)) isChanged = true;
     }
     return isChanged;
   }
@@ -182,6 +180,12 @@ export class Identities {
       }
     for (const number of before) if (!this.byNumber.has(number)) this.#numbers.release(number);
   }
+}
+
+function isMeant({ atoms }: Signature, dirt: SlotDirt): boolean {
+  if (dirt === 'all') return true;
+  for (const atom of atoms) if (dirt.has(atom)) return true;
+  return false;
 }
 
 export function firstOf<T>(all: ReadonlySet<T>): T {

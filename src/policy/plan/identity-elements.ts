@@ -1,9 +1,11 @@
-import { type Family, families, type IpAddr } from '../../net/ip.ts';
+import { addressesText } from '../../kernel/nftables/index.ts';
+import { families, type IpAddr } from '../../net/ip.ts';
 import type { NftElement } from '../../reconcile/model.ts';
 import { type AddressEntry, isUnused } from './addresses.ts';
 import { nobodyInNetwork } from './identities.ts';
 import { element, policySet, valueText } from './names.ts';
-import { intervalsOf, type Piece } from './networks.ts';
+import type { Piece } from './networks.ts';
+import type { Pieces } from './pieces.ts';
 import { identityOf } from './signatures.ts';
 
 /** Addresses that differ in their last part only have one owner: those of a node's pods. */
@@ -52,10 +54,10 @@ export class IdentityElements {
   }
 
   /** @returns what changed of networks; all of them are looked at */
-  *netChanges(pieces: Record<Family, readonly Piece[]>): Iterable<[string, NftElement[]]> {
+  *netChanges(pieces: Pieces): Iterable<[string, NftElement[]]> {
     const now = new Map<string, NftElement[]>();
     for (const family of families)
-      for (const { first, text, identity } of intervalsOf(pieces[family])) {
+      for (const { first, text, identity } of intervalsOf(pieces.of(family))) {
         const owner = `policy networks ${netBucketOf(first)}`;
         const one = element(policySet('policy-nets', family), text, valueText(identity));
         const some = now.get(owner);
@@ -67,5 +69,16 @@ export class IdentityElements {
     this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, textOf(elements)]));
     for (const [owner, elements] of now) if (before.get(owner) !== this.#nets.get(owner)) yield [owner, elements];
     for (const owner of before.keys()) if (!now.has(owner)) yield [owner, []];
+  }
+}
+
+/** Neighbours of one identity as one interval; those of nobody are left out. */
+function* intervalsOf(pieces: readonly Piece[]): Iterable<{ first: IpAddr; text: string; identity: number }> {
+  for (let i = 0; i < pieces.length; ) {
+    const { first, signature } = pieces[i]!;
+    const identity = identityOf(signature);
+    let last = pieces[i++]!.last;
+    for (; i < pieces.length && identityOf(pieces[i]!.signature) === identity; i++) last = pieces[i]!.last;
+    if (identity !== 0) yield { first, text: addressesText(first, last), identity };
   }
 }

@@ -30,7 +30,7 @@ export class Judge {
   /** @param isItself the remote end is the local pod itself, by way of a Service (CNP9) */
   judge(slot: Slot, remote: Traits, isItself = false): TrafficId {
     const traffic = this.#traffic;
-    const { direction, group, isIsolated } = slot;
+    const { direction, group } = slot;
     // NP12, CNP12: no policy can keep a node from its pods.
     if (remote.isOwnNode && direction === 'ingress') return TrafficSets.all;
     const hits: Hit[] = [];
@@ -64,7 +64,7 @@ export class Judge {
     if (hits.length > 1) hits.sort(compareHits);
     const baseline = (): TrafficId => this.#decide(hits, 'Baseline', TrafficSets.all);
     // NP11, NP12: NetworkPolicies keep no pod from itself nor from its node.
-    const middle = !isIsolated ? baseline() : isItself || remote.isOwnNode ? TrafficSets.all : accepted;
+    const middle = slot.isolating === 0 ? baseline() : isItself || remote.isOwnNode ? TrafficSets.all : accepted;
     return this.#decide(hits, 'Admin', middle);
   }
 

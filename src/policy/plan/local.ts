@@ -131,8 +131,7 @@ export class Local {
       for (const direction of directions) {
         const slot = inherits.slots[direction];
         if (!slot) continue;
-        const copy = this.groups.makeSlot(made, direction);
-        copy.isIsolated = slot.isIsolated;
+        const copy = this.groups.makeSlot(made, direction, slot);
         signatures.widen(this.groups.width);
         for (const signature of signatures) setCell(signature, copy.index, signature.cells[slot.index]!);
       }
@@ -141,21 +140,24 @@ export class Local {
   }
 
   #refresh(group: Group, before: Bits, signatures: Signatures): void {
-    const wasIsolated = { egress: group.slots.egress?.isIsolated, ingress: group.slots.ingress?.isIsolated };
-    const { made, gone } = this.groups.refresh(group, this.#policies.bySerial);
+    const isolated = (): boolean[] => directions.map((direction) => (group.slots[direction]?.isolating ?? 0) > 0);
+    const wasIsolated = isolated();
+    const different = Array.from(group.policies.difference(before), (serial) => this.#policies.bySerial[serial]!);
+    const { made, gone } = this.groups.refresh(group, different);
     signatures.widen(this.groups.width);
     this.#forget(gone, signatures);
     if (made.length + gone.length > 0) for (const one of group.classes) this.#dirtyPods(one);
     for (const slot of made) this.dirtySlots.set(slot, 'all');
     if (made.length > 0) this.slotsChanged = true;
-    const different = Array.from(group.policies.difference(before), (serial) => this.#policies.bySerial[serial]!);
-    for (const direction of directions) {
+    const isIsolated = isolated();
+    for (const [i, direction] of directions.entries()) {
       const slot = group.slots[direction];
       if (!slot || made.includes(slot)) continue;
       const rules = different.flatMap((entry) => entry.rules?.[direction] ?? []);
       // Isolation keeps from the Baseline tier, and a rule without peers is about, whoever is at the other end.
-      const isForAll = slot.isIsolated !== wasIsolated[direction] || rules.some(({ atoms }) => !atoms);
-      this.dirtySlots.set(slot, isForAll ? 'all' : new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
+      const isForAll = isIsolated[i] !== wasIsolated[i] || rules.some(({ atoms }) => !atoms);
+      if (isForAll) this.dirtySlots.set(slot, 'all');
+      else if (rules.length > 0) this.dirtySlots.set(slot, new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
     }
   }
 

@@ -1,13 +1,12 @@
 import { matches } from '../../kube/selectors.ts';
-import { type Family, families } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { type AddressEntry, isUnused, nodeAt, podAt } from './addresses.ts';
 import type { Cluster } from './cluster.ts';
 import type { Groups } from './groups.ts';
 import { type LabelClass, noNames } from './label-classes.ts';
-import { cutNetworks, type Piece, pieceAt } from './networks.ts';
 import type { Atom, Atoms } from './peers.ts';
-import { SelectionIndex, selectsTraits } from './selection-index.ts';
+import { Pieces } from './pieces.ts';
+import { SelectionIndex, selectsNamespace } from './selection-index.ts';
 import { merged, type Signature, type Signatures, type Traits } from './signatures.ts';
 
 /** More changed peers than this are found by labels instead of being held against each class. */
@@ -23,12 +22,9 @@ const byId = (a: Atom, b: Atom): number => a.id - b.id;
 const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean =>
   a.length === b.length && a.every((atom, i) => atom === b[i]);
 
-const samePrefixes = (a: readonly Prefix[], b: readonly Prefix[]): boolean =>
-  a === b || (a.length === b.length && a.every((prefix, i) => prefix.equals(b[i]!)));
-
 /** What rules in use can tell of every address: which of their peers mean it. */
 export class Remote {
-  readonly pieces: Record<Family, readonly Piece[]> = { ipv4: [], ipv6: [] };
+  readonly pieces: Pieces;
   readonly #cluster: Cluster;
   readonly #atoms: Atoms;
   readonly #signatures: Signatures;
@@ -38,12 +34,12 @@ export class Remote {
   readonly #domains = { exact: new Map<string, Set<Atom>>(), below: new Map<string, Set<Atom>>() };
   /** Names of ports that egress rules in use name. */
   #names: ReadonlySet<string> = new Set();
-  #podCidrs: readonly Prefix[] = [];
 
   constructor(cluster: Cluster, atoms: Atoms, signatures: Signatures) {
     this.#cluster = cluster;
     this.#atoms = atoms;
     this.#signatures = signatures;
+    this.pieces = new Pieces(signatures);
   }
 
   /**
@@ -81,17 +77,21 @@ export class Remote {
     }
     const all = added.length + removed.length > few;
     if (!all && added.length + removed.length > 0)
-      for (const one of classes) {
-        if (dirtyClasses.has(one)) continue;
-        const traits = this.#cluster.traitsOf(one);
-        const come = added.filter((atom) => selectsTraits(atom.peer as PodsAtom['selection'], traits));
-        if (come.length === 0 && !removed.some((atom) => one.atoms.includes(atom))) continue;
-        this.#setAtoms(one, [...one.atoms.filter((atom) => !removed.includes(atom)), ...come].sort(byId));
+      for (const { name, labels, classes: some } of this.#cluster.namespaces()) {
+        const here = added.filter(({ peer }) => peer.kind === 'pods' && selectsNamespace(peer, name, labels));
+        if (here.length + removed.length > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, removed);
       }
     for (const one of all ? classes : dirtyClasses) {
       const found = this.#index.find(this.#cluster.traitsOf(one)).map(({ atom }) => atom);
       this.#setAtoms(one, found.sort(byId));
     }
+  }
+
+  /** @param added those that mean its namespace */
+  #change(one: LabelClass, added: readonly Atom[], removed: readonly Atom[]): void {
+    const come = added.filter(({ peer }) => peer.kind === 'pods' && matches(peer.pods, one.labels));
+    const gone = one.atoms.some((atom) => removed.includes(atom));
+    if (come.length > 0 || gone) this.#setAtoms(one, [...one.atoms.filter((atom) => !removed.includes(atom)), ...come].sort(byId));
   }
 
   #setAtoms(one: LabelClass, atoms: readonly Atom[]): void {
@@ -107,7 +107,7 @@ export class Remote {
 
   #nameNamedPorts(groups: Groups): void {
     const names = new Set<string>();
-    for (const slot of groups.slots()) if (slot.direction === 'egress') for (const name of slot.names) names.add(name);
+    for (const slot of groups.slots()) if (slot.direction === 'egress') for (const name of slot.names.keys()) names.add(name);
     const isSame = names.size === this.#names.size && [...names].every((name) => this.#names.has(name));
     this.#names = names;
     for (const one of isSame ? this.#cluster.dirtyClasses : this.#cluster.classes) {
@@ -163,44 +163,11 @@ export class Remote {
 
   /** @returns whether there are other pieces now */
   #cut(podCidrs: readonly Prefix[]): boolean {
-    const { added, removed } = this.#changed('networks');
     const { addresses, dirtyAddresses } = this.#cluster;
-    if (added.length + removed.length === 0 && samePrefixes(podCidrs, this.#podCidrs)) {
-      for (const entry of dirtyAddresses) entry.piece = pieceAt(this.pieces[entry.address.family], entry.address);
-      return false;
-    }
-    this.#podCidrs = podCidrs;
-    for (const family of families) this.pieces[family] = this.#kept(family, cutNetworks(family, this.#atoms, podCidrs));
-    for (const entry of addresses) {
-      const piece = pieceAt(this.pieces[entry.address.family], entry.address);
-      if (piece === entry.piece) continue;
-      entry.piece = piece;
-      dirtyAddresses.add(entry);
-    }
-    for (const entry of dirtyAddresses) entry.piece = pieceAt(this.pieces[entry.address.family], entry.address);
-    return true;
-  }
-
-  /** Pieces that are as they were are the same objects, so that nothing changes for who is in them. */
-  #kept(family: Family, cut: readonly Piece[]): Piece[] {
-    const before = new Map(this.pieces[family].map((piece) => [`${piece.first} ${piece.last}`, piece]));
-    const now = cut.map((piece) => {
-      const same = before.get(`${piece.first} ${piece.last}`);
-      return same && same.isUnknown === piece.isUnknown && sameAtoms(same.atoms, piece.atoms) ? same : piece;
-    });
-    const kept = new Set(now);
-    for (const piece of before.values()) {
-      if (kept.has(piece)) continue;
-      piece.signature!.pieces--;
-      this.#signatures.mayBeGone(piece.signature!);
-    }
-    for (const piece of now) {
-      if (piece.signature) continue;
-      const { atoms, isUnknown } = piece;
-      piece.signature = this.#signatures.of({ atoms, named: undefined, isOwnNode: false, isUnknown });
-      piece.signature.pieces++;
-    }
-    return now;
+    const isCut = this.pieces.update(this.#atoms, podCidrs);
+    if (isCut) for (const entry of addresses) if (this.pieces.place(entry)) dirtyAddresses.add(entry);
+    for (const entry of dirtyAddresses) this.pieces.place(entry);
+    return isCut;
   }
 
   /** @returns whether the address has another signature now */

@@ -9,9 +9,13 @@ export interface PodTraits {
   labels: Labels;
 }
 
+/** Whether a selection may mean pods of a namespace. */
+export const selectsNamespace = ({ namespaces }: PodSelection, name: string, labels: Labels): boolean =>
+  'name' in namespaces ? namespaces.name === name : matches(namespaces.labels, labels);
+
 /** Whether a selection means pods like these. */
-export const selectsTraits = ({ namespaces, pods }: PodSelection, { namespace, namespaceLabels, labels }: PodTraits): boolean =>
-  ('name' in namespaces ? namespaces.name === namespace : matches(namespaces.labels, namespaceLabels)) && matches(pods, labels);
+export const selectsTraits = (selection: PodSelection, { namespace, namespaceLabels, labels }: PodTraits): boolean =>
+  selectsNamespace(selection, namespace, namespaceLabels) && matches(selection.pods, labels);
 
 /** `key=value` for each value that a label must have one of; the shortest list there is. Nothing: any labels may do. */
 function required(selector: Selector): readonly string[] {
