@@ -51,10 +51,11 @@ export class Cluster {
     this.#detach(pod);
   }
 
+  /** Each node answers for them, so they are local on every one. */
   setClusterDns(pods: readonly PolicyPod[]): void {
     const keys = pods.map((pod) => `cluster DNS ${podKey(pod)}`);
     for (const key of this.#dns) if (!keys.includes(key)) this.deletePod(key);
-    for (const [i, pod] of pods.entries()) this.#setPod(keys[i]!, pod);
+    for (const [i, pod] of pods.entries()) this.#setPod(keys[i]!, pod, true);
     this.#dns = keys;
   }
 
@@ -102,7 +103,7 @@ export class Cluster {
     this.#nodeName = name;
     for (const { addresses } of this.nodes.values()) for (const entry of addresses) this.dirtyAddresses.add(entry);
     for (const [key, pod] of this.#pods) {
-      const isLocal = pod.node === name;
+      const isLocal = pod.node === name || this.#dns.includes(key);
       if (isLocal === pod.isLocal) continue;
       const now = { ...pod, isLocal };
       this.#attach(now);
@@ -123,13 +124,13 @@ export class Cluster {
     for (const all of [this.dirtyAddresses, this.dirtyClasses, this.dirtyLocals, this.dirtyLocalPods, this.dirtyNodes]) all.clear();
   }
 
-  #setPod(key: string, pod: PolicyPod): void {
+  #setPod(key: string, pod: PolicyPod, isHere = false): void {
     if (!hasIdentity(pod) || pod.addresses.length === 0) {
       this.deletePod(key);
       return;
     }
     const { found, isNew } = this.classes.of(pod.namespace, pod.labels, pod.ports);
-    const isLocal = pod.node === this.#nodeName;
+    const isLocal = isHere || pod.node === this.#nodeName;
     const before = this.#pods.get(key);
     if (before?.class === found && before.isLocal === isLocal && sameAddresses(before.addresses, pod.addresses)) return;
     if (isNew) {

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { Prefix } from '../../net/prefix.ts';
 import { readWorld } from '../read-world.ts';
 import { Random, randomCase } from '../testkit/random.ts';
+import { hasIdentity } from '../world.ts';
 import { defaultConnmarkMask, markOf } from './epoch.ts';
-import { holdAgainst } from './testkit/agree.ts';
-import { changeSomething, objectsOf, PlannedCluster } from './testkit/planned.ts';
+import { holdAgainst, holdDnsAgainst } from './testkit/agree.ts';
+import { changeSomething, dnsPod, objectsOf, PlannedCluster } from './testkit/planned.ts';
 
 /** So many worlds, each with packets before and after changes: 10,000 cases and more. */
 const worlds = 250;
@@ -45,7 +46,7 @@ for (const namespacedOnly of [true, false]) {
 test('what nodes plan lets nobody through who is in a pod network and not known yet, where the specification would not, and keeps others as they are', () => {
   const podCidrs = ['10.0.0.0/24', 'fd00::/64'];
   const counts = { unknown: 0, closed: 0 };
-  for (let seed = 1; seed <= 200; seed++) {
+  for (let seed = 1; seed <= 100; seed++) {
     const { objects, packets } = randomCase(seed, { packets: 12 });
     const cluster = new PlannedCluster(['n1', 'n2'], { podCidrs });
     cluster.tell(objectsOf(readWorld(objects)), new Random(seed));
@@ -60,5 +61,23 @@ test('what nodes plan lets nobody through who is in a pod network and not known 
       if (unknown && asked.crosses) counts.closed++;
     }
   }
-  assert.ok(counts.unknown > 50 && counts.closed > 20, JSON.stringify(counts));
+  assert.ok(counts.unknown > 25 && counts.closed > 10, JSON.stringify(counts));
+});
+
+test('what nodes plan of cluster DNS does what the specification says of the pod that stands for it, answered here or led to another node', () => {
+  const counts = { asked: 0, denied: 0 };
+  for (let seed = 1; seed <= 100; seed++) {
+    const { objects } = randomCase(seed);
+    const cluster = new PlannedCluster(['n1', 'n2'], { dns: true });
+    cluster.tell(objectsOf(readWorld(objects)), new Random(seed));
+    const tracers = cluster.next();
+    const { world } = cluster;
+    for (const pod of world.pods.filter((one) => hasIdentity(one) && one.node !== undefined)) {
+      const elsewhere = world.nodes.find(({ name }) => name !== pod.node)!;
+      const { asked, denied } = holdDnsAgainst(world, tracers, pod, dnsPod, elsewhere);
+      counts.asked += asked;
+      counts.denied += denied;
+    }
+  }
+  assert.ok(counts.asked > 1500 && counts.denied > counts.asked / 10, JSON.stringify(counts));
 });
