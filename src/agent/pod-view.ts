@@ -1,12 +1,53 @@
 import type { Pod } from '../kube/types.ts';
+import { IpAddr } from '../net/ip.ts';
 import { podOf } from '../policy/read-world.ts';
 import type { Labels, PodPort, PolicyPod } from '../policy/world.ts';
 import { Interned } from './interned.ts';
 
-/** A Pod as policies see it, and the uid of those of this node. There is one for each pod of the cluster: what many have alike is kept once. */
-export interface PodView extends PolicyPod {
+/** What a PodView is made of. */
+export interface PodParts extends PolicyPod {
   /** Of this node's pods only, as CNI calls name it: a pod that was made anew under its name is another. */
   uid?: string | undefined;
+}
+
+/**
+ * A Pod as policies see it. There is one for each pod of the cluster: what many have alike is kept once, and addresses, which are looked at when something
+ * changes, as text.
+ */
+export class PodView implements PodParts {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly node: string | undefined;
+  readonly hostNetwork: boolean;
+  readonly ended: boolean;
+  readonly ports: readonly PodPort[];
+  readonly created: number;
+  readonly uid: string | undefined;
+  /** With a blank between. */
+  readonly ips: string;
+
+  constructor({ namespace, name, labels, node, hostNetwork, ended, ports, created, uid, addresses }: PodParts) {
+    const named = ports.filter(({ name: ofPort }) => ofPort !== undefined);
+    this.namespace = texts.of(namespace, namespace);
+    this.name = name;
+    this.labels = labelSets.of(JSON.stringify(labels), labels);
+    this.node = node === undefined ? undefined : texts.of(node, node);
+    this.hostNetwork = hostNetwork;
+    this.ended = ended;
+    this.ports = named.length === 0 ? noPorts : portLists.of(JSON.stringify(named), named);
+    this.created = created ?? 0;
+    this.uid = uid;
+    this.ips = addresses.join(' ');
+  }
+
+  get addresses(): readonly IpAddr[] {
+    return this.ips === '' ? [] : this.ips.split(' ').map(IpAddr.parse);
+  }
+
+  with(changes: Partial<PodParts>): PodView {
+    return new PodView({ ...this, addresses: this.addresses, ...changes });
+  }
 }
 
 /** What kubelet writes on the Pod that it makes for a static one: the uid by which everybody on the node knows it. */
@@ -14,17 +55,9 @@ const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 /** @param nodeName of this node */
 export function podView(pod: Pod, nodeName: string): PodView {
-  const { workload: _, labels, ports, namespace, node, ...rest } = podOf(pod);
-  const named = ports.filter(({ name }) => name !== undefined);
-  const view: PodView = {
-    ...rest,
-    namespace: texts.of(namespace, namespace),
-    node: node === undefined ? undefined : texts.of(node, node),
-    labels: labelSets.of(JSON.stringify(labels), labels),
-    ports: named.length === 0 ? noPorts : portLists.of(JSON.stringify(named), named),
-  };
-  if (node === nodeName) view.uid = pod.metadata.annotations?.[mirrorAnnotation] ?? pod.metadata.uid;
-  return view;
+  const { metadata, spec } = pod;
+  const uid = spec?.nodeName === nodeName ? (metadata.annotations?.[mirrorAnnotation] ?? metadata.uid) : undefined;
+  return new PodView({ ...podOf(pod), uid });
 }
 
 /** Whether both mean the same to policies: most changes of Pods are of their containers' state. */
@@ -35,8 +68,7 @@ export const samePod = (a: PodView, b: PodView): boolean =>
   a.uid === b.uid &&
   a.ended === b.ended &&
   a.hostNetwork === b.hostNetwork &&
-  a.addresses.length === b.addresses.length &&
-  a.addresses.every((address, i) => address.equals(b.addresses[i]!));
+  a.ips === b.ips;
 
 const texts = new Interned<string>();
 const labelSets = new Interned<Labels>();

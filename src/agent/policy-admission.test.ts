@@ -62,9 +62,9 @@ test('NP15: a pod whose labels cannot be had is not attached, and the error says
 test('a pod of the same name that was there before, or is elsewhere, is not taken for it', async () => {
   const api = new FakeApi();
   const { metadata } = await api.create(Pods, pod);
-  const former = new Map([['default/a', { ...podView(pod, 'me'), uid: 'former', labels: { app: 'former' } }]]);
+  const former = new Map([['default/a', podView(pod, 'me').with({ uid: 'former', labels: { app: 'former' } })]]);
   assert.deepEqual((await admission(api, former).admit({ ...identity, uid: metadata.uid! }, undefined))?.labels, { app: 'a' });
-  const elsewhere = new Map([['default/a', { ...podView(pod, 'me'), node: 'other', labels: { app: 'former' } }]]);
+  const elsewhere = new Map([['default/a', podView(pod, 'me').with({ node: 'other', labels: { app: 'former' } })]]);
   assert.deepEqual((await admission(api, elsewhere).admit(identity, undefined))?.labels, {
     app: 'a',
   });
@@ -77,6 +77,6 @@ test('a pod of the same name that was there before, or is elsewhere, is not take
 test('a static pod is waited for: its Pod comes a moment after its sandbox', async () => {
   const known = new Map<string, PodView>();
   const admitted = admission(new FakeApi(), known).admit({ ...identity, uid: 'hash' }, Promise.resolve());
-  setTimeout(() => known.set('default/a', { ...podView(pod, 'me'), uid: 'hash' }), 20);
+  setTimeout(() => known.set('default/a', podView(pod, 'me').with({ uid: 'hash' })), 20);
   assert.equal((await admitted)?.uid, 'hash');
 });

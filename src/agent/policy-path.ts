@@ -125,7 +125,7 @@ export class PolicyPath implements Disposable {
     if (!planner) return [];
     // What its rows lead to.
     if (this.#pending) this.#parts.sync();
-    planner.setPod(this.#pods.planned({ ...view, node: this.#parts.nodeName, ended: false }));
+    planner.setPod(this.#pods.planned(view.with({ node: this.#parts.nodeName, ended: false })));
     return this.#changed(planner);
   }
 

@@ -4,7 +4,7 @@ import type { Lease } from '../ipam/index.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { PolicyPod } from '../policy/world.ts';
-import type { PodView } from './pod-view.ts';
+import { PodView } from './pod-view.ts';
 import { PolicyPods } from './policy-pods.ts';
 
 const lease = (containerId: string, pod: string, ...addresses: string[]): Lease =>
@@ -16,19 +16,11 @@ const lease = (containerId: string, pod: string, ...addresses: string[]): Lease 
   }) as Lease;
 const podsOf = (...leases: Lease[]): PolicyPods =>
   new PolicyPods('me', { leases: () => leases, ranges: [Prefix.parse('10.1.0.0/24')] });
-const view = (more: Partial<PodView> = {}): PodView => ({
-  ...{
-    namespace: 'default',
-    name: 'a',
-    labels: { app: 'a' },
-    node: 'me',
-    addresses: [],
-    hostNetwork: false,
-    ended: false,
-    ports: [],
-  },
-  ...more,
-});
+const view = (more: Partial<PolicyPod> = {}): PodView =>
+  new PodView({
+    ...{ namespace: 'default', name: 'a', labels: { app: 'a' }, node: 'me', addresses: [], hostNetwork: false, ended: false, ports: [] },
+    ...more,
+  });
 const addresses = (pod: PolicyPod | undefined): string[] | undefined => pod?.addresses.map(String);
 
 test('NP20: of its own pods the node knows the addresses by its leases, before their Pods tell of them and when they tell of them no more', () => {
@@ -38,7 +30,7 @@ test('NP20: of its own pods the node knows the addresses by its leases, before t
   assert.deepEqual(addresses(pods.planned(view(), { ...first })), ['10.1.0.3']);
   const stale = view({ name: 'gone', addresses: [IpAddr.parse('10.1.0.2')] });
   assert.deepEqual(addresses(pods.planned(stale)), [], 'the address is another pod by now');
-  assert.deepEqual(addresses(pods.planned({ ...stale, node: 'other' })), ['10.1.0.2'], 'the word of another node');
+  assert.deepEqual(addresses(pods.planned(stale.with({ node: 'other' }))), ['10.1.0.2'], 'the word of another node');
 });
 
 test('an address that no lease names a pod for is the pod that says so: of leases made anew from links, and of other plugins', () => {

@@ -25,7 +25,7 @@ export class PolicyPods {
 
   /** @param but a lease that counts no more */
   planned(view: PodView, but?: Lease): PolicyPod {
-    return this.isLocal(view) ? { ...view, addresses: this.#addressesOf(view, but) } : view;
+    return this.isLocal(view) ? view.with({ addresses: this.#addressesOf(view, but) }) : view;
   }
 
   /** A pod that the API does not know, or not any more, as long as it has addresses here: its labels are not known, so it is isolated by what isolates all. */

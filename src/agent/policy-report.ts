@@ -8,9 +8,8 @@ export interface PolicyStatus {
   enforced: boolean;
   /** The present epoch (ADR 19), while they are in force. */
   epoch?: number;
-  /** How many pods of this node some policy speaks of, how many addresses have an identity, and how many classes of ports there are. */
+  /** How many pods of this node some policy speaks of, and how many classes of ports there are. */
   pods: number;
-  addresses: number;
   classes: number;
   /** What of them could not be understood, and what that means for traffic (NP19). */
   problems: string[];
@@ -26,14 +25,14 @@ export interface PolicyReportParts {
 export function policyStatus({ policies, owners, epoch }: PolicyReportParts): PolicyStatus {
   const counts: Record<string, number> = {};
   for (const { kind } of policies) counts[kind] = (counts[kind] ?? 0) + 1;
-  const planned = { pod: 0, address: 0, class: 0 };
+  const planned = { pod: 0, class: 0 };
   for (const owner of owners) {
-    const [, what] = /^policy (pod|address|class) /.exec(owner) ?? [];
+    const [, what] = /^policy (pod|class) /.exec(owner) ?? [];
     if (what) planned[what as keyof typeof planned]++;
   }
   return {
     ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
-    ...{ pods: planned.pod, addresses: planned.address, classes: planned.class },
+    ...{ pods: planned.pod, classes: planned.class },
     problems: problemsOf(policies),
   };
 }
