@@ -161,7 +161,12 @@ export class PolicyPath implements Disposable {
 
   /** What keeps the kernel from judging as it should. */
   get problems(): string[] {
-    return this.#problem === undefined ? [] : [this.#problem];
+    const { policy } = this.#parts.sources;
+    const missing = this.#active && !this.#planner ? policy.informers.flatMap(({ error }) => error?.message ?? []) : [];
+    return [
+      ...missing.map((error) => `policies are not in force yet, and no pod can be attached: ${error}`),
+      ...(this.#problem === undefined ? [] : [this.#problem]),
+    ];
   }
 
   status(): PolicyStatus {
@@ -193,13 +198,15 @@ export class PolicyPath implements Disposable {
     else if (!this.#planner) void this.#learn();
   }
 
-  /** Fulfilled when there is a planner, or no policy any more. */
+  /** Fulfilled when there is a planner. */
   #learn(): Promise<void> {
-    this.#planning ??= this.#parts.sources.policy.openWorld().then(() => {
-      this.#planning = undefined;
+    if (this.#planning) return this.#planning;
+    const planning = this.#parts.sources.policy.openWorld().then(() => {
+      if (this.#planning === planning) this.#planning = undefined;
       if (this.#active && !this.#planner && !this.#ended) this.#plan();
     });
-    return this.#planning;
+    this.#planning = planning;
+    return planning;
   }
 
   /** Everything is known: from here on the planner hears of what changes. */
@@ -229,6 +236,8 @@ export class PolicyPath implements Disposable {
     for (const end of this.#hearing) end();
     this.#hearing = [];
     this.#planner = undefined;
+    // What it waits for may end before it is whole.
+    this.#planning = undefined;
     this.#parts.sources.policy.closeWorld();
   }
 
