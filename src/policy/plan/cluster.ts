@@ -25,6 +25,8 @@ export class Cluster {
 
   /** Addresses of which somebody came or went. */
   readonly dirtyAddresses = new Set<AddressEntry>();
+  /** Labels that namespaces had. */
+  readonly dirtyNamespaces = new Map<string, Labels>();
   /** Classes that peers must be matched with. */
   readonly dirtyClasses = new Set<LabelClass>();
   /** Classes with local pods, or without them now, whose policies are to be found. */
@@ -64,11 +66,8 @@ export class Cluster {
     const namespace = this.#namespaceOf(name);
     const labels = labelsOfNamespace(name, given);
     if (sameLabels(labels, namespace.labels)) return;
+    if (!this.dirtyNamespaces.has(name)) this.dirtyNamespaces.set(name, namespace.labels);
     namespace.labels = labels;
-    for (const one of namespace.classes) {
-      this.dirtyClasses.add(one);
-      if (one.local > 0) this.dirtyLocals.add(one);
-    }
     if (given === undefined && namespace.classes.size === 0) this.#namespaces.delete(name);
   }
 
@@ -121,6 +120,7 @@ export class Cluster {
   }
 
   settled(): void {
+    this.dirtyNamespaces.clear();
     for (const all of [this.dirtyAddresses, this.dirtyClasses, this.dirtyLocals, this.dirtyLocalPods, this.dirtyNodes]) all.clear();
   }
 
@@ -132,7 +132,7 @@ export class Cluster {
     const { found, isNew } = this.classes.of(pod.namespace, pod.labels, pod.ports);
     const isLocal = isHere || pod.node === this.#nodeName;
     const before = this.#pods.get(key);
-    if (before?.class === found && before.isLocal === isLocal && sameAddresses(before.addresses, pod.addresses)) return;
+    if (before?.class === found && before.isLocal === isLocal && isSameEntry(before, pod)) return;
     if (isNew) {
       this.#namespaceOf(pod.namespace).classes.add(found);
       this.dirtyClasses.add(found);
@@ -193,5 +193,7 @@ function sameLabels(a: Labels, b: Labels): boolean {
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
 }
 
-const sameAddresses = (before: readonly AddressEntry[], now: readonly IpAddr[]): boolean =>
-  before.length === now.length && now.every((address, i) => before[i]!.address.equals(address));
+const isSameEntry = (before: PodEntry, { addresses, created }: PolicyPod): boolean =>
+  before.created === created &&
+  before.addresses.length === addresses.length &&
+  addresses.every((address, i) => before.addresses[i]!.address.equals(address));

@@ -63,11 +63,12 @@ export class Local {
 
   /** @returns classes that others select now */
   #findPolicies(): { one: LabelClass; policies: Bits | undefined }[] {
-    const { added, removed, subjects } = this.#policies;
-    const { dirtyLocals } = this.#cluster;
+    const { added, removed, subjects, byNamespaceLabels } = this.#policies;
+    const { dirtyLocals, dirtyNamespaces } = this.#cluster;
     const found: { one: LabelClass; policies: Bits | undefined }[] = [];
     const all = new Set(dirtyLocals);
-    if (added.size + removed.size > 0) for (const { class: one } of this.#cluster.localPods.values()) all.add(one);
+    for (const { class: one } of this.#cluster.localPods.values())
+      if (added.size + removed.size > 0 || dirtyNamespaces.has(one.namespace)) all.add(one);
     for (const one of all) {
       if (one.local === 0) {
         found.push({ one, policies: undefined });
@@ -82,7 +83,10 @@ export class Local {
       } else {
         policies = before.copy();
         for (const { serial } of removed) policies.delete(serial);
-        for (const entry of added) if (selectsTraits(entry.selection, traits)) policies.add(entry.serial);
+        const maybe = dirtyNamespaces.has(one.namespace) ? [...added, ...byNamespaceLabels] : added;
+        for (const entry of maybe)
+          if (selectsTraits(entry.selection, traits)) policies.add(entry.serial);
+          else policies.delete(entry.serial);
       }
       if (!before || !policies.equals(before)) found.push({ one, policies });
     }

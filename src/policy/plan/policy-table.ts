@@ -7,6 +7,8 @@ export class PolicyTable {
   readonly #byName = new Map<string, PolicyEntry>();
   readonly bySerial: (PolicyEntry | undefined)[] = [];
   readonly subjects = new SelectionIndex<PolicyEntry>();
+  /** Those whose subjects are found by labels of namespaces. */
+  readonly byNamespaceLabels = new Set<PolicyEntry>();
   readonly #free: number[] = [];
   readonly added = new Set<PolicyEntry>();
   /** They keep their serials until `settled`. */
@@ -27,6 +29,7 @@ export class PolicyTable {
     this.bySerial[serial] = entry;
     this.#byName.set(name, entry);
     this.subjects.add(entry);
+    if ('labels' in policy.subject.namespaces) this.byNamespaceLabels.add(entry);
     this.added.add(entry);
   }
 
@@ -49,6 +52,7 @@ export class PolicyTable {
 
   #remove(entry: PolicyEntry): void {
     this.subjects.delete(entry);
+    this.byNamespaceLabels.delete(entry);
     this.added.delete(entry);
     this.removed.add(entry);
   }

@@ -30,6 +30,8 @@ export class Remote {
   readonly #signatures: Signatures;
   readonly #index = new SelectionIndex<PodsAtom>();
   readonly #podsAtoms = new Map<Atom, PodsAtom>();
+  /** Those that are found by labels of namespaces. */
+  readonly #byNamespaceLabels = new Set<PodsAtom>();
   /** Peers by the domain names that they name. */
   readonly #domains = { exact: new Map<string, Set<Atom>>(), below: new Map<string, Set<Atom>>() };
   /** Names of ports that egress rules in use name. */
@@ -64,22 +66,32 @@ export class Remote {
   }
 
   #matchPods(): void {
-    const { classes, dirtyClasses } = this.#cluster;
+    const { classes, dirtyClasses, dirtyNamespaces } = this.#cluster;
     const { added, removed } = this.#changed('pods');
     for (const atom of removed) {
-      this.#index.delete(this.#podsAtoms.get(atom)!);
+      const one = this.#podsAtoms.get(atom)!;
+      this.#index.delete(one);
+      this.#byNamespaceLabels.delete(one);
       this.#podsAtoms.delete(atom);
     }
     for (const atom of added) {
       const one: PodsAtom = { atom, selection: atom.peer as PodsAtom['selection'] };
       this.#index.add(one);
+      if ('labels' in one.selection.namespaces) this.#byNamespaceLabels.add(one);
       this.#podsAtoms.set(atom, one);
     }
     const all = added.length + removed.length > few;
-    if (!all && added.length + removed.length > 0)
+    if (!all && added.length + removed.length + dirtyNamespaces.size > 0)
       for (const { name, labels, classes: some } of this.#cluster.namespaces()) {
         const here = added.filter(({ peer }) => peer.kind === 'pods' && selectsNamespace(peer, name, labels));
-        if (here.length + removed.length > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, removed);
+        const gone = removed.slice();
+        const before = dirtyNamespaces.get(name);
+        for (const { atom, selection } of before ? this.#byNamespaceLabels : []) {
+          const is = selectsNamespace(selection, name, labels);
+          if (is !== selectsNamespace(selection, name, before!) && !here.includes(atom)) (is ? here : gone).push(atom);
+        }
+        if (here.length + gone.length > few) for (const one of some) dirtyClasses.add(one);
+        else if (here.length + gone.length > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, gone);
       }
     for (const one of all ? classes : dirtyClasses) {
       const found = this.#index.find(this.#cluster.traitsOf(one)).map(({ atom }) => atom);
