@@ -198,11 +198,11 @@ for (const family of families) {
     const flush = (path: string): unknown => run(path, 'ip', ip[family] === 'ip' ? '-4' : '-6', 'neigh', 'flush', 'all');
     flush(bed.node.path);
     flush(bed.namespace('a').path);
-    assert.equal(await pings(bed, 'node', family, 'a', 2000), true);
+    assert.equal(await pings(bed, 'node', family, 'a'), true);
     bed.say(family);
     flush(bed.node.path);
     flush(bed.namespace('a').path);
-    assert.equal(await pings(bed, 'a', family, 'b', 2000), true);
+    assert.equal(await pings(bed, 'a', family, 'b'), true);
   });
 
   test(`${family}: DNS of the own node by UDP, which conntrack does not see, is judged by its headers; by TCP as a connection`, needsRoot, async () => {
@@ -227,6 +227,9 @@ for (const family of families) {
     assert.deepEqual(await both(), [true, false]);
     bed.say(family, mute('a'), ['egress', '0:5 . a', '0:c'], ['ranges', '0:c . udp . 50-60', '0:3'], ['ports', '0:c . tcp . 53', '0:3']);
     assert.deepEqual(await both(), [true, true]);
+    bed.say(family, deaf('dns'), ['ingress', '0:1 . dns', '0:8'], ['ports', '0:8 . tcp . 53', '0:3']);
+    assert.deepEqual(await both(), [false, true], 'the pod that stands for it may be isolated as well');
+    assert.equal(await pings(bed, 'node', family, 'a'), true, 'NP12');
   });
 
   test(`${family}: cluster DNS that leads to another node's is judged as cluster DNS, whatever is said of that node`, needsRoot, async () => {
@@ -247,5 +250,7 @@ for (const family of families) {
     assert.deepEqual(await both(), [false, false], 'an ordinary Service is judged by where it leads');
     bed.say(family, ...dns, mute('a'), ['egress', '0:5 . a', '0:8'], ['ports', '0:8 . udp . 9053', '0:3']);
     assert.deepEqual(await both(), [false, false], 'the port is that of cluster DNS');
+    bed.say(family, ...dns, deaf('dns'), ['ingress', '0:1 . dns', '0:8'], ['ports', '0:8 . udp . 53', '0:3']);
+    assert.deepEqual(await both(), [true, false], 'who may ask it is said of the pod that stands for it');
   });
 }

@@ -176,7 +176,7 @@ export class PolicyBed implements AsyncDisposable {
   }
 
   /** An open connection: what it sends comes back. @throws ECONNREFUSED, ECONNRESET, ETIMEDOUT */
-  async connect(from: string, family: Family, to: string, port: number, timeoutMs = 500): Promise<net.Socket> {
+  async connect(from: string, family: Family, to: string, port: number, timeoutMs = 5000): Promise<net.Socket> {
     const source = at(addressOf(from, family));
     const socket = await connectTcp(this.namespace(from).ns, at(addressOf(to, family)), port, { source, timeoutMs });
     this.#closing.push(async () => void socket.destroy());
@@ -185,14 +185,16 @@ export class PolicyBed implements AsyncDisposable {
 
   /** Whether a new TCP connection is made and answered. */
   async reaches(from: string, family: Family, to: string, port: number): Promise<boolean> {
-    try {
-      const socket = await this.connect(from, family, to, port);
-      const answered = await echoes(socket);
-      socket.destroy();
-      return answered;
-    } catch {
-      return false;
-    }
+    return unhurried(async (timeoutMs) => {
+      try {
+        const socket = await this.connect(from, family, to, port, timeoutMs);
+        const answered = await echoes(socket);
+        socket.destroy();
+        return answered;
+      } catch {
+        return false;
+      }
+    });
   }
 
   /** A UDP socket of a pod, with its own address and port for as long as it lives. */
@@ -209,10 +211,22 @@ export class PolicyBed implements AsyncDisposable {
   }
 }
 
+/** How long silence lasts that is a denial. */
+const silenceMs = 350;
+
+/** Asks again where this process had no time of its own to hear an answer in: a timer fires before what came meanwhile is read. */
+async function unhurried<T>(ask: (timeoutMs: number) => Promise<T>): Promise<T> {
+  for (let timeoutMs = silenceMs; ; timeoutMs *= 2) {
+    const start = performance.now();
+    const answer = await ask(timeoutMs);
+    if (performance.now() - start < timeoutMs + 100 || timeoutMs > 4 * silenceMs) return answer;
+  }
+}
+
 /** @returns whether what is written comes back before the connection ends or some time has passed */
 export async function echoes(socket: net.Socket, text = 'x'): Promise<boolean> {
   try {
-    const signal = AbortSignal.timeout(1000);
+    const signal = AbortSignal.timeout(5000);
     const answer = once(socket, 'data', { signal });
     socket.write(text);
     return String((await answer)[0]) === text;
@@ -236,39 +250,42 @@ function watched(socket: net.Socket): net.Socket {
 export async function endOf(socket: net.Socket): Promise<string> {
   if (!ends.has(socket)) {
     socket.write('x');
-    await once(socket, 'close', { signal: AbortSignal.timeout(1500) }).catch(() => undefined);
+    await once(socket, 'close', { signal: AbortSignal.timeout(5000) }).catch(() => undefined);
   }
   return ends.get(socket) ?? 'still open';
 }
 
 /** @returns what came back: the datagram's text, the ICMP error's type and code, or `nothing` */
-export async function ask(socket: ProbeSocket, to: string, port: number, timeoutMs = 400): Promise<string> {
+export async function ask(socket: ProbeSocket, to: string, port: number): Promise<string> {
   socket.send(Buffer.from('question'), at(to), port);
-  return heard(socket, timeoutMs);
+  return heard(socket);
 }
 
 /** @returns the next datagram, or ICMP error `3/3`, or `nothing` */
-export async function heard(socket: ProbeSocket, timeoutMs = 400): Promise<string> {
-  for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
-    await socket.ready(Math.max(1, Math.ceil(end - performance.now())));
-    const error = socket.receiveError();
-    if (error) return `${error.type}/${error.code}`;
-    const got = socket.receive();
-    if (got) return got.data.toString();
-  }
-  return 'nothing';
-}
+export const heard = (socket: ProbeSocket): Promise<string> =>
+  unhurried(async (timeoutMs) => {
+    for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+      await socket.ready(Math.max(1, Math.ceil(end - performance.now())));
+      const error = socket.receiveError();
+      if (error) return `${error.type}/${error.code}`;
+      const got = socket.receive();
+      if (got) return got.data.toString();
+    }
+    return 'nothing';
+  });
 
 /** Whether an echo request is answered. */
-export async function pings(bed: PolicyBed, from: string, family: Family, to: string, timeoutMs = 400): Promise<boolean> {
+export async function pings(bed: PolicyBed, from: string, family: Family, to: string): Promise<boolean> {
   using socket = ProbeSocket.icmp(bed.namespace(from).ns, family);
   socket.echo(at(addressOf(to, family)), 1);
-  for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
-    await socket.ready(Math.max(1, Math.ceil(end - performance.now())));
-    if (socket.receiveError()) return false;
-    if (socket.receiveEcho()) return true;
-  }
-  return false;
+  return await unhurried(async (timeoutMs) => {
+    for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+      await socket.ready(Math.max(1, Math.ceil(end - performance.now())));
+      if (socket.receiveError()) return false;
+      if (socket.receiveEcho()) return true;
+    }
+    return false;
+  });
 }
 
 function route(from: TestNs, destination: string, gateway: string, link: string): void {
