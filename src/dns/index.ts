@@ -18,6 +18,8 @@ import { newMetrics } from './metrics.ts';
 import { serveMetrics } from './monitoring/listen.ts';
 import { Monitoring } from './monitoring/monitoring.ts';
 import { Pipeline, stagesOf } from './pipeline.ts';
+import { resolvedPaths } from './resolved/paths.ts';
+import { ResolvedNames } from './resolved/resolved-names.ts';
 import { HostFile } from './search/host-file.ts';
 import { SearchLists } from './search/search-lists.ts';
 import { type DnsStatus, serveHealth } from './serve/health.ts';
@@ -165,7 +167,10 @@ async function start(config: ParsedConfig, dependencies: DnsDependencies, parts:
     ...(forwarder?.fault ? { upstreamFault: forwarder.fault } : {}),
     ...dependencies.describe?.(),
   });
-  const paths = { ...monitoring.paths, ...explainPaths(new Explainer({ cluster, lists, stages })) };
+  const resolved = new ResolvedNames();
+  if (forwarder) forwarder.observe = (answer, ttl) => resolved.observe(answer, ttl);
+  const resolving = resolvedPaths(resolved, () => forwarder?.known() ?? []);
+  const paths = { ...monitoring.paths, ...resolving, ...explainPaths(new Explainer({ cluster, lists, stages })) };
   const { health, metrics: forMetrics } = dependencies.sockets ?? {};
   if (health !== undefined) serve(new SharedListener(health, (fd) => serveHealth({ fd }, status, paths)));
   else if (config.healthSocket !== undefined) parts.add(await serveHealth(config.healthSocket, status, paths));

@@ -185,6 +185,10 @@ export class AnswerCache {
     return entry;
   }
 
+  *all(): Generator<Entry> {
+    for (const queue of [this.#main, this.#small]) yield* queue.entries();
+  }
+
   /** Those that were asked for again, what came last first: of all that is kept, what will be asked for. Other turns of the process may come between two. */
   *hot(): Generator<Entry> {
     for (const queue of [this.#main, this.#small]) for (const entry of [...queue.entries()]) if (entry.hits > 0 || entry.visited) yield entry;

@@ -84,6 +84,8 @@ export class Forwarder implements Disposable {
   #started = false;
   #turnMs = 0;
   readonly probe: LoopProbe;
+  /** Hears of each answer, and for how many seconds it is given, before it is; it may have it wait. */
+  observe: ((answer: Answer, ttl: number) => Promise<void> | undefined) | undefined;
   /** Whether the last answer of `answer` was past its end. */
   gaveStale = false;
 
@@ -197,6 +199,7 @@ export class Forwarder implements Disposable {
     const answer = await before(asked, clientTimeoutMs);
     if (answer && answer.rcode !== rcode.SERVFAIL) return served(answer);
     this.counters.servedStale++;
+    await this.observe?.(stale, staleTtl);
     return { answer: stale, age: -staleTtl };
   }
 
@@ -207,6 +210,7 @@ export class Forwarder implements Disposable {
       if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.name).allDown)) return undefined;
       if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
       counters.servedStale++;
+      void this.observe?.(entry, staleTtl);
     } else if (
       ++entry.hits >= hotHits &&
       !entry.refreshing &&
@@ -258,7 +262,11 @@ export class Forwarder implements Disposable {
     const asking = this.#asking;
     const asked = asking
       .ask(question)
-      .then((answer) => this.#keep(question, answer, asking))
+      .then((answer) => {
+        const { minTtl, maxTtl } = this.cache.options;
+        const held = answer.negative ? undefined : this.observe?.(answer, Math.min(Math.max(answer.ttl, minTtl), maxTtl));
+        return held ? held.then(() => this.#keep(question, answer, asking)) : this.#keep(question, answer, asking);
+      })
       .catch((error: unknown) => this.#failed(error))
       .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, asked);
@@ -294,6 +302,12 @@ export class Forwarder implements Disposable {
   /** Counts answers that came. */
   get kept(): number {
     return this.counters.misses + this.counters.prefetches;
+  }
+
+  /** All that may be given without asking, and for how many seconds. */
+  *known(): Generator<readonly [answer: Answer, ttl: number]> {
+    const now = this.#now();
+    for (const entry of this.cache.all()) if (entry.freshUntilMs > now) yield [entry, Math.ceil((entry.freshUntilMs - now) / 1000)];
   }
 
   /** What is asked for again and again, for another process. */
