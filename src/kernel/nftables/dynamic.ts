@@ -44,5 +44,12 @@ const dynamic = (op: 'update' | 'delete', map: string, key: Value, data: Value, 
 export const updateElement = (map: string, key: Value, data: Value, seconds: number): Part =>
   dynamic('update', map, key, data, seconds);
 
+/** Writes an element into a set with flags `dynamic` and `timeout`, or has the one that is there live for the time anew, and counts the packet there. No match when the set is full. */
+export const countElement = (set: string, key: Value, seconds: number): Part => ({
+  text: `update @${set} { ${key.text} timeout ${timeText(seconds)} counter }`,
+  needs: key.needs,
+  expressions: [...key.load(0), { name: 'dynset', set, op: 'update', sregKey: 0, timeoutMs: seconds * 1000, counter: true }],
+});
+
 /** Deletes an element, if there is one; the data says nothing. */
 export const deleteElement = (map: string, key: Value, data: Value): Part => dynamic('delete', map, key, data, 0);

@@ -46,6 +46,15 @@ const milliseconds: Codec<number> = {
 /** A count that fits a number: packets, rates. */
 const count = milliseconds;
 
+/** An expression `counter` for each element that is made; what they have counted stands with the elements. */
+const counterOfEach: Codec<boolean> = {
+  encode: (writer) => void writer.attribute(1, (w) => w.cstring('counter')),
+  decode: (reader) => {
+    reader.rest();
+    return true;
+  },
+};
+
 /** Bytes as `0x…`, without the attributes of nft_data_attributes around them. */
 const blob: Codec<string> = {
   encode: (writer, value) => void writer.bytes(Buffer.from(value.slice(2), 'hex')),
@@ -110,6 +119,7 @@ const table = {
     sregKey: field(4, register),
     sregData: field<Register | undefined>(5, register as Codec<Register | undefined>),
     timeoutMs: field(6, milliseconds, 0),
+    counter: field<boolean | undefined>(7, counterOfEach as Codec<boolean | undefined>),
     flags: field(9, be32, 0),
   },
   ct: {

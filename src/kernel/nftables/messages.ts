@@ -327,6 +327,8 @@ export interface ReadElement {
   end: boolean;
   /** Of a range of concatenations: the last value of each part. */
   last?: Buffer;
+  /** What the element's counter has counted, if it has one. */
+  packets?: number;
 }
 
 export function readElements(reader: Reader, set: NftSetSpec, each: (element: ReadElement) => void): void {
@@ -344,11 +346,21 @@ function readText(reader: Reader, types: readonly Datatype[]): string {
   return text;
 }
 
+/** NFTA_EXPR_DATA of a counter: NFTA_COUNTER_PACKETS. */
+function readPackets(reader: Reader): number {
+  let packets = 0;
+  reader.eachAttribute((type, data) => {
+    if (type === 2) data.eachAttribute((kind, value) => void (kind === 2 && (packets = Number(value.be64()))));
+  });
+  return packets;
+}
+
 function readEntry(reader: Reader, set: NftSetSpec): ReadElement {
   const element: ReadElement = { key: Buffer.alloc(0), end: false };
   reader.eachAttribute((type, inner) => {
     if (type === 1) inner.eachAttribute((_, value) => void (element.key = value.rest()));
     else if (type === 10) inner.eachAttribute((_, value) => void (element.last = value.rest()));
+    else if (type === 7) element.packets = readPackets(inner);
     else if (type === 3) element.end = (inner.be32() & intervalEnd) !== 0;
     else if (type === 2) element.data = set.data && set.data !== 'verdict' ? readText(inner, parseType(set.data)) : readData(inner);
   });

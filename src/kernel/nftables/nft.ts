@@ -213,6 +213,12 @@ export class Nft implements Disposable {
     );
   }
 
+  /** Elements of a set in which packets count themselves (`countElement`), and how many they were. */
+  countedElements(table: string, set: NftSetSpec, family: TableFamily = 'inet'): { key: string; packets: number }[] {
+    const keys = parseType(set.key);
+    return this.#elements(table, set, family, ({ key, packets = 0 }) => ({ key: decodeValue(keys, key), packets }));
+  }
+
   #elements<T>(table: string, set: NftSetSpec, family: TableFamily, made: (element: ReadElement) => T): T[] {
     const messages = this.#dump(
       family,

@@ -1,8 +1,8 @@
-import { type Chain, match, type Rule } from '../../kernel/nftables/index.ts';
+import { type Chain, dynamic, match, type Rule } from '../../kernel/nftables/index.ts';
 import { type Family, families } from '../../net/ip.ts';
 import type { Item } from '../../reconcile/model.ts';
 import type { Direction } from '../model.ts';
-import { allowed, classBits, defaultSet, denied, policySet, policySets, portsSet, rangesSet, rowsSet } from './names.ts';
+import { allowed, classBits, defaultSet, denialSets, denied, deniedSeconds, deniedSet, loggedSet, policySet, policySets, portsSet, rangesSet, rowsSet } from './names.ts';
 
 const { rule, concat, inNetworkOrder, saddr, daddr, l4proto, dport, priority } = match;
 const { originalSaddr, originalDaddr, originalDport, replySaddr, replySport, connectionProtocol } = match;
@@ -251,6 +251,7 @@ const endChains: readonly Chain[] = [
   {
     name: 'policy-deny',
     rules: [
+      rule(jump('policy-log')),
       // NP14: what is open is cut, each end by its next packet. The same for a connection that conntrack meets in its midst, by a packet of whoever did not open it.
       rule(protocol('tcp'), ctStateEstablished, countIn(deniedCounter), rejectWithTcpReset),
       rule(tcpWithoutSyn, countIn(deniedCounter), rejectWithTcpReset),
@@ -260,13 +261,43 @@ const endChains: readonly Chain[] = [
   { name: 'policy-drop', rules: [rule(countIn(deniedCounter), drop)] },
 ];
 
+/** Denials of pods in namespaces that ask for it are written down, as they are judged; `agent/denials.ts` reads them. */
+const logChains: readonly Chain[] = [
+  {
+    name: 'policy-log',
+    rules: perFamily((family) => [
+      rule(isIn(originalSaddr(family), loggedSet(family)), goto(numbered('policy-log', family))),
+      rule(isIn(replySaddr(family), loggedSet(family)), goto(numbered('policy-log', family))),
+      rule(ctStateUntracked, isIn(saddr(family), loggedSet(family)), goto(numbered('policy-log-headers', family))),
+    ]),
+  },
+  ...perFamily((family): Chain[] => {
+    const connection = concat(originalSaddr(family), replySaddr(family), connectionProtocol, replySport);
+    const headers = concat(saddr(family), daddr(family), l4proto, dport);
+    return [
+      {
+        name: numbered('policy-log', family),
+        rules: [...withPorts, errors[family]].map((name) =>
+          rule(protocol(name), dynamic.countElement(deniedSet(family), connection, deniedSeconds)),
+        ),
+      },
+      // Two chains, since nft writes what a rule needs of the family behind the protocol.
+      { name: numbered('policy-log-headers', family), rules: [rule(protocol('udp'), goto(numbered('policy-log-udp', family)))] },
+      {
+        name: numbered('policy-log-udp', family),
+        rules: [rule(dynamic.countElement(deniedSet(family), headers, deniedSeconds))],
+      },
+    ];
+  }),
+];
+
 /**
  * Chains, sets and the counter of policies, without elements and without the two chains of the epoch (`epoch.ts`), which these jump to. ADR 19.
  * `meta priority` carries identity and class from look-up to look-up, and is cleared behind.
  */
 export const planPolicyChains = ({ podLinks }: { podLinks: PodLinks }): Item[] => [
   { kind: 'nft-counter', name: deniedCounter },
-  ...policySets.map((set): Item => ({ kind: 'nft-set', ...set })),
+  ...[...policySets, ...denialSets].map((set): Item => ({ kind: 'nft-set', ...set })),
   ...[
     ...baseChains(podLinks),
     unseen,
@@ -277,5 +308,6 @@ export const planPolicyChains = ({ podLinks }: { podLinks: PodLinks }): Item[] =
     ...decideChains('-dns', connectionPort(originalDport)),
     ...decideChains('-headers', headerPort),
     ...endChains,
+    ...logChains,
   ].map((chain): Item => ({ kind: 'nft-chain', ...chain })),
 ];

@@ -94,6 +94,28 @@ export const maxIdentity = 0xfffffffe;
 export const classValue = (number: number, low: number): number => number * (1 << bits) + low;
 export const classNumber = (value: number): number => value >>> bits;
 
+/** Pods whose denials are logged: addresses of this node's pods. Not named as what policies say: no connection is judged otherwise for it. */
+export const loggedSet = (family: Family): string => `logged${digit[family]}`;
+/** What was denied to or by them: source . destination . protocol . port, as policies judge it. Packets write it, whoever reads it takes it away. */
+export const deniedSet = (family: Family): string => `denied${digit[family]}`;
+
+/** So long what nobody reads stays. */
+export const deniedSeconds = 60;
+/** Different denials at once, in each family; beyond them they are denied without being logged. */
+const mostDenied = 1024;
+
+/** Those of denials that are logged. */
+export const denialSets: readonly NftSetSpec[] = families.flatMap((family) => {
+  const address = family === 'ipv4' ? 'ipv4_addr' : 'ipv6_addr';
+  return [
+    set(loggedSet(family), address, 'pods whose denials are logged'),
+    set(deniedSet(family), `${address} . ${address} . inet_proto . inet_service`, 'their denials: source, destination, port', {
+      flags: ['timeout', 'dynamic'],
+      size: mostDenied,
+    }),
+  ];
+});
+
 /** Identities and classes as nft prints them, `major:minor` in hex; 0 is `none`. */
 export const valueText = formatClassid;
 export const parseValue = parseClassid;
