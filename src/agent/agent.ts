@@ -16,6 +16,7 @@ import { agentStatus } from './agent-status.ts';
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
+import { Denials } from './denials.ts';
 import { DnsCondition } from './dns-condition.ts';
 import { DnsReadiness } from './dns-readiness.ts';
 import { Door } from './door.ts';
@@ -32,8 +33,8 @@ import { NetworkConfig } from './network-config.ts';
 import { readFacts, sameFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
-import { PolicyPath } from './policy-path.ts';
 import { PodRanges } from './pod-ranges.ts';
+import { PolicyPath } from './policy-path.ts';
 import { ProblemLog } from './problem-log.ts';
 import { ProxyHealth, SyncHealth } from './proxy-health.ts';
 import { Rest } from './rest.ts';
@@ -76,6 +77,7 @@ export class NodeAgent {
   readonly #network: NodeNetwork;
   readonly #hostPorts: HostPorts;
   readonly #ranges: PodRanges;
+  readonly #denials: Denials;
   readonly #policies: PolicyPath;
   readonly #attachments: PodAttachments;
   readonly #foreigners: Foreigners;
@@ -142,7 +144,9 @@ export class NodeAgent {
       log(`${kind}: ${error.message}`);
       this.#judge();
     });
+    this.#denials = new Denials({ nodeName: settings.nodeName, api, reconciler: this.#reconciler, nft: this.#nft, log });
     this.#policies = new PolicyPath({
+      denials: this.#denials,
       ...{ nodeName: settings.nodeName, clusterCidrs: settings.clusterCidrs, mask: settings.connmarkMask, api, log },
       podLinks: { group: podGroup, ...(settings.attach === 'bridge' ? { bridge: bridgeLink } : {}) },
       clusterDns: settings.dnsHealthSocket === undefined ? [] : settings.clusterDns,
@@ -186,6 +190,7 @@ export class NodeAgent {
         const services = await this.#services?.list();
         return services && { node: this.#settings.nodeName, services };
       },
+      denials: () => this.#denials.list(),
       service: (name) => withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
     });
     installExecutable(cni.binDir, socketPath);
@@ -248,6 +253,7 @@ export class NodeAgent {
       this.#rest,
       this.#announcements,
       this.#policies,
+      this.#denials,
       this.#sources,
       this.#drift,
       this.#dns,

@@ -9,9 +9,10 @@ import type { Prefix } from '../net/prefix.ts';
 import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
 import type { Policy } from '../policy/model.ts';
 import { type PolicyPlanNode, PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
-import type { Labels, PolicyNode } from '../policy/world.ts';
+import { type Labels, makeWorld, type PolicyNode, type PolicyPod, type World } from '../policy/world.ts';
 import type { Item, Reconciler } from '../reconcile/index.ts';
 import type { Operation } from '../reconcile/operations.ts';
+import type { Denials } from './denials.ts';
 import { type PodView, samePod } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
 import { PolicyEpoch } from './policy-epoch.ts';
@@ -43,6 +44,8 @@ export interface PolicyPathParts {
   ipam: Ipam;
   /** Addresses on the node's links: what goes to them is for the node, whether they stand in its Node or not. */
   ownAddresses: () => readonly IpAddr[];
+  /** Told while policies are in force. */
+  denials: Pick<Denials, 'begin' | 'end'>;
   /** Has the reconciler write, soon and now. */
   wake: () => void;
   sync: () => void;
@@ -74,6 +77,7 @@ export class PolicyPath implements Disposable {
   #epochDue = false;
   #problem: string | undefined;
   #podCidrs: readonly Prefix[] = [];
+  #dns: readonly PolicyPod[] = [];
 
   constructor(parts: PolicyPathParts) {
     this.#parts = parts;
@@ -229,6 +233,19 @@ export class PolicyPath implements Disposable {
     for (const informer of sources.policy.policies) for (const policy of informer.list()) planner.setPolicy(policy);
     this.#feeding = false;
     this.#contribute();
+    this.#parts.denials.begin({ pods }, () => this.#world());
+  }
+
+  /** What verdicts depend on. */
+  #world(): World {
+    const { sources } = this.#parts;
+    const { pods = undefined, namespaces = undefined } = sources.policy.world ?? {};
+    return makeWorld({
+      pods: [...(pods?.list() ?? []), ...this.#dns],
+      nodes: sources.nodes.list().map((node) => this.#peerOf(node)),
+      namespaces: new Map(namespaces?.list().map((labels) => [labels['kubernetes.io/metadata.name']!, labels])),
+      policies: sources.policy.policies.flatMap((informer) => informer.list()),
+    });
   }
 
   /** There is no policy any more, and nothing of them is contributed. */
@@ -238,6 +255,7 @@ export class PolicyPath implements Disposable {
     this.#planner = undefined;
     // What it waits for may end before it is whole.
     this.#planning = undefined;
+    this.#parts.denials.end();
     this.#parts.sources.policy.closeWorld();
   }
 
@@ -287,7 +305,8 @@ export class PolicyPath implements Disposable {
     if (!this.#feeding && !changes.some(({ object, previous }) => isIt(object) || (previous && isIt(previous)))) return;
     const services = sources.services.list().filter(isIt);
     const usual: Service = { ...usualClusterDns, spec: { ...usualClusterDns.spec, clusterIPs: clusterDns.map(String) } };
-    planner.setClusterDns((services.length > 0 ? services : [usual]).map(clusterDnsPod));
+    this.#dns = (services.length > 0 ? services : [usual]).map(clusterDnsPod);
+    planner.setClusterDns(this.#dns);
   }
 
   /** Of this node all addresses are the node's, but those of cluster DNS. */

@@ -4,6 +4,7 @@ import { type Answer, serveHttp } from '../unix/http.ts';
 import type { IpamReport } from './ipam-report.ts';
 import type { PolicyStatus } from './policy-report.ts';
 import type { ProgrammingStatus } from './programming-latency.ts';
+import type { DenialList } from './denial-book.ts';
 import type { ServiceList, ServiceReport } from './service-report.ts';
 
 /** What `GET /status` answers. */
@@ -91,17 +92,20 @@ export interface StatusParts {
   services: () => Promise<ServiceList | undefined>;
   /** @param name `NAMESPACE/NAME`; undefined when there is no such Service */
   service: (name: string) => ServiceReport | undefined;
+  /** What policies denied lately, of pods whose namespaces ask for it. */
+  denials: () => DenialList;
 }
 
 /**
- * `/status`, `/ipam`, `/services` and `/services/NAMESPACE/NAME` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root.
+ * `/status`, `/ipam`, `/denials`, `/services` and `/services/NAMESPACE/NAME` (JSON), `/readyz` (200 or 503 with the reason) and `/livez` on a unix socket for root.
  */
-export const serveStatus = (file: string, { status, ipam, services, service }: StatusParts): Promise<AsyncDisposable> =>
+export const serveStatus = (file: string, { status, ipam, services, service, denials }: StatusParts): Promise<AsyncDisposable> =>
   serveHttp(file, {
     '/status': () => ({ body: status() }),
     '/ipam': () => ({ body: ipam() }),
     '/services': async () => answered(await services(), 'the agent has not learned of Services yet', 503),
     '/services/': (name) => answered(service(name), `the agent knows no Service ${name}`, 404),
+    '/denials': () => ({ body: denials() }),
     '/readyz': () => {
       const { ready, why } = status();
       return ready ? { body: 'ok' } : { code: 503, body: why ?? 'not ready' };

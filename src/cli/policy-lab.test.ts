@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../controllers/harness.ts';
-import { NetworkPolicies, Services } from '../kube/resources.ts';
+import { NetNs } from '../kernel/netns.ts';
+import { connectTcp } from '../kernel/sockets.ts';
+import { Namespaces, NetworkPolicies, Services } from '../kube/resources.ts';
+import { podsOf } from '../lab/node-client.ts';
 import { tableOfNode } from '../lab/node-kernel.ts';
 import { example, ownLab, podnet, succeeds } from '../lab/testkit/podnet.ts';
 import { adminClient } from '../lab/up.ts';
+import { IpAddr } from '../net/ip.ts';
 import type { ElementChange, Prediction } from '../predict/index.ts';
 import type { NodeNetwork } from '../reconcile/index.ts';
 import { needsRoot } from '../testing/root.ts';
@@ -106,6 +110,24 @@ test(
       assert.equal((await podnet('diff', ...lab, '-f', file)).stdout, 'nothing changes\n');
       assert.equal((await podnet('policy', 'check', ...lab, '--from', '203.0.113.1', '--to', 'frontend:80')).code, 1);
       await succeeds('policy', 'check', ...lab, '--from', 'node/node-1', '--to', 'frontend:81');
+      // What is denied is told, once the namespace asks for it.
+      assert.match((await podnet('policy', 'denials', ...lab)).stderr, /no namespace asks for its denials/);
+      await client.patch(
+        Namespaces,
+        'default',
+        undefined,
+        { metadata: { annotations: { 'podnet/log-denials': 'true' } } },
+        'merge',
+      );
+      const pods = await podsOf(names.node('node-1').runnerSocket);
+      const [asking, server] = ['redis-master', 'frontend'].map((name) => pods.find((pod) => pod.name.startsWith(name))!);
+      using ns = NetNs.open(asking!.netns);
+      await eventually(async () => {
+        await assert.rejects(connectTcp(ns, IpAddr.parse(server!.podIPs[0]!), 81, { timeoutMs: 300 }));
+        const { stdout } = await podnet('policy', 'denials', ...lab, '-n', 'default');
+        const denied = `TCP default/${asking!.name} -> default/${server!.name}:81 denied: default deny: isolated by NetworkPolicy default/front, its one rule did not match`;
+        assert.ok(stdout.includes(`node-1  ${denied}`), stdout);
+      }, 30_000);
       assert.match(
         await succeeds('policy', 'explain', ...lab, 'frontend'),
         /INGRESS {3}isolated\n {2}NetworkPolicy default\/front\n/,

@@ -8,6 +8,7 @@ import { matrixOf } from '../policy/matrix.ts';
 import type { PacketProtocol } from '../policy/packet.ts';
 import { exitCodes } from './errors.ts';
 import { printable, Style } from './output.ts';
+import { denialsCommand } from './policy-denials.ts';
 import { matrixCsv, matrixData, matrixText } from './policy-matrix.ts';
 import { inventoryOf, type ObjectSource, warningsOf } from './policy-objects.ts';
 import { answerData, answersText, explanationData, explanationText } from './policy-text.ts';
@@ -42,6 +43,7 @@ export function policyCommand(): Command {
     .addCommand(checkCommand())
     .addCommand(explainCommand())
     .addCommand(matrixCommand())
+    .addCommand(denialsCommand())
     .addHelpText('after', whence);
 }
 

@@ -1,3 +1,4 @@
+import type { DenialList } from '../agent/denial-book.ts';
 import type { IpamReport } from '../agent/ipam-report.ts';
 import type { ServiceList, ServiceReport } from '../agent/service-report.ts';
 import type { AgentStatus } from '../agent/status.ts';
@@ -17,6 +18,9 @@ export const agentStatusOf = (statusSocket: string): Promise<AgentStatus> => get
 
 /** A line for each Service as a node serves it. @throws Error when its agent does not answer */
 export const servicesOf = (statusSocket: string): Promise<ServiceList> => getJson(statusSocket, '/services', 30_000);
+
+/** What policies denied lately on a node. @throws Error when its agent does not answer */
+export const denialsOf = (statusSocket: string): Promise<DenialList> => getJson(statusSocket, '/denials');
 
 /** One Service as clients of a node meet it. @throws AnswerError 404 when its agent knows none of the name, Error when it does not answer */
 export const serviceOf = (statusSocket: string, namespace: string, name: string): Promise<ServiceReport> =>
