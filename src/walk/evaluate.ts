@@ -219,7 +219,8 @@ function meta(machine: Machine, { key, dreg, sreg }: Expression & { name: 'meta'
   // The packet's socket: there is none on the way through.
   if ((key === 'skuid' || key === 'skgid') && packet.in) require(machine, false);
   if (key === 'mark') return write(machine, dreg, state.mark === undefined ? unknownBits(4) : hostBits(state.mark, 4));
-  if (key === 'priority') return write(machine, dreg, state.priority === undefined ? unknownBits(4) : hostBits(state.priority, 4));
+  if (key === 'priority')
+    return write(machine, dreg, state.priority === undefined ? unknownBits(4) : hostBits(state.priority, 4));
   write(machine, dreg, factsOf(packet).meta.get(key ?? '') ?? unknownBits(16));
 }
 

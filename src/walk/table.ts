@@ -1,5 +1,13 @@
 import { encodeValue, intervalOf, parseType, typeSize } from '../kernel/nftables/datatypes.ts';
-import type { Chain, Element, NftSetSpec, RulesetChain, RulesetElement, RulesetSet, RulesetTable } from '../kernel/nftables/index.ts';
+import type {
+  Chain,
+  Element,
+  NftSetSpec,
+  RulesetChain,
+  RulesetElement,
+  RulesetSet,
+  RulesetTable,
+} from '../kernel/nftables/index.ts';
 import { isRanged, rangeOf } from '../kernel/nftables/ranges.ts';
 
 /** A table of family inet as it is planned, before any kernel holds it. */
@@ -46,7 +54,11 @@ function setOf(set: NftSetSpec, elements: readonly Element[]): RulesetSet {
 function elementsOf(set: NftSetSpec, { key, data }: Element): RulesetElement[] {
   const types = parseType(set.key);
   const bytes = (text: string): string => `0x${encodeValue(parseType(set.data!), text).toString('hex')}`;
-  const rest = { end: false, catchAll: false, ...(data === undefined ? {} : { data: set.data === 'verdict' ? data : bytes(data) }) };
+  const rest = {
+    end: false,
+    catchAll: false,
+    ...(data === undefined ? {} : { data: set.data === 'verdict' ? data : bytes(data) }),
+  };
   if (isRanged(set)) {
     const { first, last } = rangeOf(types, key);
     return [{ key: first, keyEnd: last, ...rest }];

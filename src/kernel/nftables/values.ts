@@ -59,7 +59,10 @@ export const priority: Value = {
 /** A number of four bytes of the host's order, as concatenations with intervals have it (see `ranges.ts`). */
 export const inNetworkOrder = (value: Value): Value => ({
   ...value,
-  load: (register) => [...value.load(register), { name: 'byteorder', sreg: register, dreg: register, op: 'hton', length: 4, size: 4 }],
+  load: (register) => [
+    ...value.load(register),
+    { name: 'byteorder', sreg: register, dreg: register, op: 'hton', length: 4, size: 4 },
+  ],
 });
 
 type ConntrackKey = Extract<Expression, { name: 'ct' }>['key'];

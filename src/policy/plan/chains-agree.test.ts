@@ -17,7 +17,9 @@ test('the chains do what the specification says, with elements that are made by 
   for (let seed = 1; seed <= 150; seed++) {
     const { objects, packets } = randomCase(seed, { packets: 6 });
     const world = readWorld(objects);
-    const remotes = [...new Map(packets.flatMap(({ source, destination }) => [source, destination]).map((one) => [`${one}`, one])).values()];
+    const remotes = [
+      ...new Map(packets.flatMap(({ source, destination }) => [source, destination]).map((one) => [`${one}`, one])).values(),
+    ];
     const plans = new Map(world.nodes.map(({ name }) => [name, bruteElements(world, name, remotes, ports, nobody)]));
     const cluster = new TracedCluster(plans, seed);
     for (const packet of packets) {

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Nft } from '../../kernel/nftables/index.ts';
-import { type Item, keyOf, type NftElement } from '../../reconcile/model.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';
+import { type Item, keyOf, type NftElement } from '../../reconcile/model.ts';
 import { run } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { needsRoot } from '../../testing/root.ts';
@@ -14,7 +14,12 @@ import { defaultConnmarkMask, planEpoch } from './epoch.ts';
 import { policySets } from './names.ts';
 
 const podLinks: { group: number; bridge?: string } = { group: 28782 };
-const element = (set: string, key: string, data?: string): NftElement => ({ kind: 'nft-element', set, key, ...(data ? { data } : {}) });
+const element = (set: string, key: string, data?: string): NftElement => ({
+  kind: 'nft-element',
+  set,
+  key,
+  ...(data ? { data } : {}),
+});
 
 /** One of each kind. */
 const elements: readonly NftElement[] = [
@@ -56,7 +61,8 @@ function held({ ns }: TestNs): Map<string, unknown> {
   using kernel = Nft.open(ns);
   return new Map<string, unknown>(
     Array.from(new NftWriter(kernel).observe(), (item): [string, unknown] => {
-      if (item.kind === 'nft-chain') return [keyOf(item), { ...item, rules: item.rules.map(({ expressions }) => expressions.filter(hasEffect)) }];
+      if (item.kind === 'nft-chain')
+        return [keyOf(item), { ...item, rules: item.rules.map(({ expressions }) => expressions.filter(hasEffect)) }];
       return [keyOf(item), item];
     }),
   );
@@ -77,8 +83,14 @@ for (const links of [podLinks, { group: 28782, bridge: 'cbr0' }]) {
     assert.deepEqual(again.sync().operations, [], 'what is right is left alone');
     const chains = items.filter((item) => item.kind === 'nft-chain');
     const reached = new Set(chains.flatMap(({ rules }) => rules.flatMap(({ expressions }) => targets(expressions))));
-    assert.deepEqual(chains.filter(({ name, hook }) => !hook && !reached.has(name)).map(({ name }) => name), []);
-    assert.deepEqual([...reached].filter((name) => !chains.some((chain) => chain.name === name)), []);
+    assert.deepEqual(
+      chains.filter(({ name, hook }) => !hook && !reached.has(name)).map(({ name }) => name),
+      [],
+    );
+    assert.deepEqual(
+      [...reached].filter((name) => !chains.some((chain) => chain.name === name)),
+      [],
+    );
     const looked = new Set(chains.flatMap(({ rules }) => rules.flatMap(({ expressions }) => sets(expressions))));
     // Packets write the others of those of denials.
     assert.deepEqual([...looked].sort(), [...policySets.map(({ name }) => name), 'logged4', 'logged6'].sort());
@@ -91,7 +103,10 @@ const targets = (expressions: Expressions): string[] =>
 const sets = (expressions: Expressions): string[] => expressions.flatMap((one) => (one.name === 'lookup' ? (one.set ?? []) : []));
 
 for (const tool of [{ name: 'nft', path: 'nft', package: 'nftables', present: true }, ...nftBinaries()]) {
-  test(`the table of policies as ${tool.name} lists it, fed back, is the same to the kernel`, { ...needsRoot, ...skipped(tool) }, () => {
+  test(`the table of policies as ${tool.name} lists it, fed back, is the same to the kernel`, {
+    ...needsRoot,
+    ...skipped(tool),
+  }, () => {
     using world = new TestWorld('policy');
     for (const links of [podLinks, { group: 28782, bridge: 'cbr0' }]) {
       const [node, copy] = [world.namespace(`node-${links.bridge}`), world.namespace(`copy-${links.bridge}`)];
@@ -107,7 +122,7 @@ for (const tool of [{ name: 'nft', path: 'nft', package: 'nftables', present: tr
   });
 }
 
-function skipped(tool: (typeof nftBinaries extends () => (infer T)[] ? T : never)): { skip?: string } {
+function skipped(tool: typeof nftBinaries extends () => (infer T)[] ? T : never): { skip?: string } {
   const { skip } = needsTool(tool);
   return typeof skip === 'string' ? { skip } : {};
 }

@@ -238,7 +238,12 @@ const decideChains = (suffix: string, { port, behind, isOf }: Ports): Chain[] =>
     rules: [
       ...behind.map((parts) => rule(...parts, setPriorityByMap(concat(priority, port), portsSet), goto('policy-verdict'))),
       ...behind.map((parts) =>
-        rule(...parts, priorityHas(classBits.hasRanges), setPriorityByMap(concat(inNetworkOrder(priority), port), rangesSet), goto('policy-verdict')),
+        rule(
+          ...parts,
+          priorityHas(classBits.hasRanges),
+          setPriorityByMap(concat(inNetworkOrder(priority), port), rangesSet),
+          goto('policy-verdict'),
+        ),
       ),
       rule(priorityHas(classBits.otherPorts), returns),
       rule(goto('policy-deny')),

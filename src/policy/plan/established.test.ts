@@ -39,19 +39,23 @@ for (const family of families) {
       }
     });
 
-    test(`NP14 (${family}): UDP ${how} is cut as soon as it is denied, and works again once it is allowed`, needsRoot, async () => {
-      await using bed = new PolicyBed();
-      bed.services(family);
-      bed.serveUdp('b', family, 8080);
-      const socket = bed.udp('a', family);
-      const address = addressOf(to, family);
-      for (let round = 0; round < 2; round++) {
-        bed.say(family, ...onlyA);
-        assert.equal(await ask(socket, address, port), 'question');
-        bed.say(family, ...nobody);
-        assert.equal(await ask(socket, address, port), 'nothing');
-      }
-    });
+    test(
+      `NP14 (${family}): UDP ${how} is cut as soon as it is denied, and works again once it is allowed`,
+      needsRoot,
+      async () => {
+        await using bed = new PolicyBed();
+        bed.services(family);
+        bed.serveUdp('b', family, 8080);
+        const socket = bed.udp('a', family);
+        const address = addressOf(to, family);
+        for (let round = 0; round < 2; round++) {
+          bed.say(family, ...onlyA);
+          assert.equal(await ask(socket, address, port), 'question');
+          bed.say(family, ...nobody);
+          assert.equal(await ask(socket, address, port), 'nothing');
+        }
+      },
+    );
   }
 
   test(`NP14 (${family}): what is denied where it leaves is cut as well, and from a pod of another node`, needsRoot, async () => {
@@ -79,38 +83,46 @@ for (const family of families) {
     }
   });
 
-  test(`ADR 19 (${family}): accepted connections bear the epoch beside others' bits, and an epoch that one bears is not begun again`, needsRoot, async () => {
-    await using bed = new PolicyBed();
-    bed.rules('table inet marks { chain pre { type filter hook prerouting priority -50; ct state new ct mark set 0x2a; }; }');
-    await bed.serveTcp('b', family, 8080);
-    const marks = (): number[] => {
-      using conntrack = Conntrack.open(bed.node.ns);
-      return conntrack.list({ family, protocol: 'tcp' }).map(({ mark }) => mark);
-    };
-    const first = await bed.connect('a', family, 'b', 8080);
-    assert.ok(await echoes(first));
-    assert.deepEqual(marks(), [0x12a]);
-    bed.beginEpoch(lastEpoch(defaultConnmarkMask));
-    const second = await bed.connect('c', family, 'b', 8080);
-    assert.ok(await echoes(second));
-    assert.deepEqual(marks().sort(), [0x12a, 0xffffff2a], 'the first one has sent nothing since');
-    const borne = new Set(marks().map((mark) => epochOf(mark, defaultConnmarkMask)));
-    assert.equal(nextEpoch(bed.epoch, defaultConnmarkMask, borne), 2, 'behind the last one comes the first that is free');
-    bed.beginEpoch(2);
-    assert.ok((await echoes(first)) && (await echoes(second)));
-    assert.deepEqual(marks(), [0x22a, 0x22a]);
-  });
+  test(
+    `ADR 19 (${family}): accepted connections bear the epoch beside others' bits, and an epoch that one bears is not begun again`,
+    needsRoot,
+    async () => {
+      await using bed = new PolicyBed();
+      bed.rules('table inet marks { chain pre { type filter hook prerouting priority -50; ct state new ct mark set 0x2a; }; }');
+      await bed.serveTcp('b', family, 8080);
+      const marks = (): number[] => {
+        using conntrack = Conntrack.open(bed.node.ns);
+        return conntrack.list({ family, protocol: 'tcp' }).map(({ mark }) => mark);
+      };
+      const first = await bed.connect('a', family, 'b', 8080);
+      assert.ok(await echoes(first));
+      assert.deepEqual(marks(), [0x12a]);
+      bed.beginEpoch(lastEpoch(defaultConnmarkMask));
+      const second = await bed.connect('c', family, 'b', 8080);
+      assert.ok(await echoes(second));
+      assert.deepEqual(marks().sort(), [0x12a, 0xffffff2a], 'the first one has sent nothing since');
+      const borne = new Set(marks().map((mark) => epochOf(mark, defaultConnmarkMask)));
+      assert.equal(nextEpoch(bed.epoch, defaultConnmarkMask, borne), 2, 'behind the last one comes the first that is free');
+      bed.beginEpoch(2);
+      assert.ok((await echoes(first)) && (await echoes(second)));
+      assert.deepEqual(marks(), [0x22a, 0x22a]);
+    },
+  );
 
-  test(`ADR 19 (${family}): elements alone leave settled connections; the epoch behind them has them judged`, needsRoot, async () => {
-    await using bed = new PolicyBed();
-    await bed.serveTcp('b', family, 8080);
-    bed.say(family, ...onlyA);
-    const client = await bed.connect('a', family, 'b', 8080);
-    assert.ok(await echoes(client));
-    bed.write(family, nobody);
-    assert.ok(await echoes(client), 'settled in the epoch that is there');
-    assert.equal(await bed.reaches('a', family, 'b', 8080), false, 'what is new is judged by the elements');
-    bed.beginEpoch(bed.epoch + 1);
-    assert.equal(await endOf(client), 'ECONNRESET');
-  });
+  test(
+    `ADR 19 (${family}): elements alone leave settled connections; the epoch behind them has them judged`,
+    needsRoot,
+    async () => {
+      await using bed = new PolicyBed();
+      await bed.serveTcp('b', family, 8080);
+      bed.say(family, ...onlyA);
+      const client = await bed.connect('a', family, 'b', 8080);
+      assert.ok(await echoes(client));
+      bed.write(family, nobody);
+      assert.ok(await echoes(client), 'settled in the epoch that is there');
+      assert.equal(await bed.reaches('a', family, 'b', 8080), false, 'what is new is judged by the elements');
+      bed.beginEpoch(bed.epoch + 1);
+      assert.equal(await endOf(client), 'ECONNRESET');
+    },
+  );
 }

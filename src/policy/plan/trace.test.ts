@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { families, type Family, IpAddr } from '../../net/ip.ts';
+import { type Family, families, IpAddr } from '../../net/ip.ts';
 import type { Item } from '../../reconcile/model.ts';
 import { planPolicyChains } from './chains.ts';
 import { defaultConnmarkMask, markOf, planEpoch } from './epoch.ts';
-import { plainConnection, PolicyTracer, type TracedPacket } from './trace.ts';
+import { PolicyTracer, plainConnection, type TracedPacket } from './trace.ts';
 
 const podLinks = { group: 28782 };
 const at = { ipv4: (n: number) => IpAddr.parse(`10.1.0.${n}`), ipv6: (n: number) => IpAddr.parse(`fd00::${n}`) } as const;
@@ -46,7 +46,10 @@ for (const family of families) {
 
   test(`the tracer: an open connection that is denied is reset in both directions, an ICMP error about it dropped (${family})`, () => {
     const open: TracedPacket = { ...to3(81), state: 'established' };
-    const by = { chain: 'policy-deny', rule: 'meta l4proto tcp ct state established counter name "policy-denied" reject with tcp reset' };
+    const by = {
+      chain: 'policy-deny',
+      rule: 'meta l4proto tcp ct state established counter name "policy-denied" reject with tcp reset',
+    };
     assert.deepEqual(tracer.trace(open), { verdict: 'reset', by, mark: 0 });
     assert.deepEqual(tracer.trace({ ...open, direction: 'reply' }), { verdict: 'reset', by, mark: 0 });
     assert.equal(tracer.trace({ ...open, direction: 'reply', state: 'error' }).verdict, 'drop');

@@ -1,6 +1,16 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Item } from '../../reconcile/model.ts';
-import { type Ends, follow, freshState, type Hooks, hooksOf, type LinkView, type Packet, type Place, tableOf } from '../../walk/index.ts';
+import {
+  type Ends,
+  follow,
+  freshState,
+  type Hooks,
+  hooksOf,
+  type LinkView,
+  type Packet,
+  type Place,
+  tableOf,
+} from '../../walk/index.ts';
 import type { PodLinks } from './chains.ts';
 
 /** One packet where the node filters it, with its connection as conntrack has it there. */
@@ -53,9 +63,15 @@ export class PolicyTracer {
   constructor(items: Iterable<Item>, { group, bridge }: PodLinks) {
     const all = [...items];
     const inet = <K extends Item['kind']>(kind: K): Extract<Item, { kind: K }>[] =>
-      all.filter((item): item is Extract<Item, { kind: K }> => item.kind === kind && (item as { family?: string }).family === undefined);
+      all.filter(
+        (item): item is Extract<Item, { kind: K }> => item.kind === kind && (item as { family?: string }).family === undefined,
+      );
     const chains = inet('nft-chain');
-    for (const { name, rules } of chains) this.#texts.set(name, rules.map(({ text }) => text));
+    for (const { name, rules } of chains)
+      this.#texts.set(
+        name,
+        rules.map(({ text }) => text),
+      );
     this.#hooks = hooksOf([tableOf({ name: 'podnet', chains, sets: inet('nft-set'), elements: inet('nft-element') })]);
     this.#links = {
       pod: { name: bridge ?? 'pod01234567', index: links.pod, group: bridge === undefined ? group : 0 },
@@ -118,8 +134,13 @@ const echo = { ipv4: 8, ipv6: 128 } as const;
 const echoReply = { ipv4: 0, ipv6: 129 } as const;
 
 /** A connection that nothing translates, before any epoch. */
-export const plainConnection = (protocol: number, source: IpAddr, sourcePort: number, destination: IpAddr, destinationPort: number): TracedConnection => {
+export const plainConnection = (
+  protocol: number,
+  source: IpAddr,
+  sourcePort: number,
+  destination: IpAddr,
+  destinationPort: number,
+): TracedConnection => {
   const original = { source, sourcePort, destination, destinationPort };
   return { protocol, original, reply: turned(original), translated: false, mark: 0 };
 };
-

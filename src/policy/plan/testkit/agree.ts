@@ -19,7 +19,14 @@ export interface Asked {
  * @param closed what is allowed may be denied: an end is not known yet
  * @throws Error that says where and by which rule they disagree
  */
-export function holdAgainst(world: World, cluster: TracedCluster, epoch: number, packet: Packet, settledBefore = 0, closed = false): Asked {
+export function holdAgainst(
+  world: World,
+  cluster: TracedCluster,
+  epoch: number,
+  packet: Packet,
+  settledBefore = 0,
+  closed = false,
+): Asked {
   const crossings = crossingsOf(world, packet);
   const may = evaluate(world, packet).allowed;
   const mark = markOf(epoch, defaultConnmarkMask);
@@ -35,7 +42,11 @@ export function holdAgainst(world: World, cluster: TracedCluster, epoch: number,
     crossings.map((crossing) => {
       const isBack = what === 'reply' || what === 'error';
       const state = what === 'first' ? 'new' : what === 'error' ? 'error' : 'established';
-      const trace = cluster.trace(isBack ? back(crossing) : crossing, { connection: from, direction: isBack ? 'reply' : 'original', state });
+      const trace = cluster.trace(isBack ? back(crossing) : crossing, {
+        connection: from,
+        direction: isBack ? 'reply' : 'original',
+        state,
+      });
       return { what, node: crossing.node, trace };
     });
   const first = all('first');
@@ -46,7 +57,9 @@ export function holdAgainst(world: World, cluster: TracedCluster, epoch: number,
     const isReset = connection.protocol === 6 && what !== 'error';
     for (const { trace } of traces)
       if (trace.verdict !== 'accept' && (trace.verdict === 'reset') !== isReset)
-        throw new Error(`${describe(packet)}, ${what}: ${trace.verdict} where ${isReset ? 'a reset' : 'silence'} is due, by ${JSON.stringify(trace.by)}`);
+        throw new Error(
+          `${describe(packet)}, ${what}: ${trace.verdict} where ${isReset ? 'a reset' : 'silence'} is due, by ${JSON.stringify(trace.by)}`,
+        );
   }
   if (!may || closed) return { crosses: true, denied: !may };
   for (const { trace, node } of first) {
@@ -70,7 +83,13 @@ const describe = ({ source, destination, protocol, port, viaService }: Packet): 
  * The same for cluster DNS: answered by the pod's own node (UDP past conntrack, TCP, an echo), and led to another node's.
  * @returns how many were denied and how many asked
  */
-export function holdDnsAgainst(world: World, cluster: TracedCluster, pod: PolicyPod, dns: PolicyPod, elsewhere: PolicyNode): { asked: number; denied: number } {
+export function holdDnsAgainst(
+  world: World,
+  cluster: TracedCluster,
+  pod: PolicyPod,
+  dns: PolicyPod,
+  elsewhere: PolicyNode,
+): { asked: number; denied: number } {
   const counts = { asked: 0, denied: 0 };
   for (const source of pod.addresses) {
     const address = dns.addresses.find(({ family }) => family === source.family)!;
@@ -80,7 +99,9 @@ export function holdDnsAgainst(world: World, cluster: TracedCluster, pod: Policy
       const may = evaluate(world, packet).allowed;
       const connection = connectionOf(packet);
       const own = { node: pod.node!, hook: 'input', fromPod: true, toPod: false } as const;
-      const asks: Trace[] = [cluster.trace(own, { connection, direction: 'original', state: protocol === 'UDP' ? 'untracked' : 'new' })];
+      const asks: Trace[] = [
+        cluster.trace(own, { connection, direction: 'original', state: protocol === 'UDP' ? 'untracked' : 'new' }),
+      ];
       if (protocol === 'TCP') asks.push(cluster.trace(back(own), { connection, direction: 'reply', state: 'established' }));
       if (protocol !== 'ICMP' && other) {
         const led = { ...connection, translated: true, reply: { ...connection.reply, source: other, sourcePort: 9053 } };
@@ -92,7 +113,9 @@ export function holdDnsAgainst(world: World, cluster: TracedCluster, pod: Policy
         counts.asked++;
         if (!may) counts.denied++;
         if ((trace.verdict === 'accept') !== may)
-          throw new Error(`the specification ${may ? 'allows' : 'denies'} ${describe(packet)}, but ${trace.verdict} by ${JSON.stringify(trace.by)}`);
+          throw new Error(
+            `the specification ${may ? 'allows' : 'denies'} ${describe(packet)}, but ${trace.verdict} by ${JSON.stringify(trace.by)}`,
+          );
       }
     }
   }

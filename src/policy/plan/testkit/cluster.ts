@@ -24,7 +24,8 @@ export function crossingsOf(world: World, { source, destination, viaService }: P
   };
   const [from, to] = [pod(source), pod(destination)];
   if (from && from === to && !viaService) return [];
-  const isNode = (address: IpAddr, name: string | undefined): boolean => world.nodeAt.get(`${address}`)?.name === name && name !== undefined;
+  const isNode = (address: IpAddr, name: string | undefined): boolean =>
+    world.nodeAt.get(`${address}`)?.name === name && name !== undefined;
   const crossings: Crossing[] = [];
   if (from?.node) {
     const toOwn = isNode(destination, from.node);
@@ -41,7 +42,9 @@ export function crossingsOf(world: World, { source, destination, viaService }: P
 export function connectionOf({ source, destination, protocol, port = 0, viaService }: Packet, mark = 0): TracedConnection {
   const { family } = source;
   const ports = protocol === 'ICMP' ? { sourcePort: 77, destinationPort: 77 } : { sourcePort: clientPort, destinationPort: port };
-  const original = viaService ? { source, destination: vips[family], sourcePort: ports.sourcePort, destinationPort: servicePort } : { source, destination, ...ports };
+  const original = viaService
+    ? { source, destination: vips[family], sourcePort: ports.sourcePort, destinationPort: servicePort }
+    : { source, destination, ...ports };
   return {
     ...{ protocol: protocol === 'ICMP' ? icmp[family] : numbers[protocol], original, mark, translated: viaService === true },
     reply: { source: destination, destination: source, sourcePort: ports.destinationPort, destinationPort: ports.sourcePort },

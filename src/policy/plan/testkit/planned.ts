@@ -6,7 +6,7 @@ import { type Policy, policyName } from '../../model.ts';
 import { readPolicy } from '../../policies.ts';
 import { clusterPolicy } from '../../testkit/objects.ts';
 import type { Random } from '../../testkit/random.ts';
-import { type Labels, labelsOfNamespace, makeWorld, podKey, type PolicyNode, type PolicyPod, type World } from '../../world.ts';
+import { type Labels, labelsOfNamespace, makeWorld, type PolicyNode, type PolicyPod, podKey, type World } from '../../world.ts';
 import { PolicyPlanner } from '../planner.ts';
 import { podLinks, TracedCluster } from './cluster.ts';
 
@@ -112,7 +112,12 @@ export class PlannedCluster {
   /** All objects, in an order of chance. */
   tell(objects: Objects, random: Random): void {
     const all = [
-      ...Array.from(objects.namespaces, ([name, labels]) => () => this.setNamespace(name, labels)),
+      ...Array.from(
+        objects.namespaces,
+        ([name, labels]) =>
+          () =>
+            this.setNamespace(name, labels),
+      ),
       ...Array.from(objects.pods.values(), (pod) => () => this.setPod(pod)),
       ...Array.from(objects.nodes.values(), (node) => () => this.setNode(node)),
       ...Array.from(objects.policies.values(), (policy) => () => this.setPolicy(policy)),
@@ -161,14 +166,18 @@ const withPod =
     withOne(cluster.objects.pods, random, (pod) => then(pod, cluster, random));
 
 const names = ['api.example.com', 'www.example.com', 'example.org'];
-const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1', '10.0.0.3'].map(IpAddr.parse);
+const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1', '10.0.0.3'].map(
+  IpAddr.parse,
+);
 
 /** Events that leave every pod where it is. */
 const policyChanges: readonly Change[] = [
   (cluster, random) => withOne(cluster.objects.policies, random, (_, key) => cluster.deletePolicy(key)),
   (cluster, random, more) => withOne(more.policies, random, (policy) => cluster.setPolicy(policy)),
   (cluster, random) =>
-    withOne(cluster.objects.namespaces, random, (_, name) => cluster.setNamespace(name, labelsOfNamespace(name, labelsOf(random)))),
+    withOne(cluster.objects.namespaces, random, (_, name) =>
+      cluster.setNamespace(name, labelsOfNamespace(name, labelsOf(random))),
+    ),
   withPod((pod, cluster, random) => cluster.setPod({ ...pod, labels: labelsOf(random) })),
 ];
 
@@ -176,7 +185,11 @@ const policyChanges: readonly Change[] = [
 const changes: readonly Change[] = [
   ...policyChanges,
   (cluster, random) => withOne(cluster.objects.nodes, random, (node) => cluster.setNode({ ...node, labels: labelsOf(random) })),
-  (cluster, random) => cluster.setResolved(random.pick(names), random.times(0, 2, () => random.pick(outside))),
+  (cluster, random) =>
+    cluster.setResolved(
+      random.pick(names),
+      random.times(0, 2, () => random.pick(outside)),
+    ),
   withPod((pod, cluster) => cluster.deletePod(podKey(pod))),
   withPod((pod, cluster) => cluster.setPod({ ...pod, ended: !pod.ended })),
   withPod((pod, cluster) => cluster.setPod({ ...pod, ports: [{ name: 'web', protocol: 'TCP', number: 80 }] })),
@@ -195,7 +208,9 @@ const clusterWideChanges: readonly Change[] = [
       { action: 'Accept', to: [{ domainNames: [random.pick(['*.example.com', 'example.org', 'www.example.com'])] }] },
       { action: 'Deny', to: [{ networks: ['0.0.0.0/0', '::/0'] }] },
     ];
-    const policy = readPolicy(clusterPolicy('domains', { tier: 'Admin', priority: random.whole(0, 5), subject: { namespaces: {} }, egress }));
+    const policy = readPolicy(
+      clusterPolicy('domains', { tier: 'Admin', priority: random.whole(0, 5), subject: { namespaces: {} }, egress }),
+    );
     cluster.setPolicy(policy!);
   },
 ];

@@ -43,7 +43,11 @@ export class RealNode implements AsyncDisposable {
     defaultRoutes(this.#far, 'to-node', ['172.31.0.1', 'fd99::1']);
     defaultRoutes(this.#node, 'to-far', ['172.31.0.2', 'fd99::2']);
     for (const pod of world.pods.filter((one) => hasIdentity(one) && one.node === name)) this.#pod(pod.name, pod.addresses);
-    for (const address of [...world.nodes.flatMap(({ addresses }) => addresses), ...world.pods.flatMap(({ addresses }) => addresses), ...others]) {
+    for (const address of [
+      ...world.nodes.flatMap(({ addresses }) => addresses),
+      ...world.pods.flatMap(({ addresses }) => addresses),
+      ...others,
+    ]) {
       if (this.#places.has(`${address}`)) continue;
       const where = world.nodeAt.get(`${address}`)?.name === name ? this.#node : this.#far;
       where.rt.addAddress({ link: 1, address, prefixLength: address.bytes.length * 8, flags: ['nodad'] });
@@ -61,7 +65,12 @@ export class RealNode implements AsyncDisposable {
 
   #pod(name: string, addresses: readonly IpAddr[]): void {
     const pod = this.#world.namespace(name);
-    this.#world.join(this.#node, ['169.254.1.1/32', 'fe80::1/128'], pod, addresses.map((one) => `${one}/${one.bytes.length * 8}`));
+    this.#world.join(
+      this.#node,
+      ['169.254.1.1/32', 'fe80::1/128'],
+      pod,
+      addresses.map((one) => `${one}/${one.bytes.length * 8}`),
+    );
     run(this.#node.path, 'ip', 'link', 'set', `to-${name}`, 'group', `${podLinks.group}`);
     const [link, inside] = [this.#node.index(`to-${name}`), pod.index('to-node')];
     for (const address of addresses) {
@@ -121,7 +130,8 @@ export class RealNode implements AsyncDisposable {
         return false;
       }
     }
-    using socket = protocol === 'UDP' ? ProbeSocket.udp(ns, source.family, { source }) : ProbeSocket.icmp(ns, source.family, { source });
+    using socket =
+      protocol === 'UDP' ? ProbeSocket.udp(ns, source.family, { source }) : ProbeSocket.icmp(ns, source.family, { source });
     if (protocol === 'UDP') socket.send(Buffer.from('question'), destination, port);
     else socket.echo(destination, 1);
     for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
@@ -147,5 +157,7 @@ export async function carries(socket: net.Socket): Promise<'carries' | 'reset' |
   const answered = once(socket, 'data', { signal }).then(() => 'carries' as const);
   const ended = new Promise<'reset'>((resolve) => socket.once('close', () => resolve('reset')));
   socket.write('x');
-  return Promise.race([answered, ended]).catch((error: NodeJS.ErrnoException) => (error.name === 'AbortError' ? 'silent' : 'reset'));
+  return Promise.race([answered, ended]).catch((error: NodeJS.ErrnoException) =>
+    error.name === 'AbortError' ? 'silent' : 'reset',
+  );
 }
