@@ -1,3 +1,4 @@
+import { Conntrack } from '../../../kernel/conntrack.ts';
 import type { NetNs } from '../../../kernel/netns.ts';
 import { Nft } from '../../../kernel/nftables/index.ts';
 import { RtNetlink } from '../../../kernel/rtnetlink/rtnetlink.ts';
@@ -6,6 +7,7 @@ import { IpAddr } from '../../../net/ip.ts';
 import { Mac } from '../../../net/mac.ts';
 import { Prefix } from '../../../net/prefix.ts';
 import { NftWriter, Reconciler } from '../../../reconcile/index.ts';
+import { run } from '../../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../../testing/netns.ts';
 
 /** Somebody who sends and receives. */
@@ -16,10 +18,13 @@ export interface End {
   addresses: readonly IpAddr[];
   /** Of the node that it is on or that it is; 1 or 2. */
   node?: number;
+  /** Of the Service that leads to it, in the order of `addresses`. */
+  services?: readonly IpAddr[];
 }
 
 export interface FabricNode {
   name: string;
+  ns: NetNs;
   /** Empty but for podnet's table. */
   reconciler: Reconciler;
 }
@@ -33,9 +38,32 @@ const pods = [1, 2, 3, 4, 5, 6, 7, 8];
 export const nodeOfPod = (pod: number): number => (pod % 2 === 1 ? 1 : 2);
 export const podAddresses = (pod: number): string[] => [`10.0.0.${pod}`, `fd00::${pod}`];
 export const nodeAddresses = (node: number): string[] => [`192.0.2.${node}`, `2001:db8:0:1::${node}`];
+/** Translated to the pod's own by every node, with all ports: a Service of one endpoint. */
+export const serviceAddresses = (pod: number): string[] => [`10.96.0.${pod}`, `fd96::${pod}`];
 const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1'];
 /** Of pods that no policy knows. */
 const sentinelAddresses = (node: number): string[] => [`10.99.0.${node}`, `fd99::${node}`];
+
+const parsed = (texts: readonly string[]): IpAddr[] => texts.map((text) => IpAddr.parse(text));
+
+/** Nobody's address, so that no connection must be given another port because of it. */
+const hairpin = ['10.98.0.1', 'fd98::1'];
+
+/** For nft: Services, and the way back for a pod that reaches itself by one, which must not come from itself. */
+function translations(): string {
+  const maps = (['ip', 'ip6'] as const).map((family, i) => {
+    const pairs = pods.map((pod) => `${serviceAddresses(pod)[i]} : ${podAddresses(pod)[i]}`).join(', ');
+    const selves = pods.map((pod) => `${podAddresses(pod)[i]} . ${podAddresses(pod)[i]}`).join(', ');
+    return [
+      `add table ${family} services`,
+      `add chain ${family} services to { type nat hook prerouting priority dstnat; }`,
+      `add rule ${family} services to dnat to ${family} daddr map { ${pairs} }`,
+      `add chain ${family} services from { type nat hook postrouting priority srcnat; }`,
+      `add rule ${family} services from ${family} saddr . ${family} daddr { ${selves} } snat to ${hairpin[i]}`,
+    ];
+  });
+  return maps.flat().join('; ');
+}
 
 const gateways = ['169.254.1.1', 'fe80::1'];
 const routerMac = Mac.parse('0a:00:00:00:00:fe');
@@ -60,11 +88,14 @@ export class Fabric implements Disposable {
       const nodes = [n1, n2];
       for (const [i, node] of nodes.entries()) uplink(router, node, i + 1);
       for (const text of outside) addAddress(router, 1, text);
-      const ends: End[] = pods.map((pod) => this.#pod(`p${pod}`, 'pod', nodes[nodeOfPod(pod) - 1]!, nodeOfPod(pod), podAddresses(pod), pod));
-      for (const pod of pods) toPods(router, podAddresses(pod), nodeOfPod(pod));
+      const ends: End[] = pods.map((pod) => ({
+        ...this.#pod(`p${pod}`, 'pod', nodes[nodeOfPod(pod) - 1]!, nodeOfPod(pod), podAddresses(pod), pod),
+        services: parsed(serviceAddresses(pod)),
+      }));
+      for (const pod of pods) toPods(router, [...podAddresses(pod), ...serviceAddresses(pod)], nodeOfPod(pod));
+      for (const { path } of nodes) run(path, 'nft', translations());
       this.sentinels = [1, 2].map((n) => this.#pod(`s${n}`, 'sentinel', nodes[n - 1]!, n, sentinelAddresses(n), 100 + n));
       for (const n of [1, 2]) toPods(router, sentinelAddresses(n), n);
-      const parsed = (texts: readonly string[]): IpAddr[] => texts.map((text) => IpAddr.parse(text));
       ends.push({ name: 'n1', kind: 'node', ns: n1.ns, addresses: parsed(nodeAddresses(1)), node: 1 });
       ends.push({ name: 'n2', kind: 'node', ns: n2.ns, addresses: parsed(nodeAddresses(2)), node: 2 });
       ends.push({ name: 'outside', kind: 'outside', ns: router.ns, addresses: parsed(outside) });
@@ -74,11 +105,19 @@ export class Fabric implements Disposable {
         this.#nft.push(nft);
         const reconciler = new Reconciler([new NftWriter(nft)]);
         reconciler.contribute('table', [{ kind: 'nft-table', name: 'podnet', comment: 'test' }]);
-        return { name: `n${i + 1}`, reconciler };
+        return { name: `n${i + 1}`, ns, reconciler };
       });
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  /** Nodes know of no connection any more. */
+  forgetConnections(): void {
+    for (const { ns } of this.nodes) {
+      using conntrack = Conntrack.open(ns);
+      conntrack.deleteAll(conntrack.list());
     }
   }
 

@@ -105,16 +105,20 @@ const ports = [1, 53, 54, 80, 81, 82, 83, 443, 444, 8080, 8081, 65535];
  * @param known only ends that the world knows as pods, nodes or the outside
  */
 export function probesOf(random: Random, ends: readonly End[], world: World, each: number, known: boolean): Probe[] {
-  const all = ends.flatMap((end) => end.addresses.map((address) => ({ end, address })));
+  const all = ends.flatMap((end) => end.addresses.map((address, i) => ({ end, address, service: end.services?.[i] })));
   const usable = all.filter(({ end, address }) => !known || end.kind !== 'pod' || endAt(world, address).kind === 'pod');
   const probes: Probe[] = [];
   for (const { end: from, address: source } of usable)
-    for (const { end: to, address: destination } of usable) {
-      if (from === to || source.family !== destination.family || (from.kind !== 'pod' && to.kind !== 'pod')) continue;
+    for (const { end: to, address: destination, service } of usable) {
+      if (source.family !== destination.family || (from.kind !== 'pod' && to.kind !== 'pod')) continue;
+      // Nodes translate what comes to them, not what they send; and what a pod sends to itself leaves it by a Service only.
+      const mayBeService = service !== undefined && from.kind !== 'node';
+      if (from === to && !mayBeService) continue;
       for (let i = 0; i < each; i++) {
         const protocol = random.pick(['TCP', 'TCP', 'UDP', 'SCTP', 'ICMP'] as const);
         const port = protocol === 'ICMP' ? {} : { port: random.chance(0.9) ? random.pick(ports) : random.whole(1, 65535) };
-        probes.push({ from, to, source, destination, protocol, ...port });
+        const through = mayBeService && (from === to || random.chance(0.25)) ? { through: service, viaService: true } : {};
+        probes.push({ from, to, source, destination, protocol, ...port, ...through });
       }
     }
   return probes;

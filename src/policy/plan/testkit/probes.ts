@@ -14,6 +14,8 @@ import type { End } from './fabric.ts';
 export interface Probe extends Packet {
   from: End;
   to: End;
+  /** The Service's address that it is sent to, to get to `destination`. */
+  through?: IpAddr;
 }
 
 /** What became of it. */
@@ -105,6 +107,11 @@ export class Prober implements Disposable {
     return outcomes;
   }
 
+  /** Ports of connections that nodes have forgotten may be used again: where they have not, they give a translated one another port, and it is not known again. */
+  startOver(): void {
+    this.#port = firstPort;
+  }
+
   /** Connections that servers got since this was last asked, with the port of the client. The caller closes them. */
   *accepted(): Iterable<{ fd: number; port: number }> {
     for (const { listeners } of this.#sockets)
@@ -124,18 +131,18 @@ export class Prober implements Disposable {
   }
 
   #nextPort(): number {
-    this.#port = this.#port >= lastPort ? firstPort : this.#port + 1;
-    return this.#port;
+    if (this.#port >= lastPort) throw new RangeError(`there are no ports behind ${lastPort}: let nodes forget connections, and start over`);
+    return this.#port++;
   }
 
   /** In the sender's namespace. @returns a socket whose answer is to be waited for */
-  #send({ source, destination, protocol, port = 0 }: Probe, from: number): number | undefined {
+  #send({ source, destination, through = destination, protocol, port = 0 }: Probe, from: number): number | undefined {
     const { family } = source;
     if (protocol === 'ICMP' || protocol === 'SCTP') {
       const fd = socketIn(undefined, source, sockRaw | sockNonblock, numberOf(protocol, family), protocol);
       bindTo(fd.number, source, 0, protocol);
       const data = protocol === 'ICMP' ? echo(family, from) : sctpInit(from, port);
-      const to = sockaddr(destination, 0);
+      const to = sockaddr(through, 0);
       sys.sendto(fd.number, data, data.length, 0, to, to.length);
       fd.close();
       return undefined;
@@ -145,7 +152,7 @@ export class Prober implements Disposable {
     setOption(fd, 'reuseAddress', 1);
     if (isTcp) sys.setsockopt(fd, 1, 13, lingerOfNoTime, 8);
     bindTo(fd, source, from, protocol);
-    const to = sockaddr(destination, port);
+    const to = sockaddr(through, port);
     sys.connect(fd, to, to.length);
     if (!isTcp) sys.send(fd, hello, hello.length, 0);
     return fd;
@@ -181,8 +188,9 @@ export class Prober implements Disposable {
           const index = byPort.get(isEcho ? payload.readUInt16BE(4) : payload.readUInt16BE(0));
           const probe = index === undefined ? undefined : probes[index]!;
           if (index === undefined || probe?.protocol !== protocol || probe.source.family !== family) continue;
-          if (isReply && probe.from === end && probe.destination.equals(source)) outcomes[index]!.answered = true;
-          if (!isReply && probe.to === end && probe.source.equals(source)) outcomes[index]!.arrived = true;
+          if (isReply && probe.from === end && (probe.through ?? probe.destination).equals(source)) outcomes[index]!.answered = true;
+          // Who reaches itself by a Service comes from another address.
+          if (!isReply && probe.to === end && (probe.from === end || probe.source.equals(source))) outcomes[index]!.arrived = true;
         }
       for (const { fd, family } of udp)
         for (let got = this.#receive(fd.number, family, false); got; got = this.#receive(fd.number, family, false))
