@@ -4,6 +4,7 @@ import type { Judge } from './judge.ts';
 import type { SlotDirt } from './local.ts';
 import { maxIdentity } from './names.ts';
 import type { Piece } from './networks.ts';
+import type { Atom } from './peers.ts';
 import { Numbers } from './numbers.ts';
 import { type Alike, sameCells, setCell, type Signature, type Signatures } from './signatures.ts';
 
@@ -64,7 +65,8 @@ export class Identities {
   ): IdentityChanges {
     const gone = this.#signatures.sweep();
     let isChanged = slotsChanged || this.#held !== undefined;
-    for (const [slot, dirt] of dirty) if (this.#judgeSlot(slot, dirt)) isChanged = true;
+    const meant = dirty.size > 0 ? this.#finder(dirty) : () => [];
+    for (const [slot, dirt] of dirty) if (this.#judgeSlot(slot, dirt, meant)) isChanged = true;
     const { fresh } = this.#signatures;
     this.#signatures.widen(groups.width);
     for (const signature of fresh)
@@ -87,16 +89,26 @@ export class Identities {
   }
 
   /** @returns whether any cell is another now */
-  #judgeSlot(slot: Slot, dirt: SlotDirt): boolean {
+  #judgeSlot(slot: Slot, dirt: SlotDirt, meant: (atoms: ReadonlySet<Atom>) => Iterable<Signature>): boolean {
     const { nobody, fresh } = this.#signatures;
     const judge = (signature: Signature): boolean => setCell(signature, slot.index, this.#judge.judge(slot, signature));
-    const all = judge(nobody) || dirt === 'all';
-    let isChanged = all;
-    for (const signature of this.#signatures) {
-      if (signature === nobody || fresh.has(signature)) continue;
-      if ((all || signature.isOwnNode || signature.isUnknown || isMeant(signature, dirt)) && judge(signature)) isChanged = true;
-    }
+    const isForAll = judge(nobody) || dirt === 'all';
+    let isChanged = isForAll;
+    for (const signature of isForAll ? this.#signatures : meant(dirt))
+      if (signature !== nobody && !fresh.has(signature) && judge(signature)) isChanged = true;
     return isChanged;
+  }
+
+  /** Finds signatures by peers that mean them, and always those that rules may mean without naming them. */
+  #finder(dirty: ReadonlyMap<Slot, SlotDirt>): (atoms: ReadonlySet<Atom>) => Iterable<Signature> {
+    const byAtom = new Map<Atom, Signature[]>();
+    for (const dirt of dirty.values()) if (dirt !== 'all') for (const atom of dirt) byAtom.set(atom, []);
+    const special: Signature[] = [];
+    for (const signature of this.#signatures) {
+      if (signature.isOwnNode || signature.isUnknown) special.push(signature);
+      for (const atom of signature.atoms) byAtom.get(atom)?.push(signature);
+    }
+    return (atoms) => new Set([...special, ...[...atoms].flatMap((atom) => byAtom.get(atom)!)]);
   }
 
   /**
@@ -180,12 +192,6 @@ export class Identities {
       }
     for (const number of before) if (!this.byNumber.has(number)) this.#numbers.release(number);
   }
-}
-
-function isMeant({ atoms }: Signature, dirt: SlotDirt): boolean {
-  if (dirt === 'all') return true;
-  for (const atom of atoms) if (dirt.has(atom)) return true;
-  return false;
 }
 
 export function firstOf<T>(all: ReadonlySet<T>): T {
