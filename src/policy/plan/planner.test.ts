@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
+import { clusterDnsPod, usualClusterDns } from '../cluster-dns.ts';
 import { evaluate } from '../evaluate.ts';
 import { type Policy, policyName } from '../model.ts';
 import type { Packet } from '../packet.ts';
@@ -16,16 +17,18 @@ import { PolicyPlanner } from './index.ts';
 const podCidrs = ['10.0.0.0/24', 'fd00::/64'].map((text) => Prefix.parse(text));
 const nodes = ['n1', 'n2'];
 
-type Parts = Required<WorldParts>;
+/** What a planner is told, the node's facts included. */
+type Parts = Required<WorldParts> & { podCidrs: readonly Prefix[]; dns: readonly PolicyPod[] };
 
 /** A planner for a node that knows all of it, told in the order that `random` gives. */
 function plannerOf(node: string, parts: Parts, random: Random, held = new Map()): PolicyPlanner {
-  const planner = new PolicyPlanner({ node: { name: node, podLinks: { group: 1 }, podCidrs }, held });
+  const planner = new PolicyPlanner({ node: { name: node, podLinks: { group: 1 }, podCidrs: parts.podCidrs }, held });
   const calls = [
     ...parts.pods.map((pod) => () => planner.setPod(pod)),
     ...[...parts.namespaces].map(([name, labels]) => () => planner.setNamespace(name, labels)),
     ...parts.policies.map((policy) => () => planner.setPolicy(policy)),
     ...parts.nodes.map((one) => () => planner.setNode(one)),
+    () => planner.setClusterDns(parts.dns),
     ...[...parts.resolved].map(([name, addresses]) => () => planner.setResolved(name, addresses)),
   ];
   for (const call of random.shuffle(calls)) call();
@@ -53,7 +56,7 @@ function partsOf(seed: number): { parts: Parts; packets: readonly Packet[]; rand
     some.push(...readParts([clusterPolicy('names', { ...head, egress })]).policies);
   }
   const parts = readParts(objects);
-  return { parts: { ...parts, policies: [...parts.policies, ...some], resolved }, packets, random };
+  return { parts: { ...parts, policies: [...parts.policies, ...some], resolved, podCidrs, dns: [] }, packets, random };
 }
 
 /** Judges each packet at both of its ends by what their nodes planned, and by the specification. */
@@ -114,7 +117,17 @@ function change(parts: Parts, other: Parts, planners: readonly PolicyPlanner[], 
   const isTaken = (one: PolicyPod): boolean =>
     parts.pods.some((had) => podKey(had) === podKey(one) || had.addresses.some((a) => one.addresses.some((b) => a.equals(b))));
   const free = other.pods.filter((one) => !isTaken(one));
-  switch (random.whole(0, 9)) {
+  switch (random.whole(0, 11)) {
+    case 10: {
+      const now = podCidrs.filter(() => random.chance(0.6));
+      nodes.forEach((name, i) => planners[i]!.setPlanNode({ name, podLinks: { group: 1 }, podCidrs: now }));
+      return { ...parts, podCidrs: now };
+    }
+    case 11: {
+      const dns = random.chance(0.7) ? [{ ...clusterDnsPod(usualClusterDns), labels: random.pick(other.pods).labels }] : [];
+      tell((planner) => planner.setClusterDns(dns));
+      return { ...parts, dns };
+    }
     case 0:
       return pod ? withPod({ ...pod, labels: random.pick(other.pods).labels }) : parts;
     case 1:
@@ -187,7 +200,7 @@ test('after any changes what is planned means what a planner that begins then pl
         assert.deepEqual(restarted.network(), elements.network(), `node ${node}, step ${step}: a restart changes something`);
       }
     }
-    compare(makeWorld(parts), new Map([...planned].map(([node, { elements }]) => [node, elements])), packets);
+    compare(makeWorld({ ...parts, pods: [...parts.pods, ...parts.dns] }), new Map([...planned].map(([node, { elements }]) => [node, elements])), packets);
   });
   assert.ok(owners > 5000, `${owners} owners changed`);
 });
