@@ -340,6 +340,7 @@ export class NodeAgent {
       isFree: (address) => this.#ipam.isFree(address),
     });
     this.#services = services;
+    this.#rest.worked();
     this.#attachments.settleAll();
     if (this.#settings.announceLoadBalancers) {
       const { ns, log } = this.#parts;
@@ -377,7 +378,8 @@ export class NodeAgent {
     const result = this.#reconciler.sync();
     this.#counts.syncs++;
     this.#health.done();
-    this.#rest.worked();
+    // The check of all each half minute, that finds nothing to do, is rest.
+    if (result.operations.length > 0) this.#rest.worked();
     this.#counts.operations += result.operations.length;
     if (result.full) {
       this.#counts.fullChecks++;

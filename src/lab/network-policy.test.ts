@@ -89,6 +89,8 @@ test(`NP1, NP3, NP5: ${tool.name} applies a default deny: it holds within and ac
     );
     await apply('allow.yaml', allow);
     await becomes({ near: shut, far: open });
+    const proof = await succeeds('verify', '--name', names.lab);
+    assert.match(proof, /pod to pod, kept apart by policies/);
     await kubectl('label', 'pod', 'far', 'app=stranger', '--overwrite');
     await becomes({ near: shut, far: shut });
     await kubectl('delete', 'networkpolicy', '--all');

@@ -4,7 +4,7 @@ import { Pods } from '../kube/resources.ts';
 import type { Pod } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import type { RunnerPod } from '../runner/config.ts';
-import { type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
+import { gatherPolicies, type Report, type VerifyInput, type VerifyPod, verify } from '../verify/index.ts';
 import type { LabConfig } from './config.ts';
 import { LabError } from './errors.ts';
 import type { LabNames } from './names.ts';
@@ -43,7 +43,7 @@ export async function gatherLab(names: LabNames, config: LabConfig, api: Api): P
   return {
     ...{ nodes, pods: pods.flat(), services, endpointSlices: slices },
     outside: { netns: names.outside, addresses: plan.outside.client.map(({ address }) => address) },
-    ...{ clusterDns: clusterDnsIps(config), clusterDomain: config.clusterDomain },
+    ...{ clusterDns: clusterDnsIps(config), clusterDomain: config.clusterDomain, policies: await gatherPolicies(api) },
   };
 }
 

@@ -4,6 +4,7 @@ import { EndpointSlices, Nodes, Pods, Services } from '../kube/resources.ts';
 import type { Pod } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import type { VerifyInput, VerifyPod } from './input.ts';
+import { gatherPolicies } from './policies.ts';
 
 /** Where namespaces are is not in the API: the lab, or the node's container runtime, knows. */
 export interface Places {
@@ -20,11 +21,12 @@ export interface ClusterFacts {
 
 /** Reads the cluster's state. Pods without an address yet, and pods and nodes whose namespace nobody knows, are left out. */
 export async function gather(api: Api, places: Places, facts: ClusterFacts): Promise<VerifyInput> {
-  const [nodes, pods, services, slices] = await Promise.all([
+  const [nodes, pods, services, slices, policies] = await Promise.all([
     api.list(Nodes),
     api.list(Pods),
     api.list(Services),
     api.list(EndpointSlices),
+    gatherPolicies(api),
   ]);
   const known = nodes.items.flatMap((node) => {
     const name = node.metadata.name!;
@@ -35,7 +37,7 @@ export async function gather(api: Api, places: Places, facts: ClusterFacts): Pro
   return {
     nodes: known,
     pods: placed.filter((pod) => pod !== undefined),
-    ...{ services: services.items, endpointSlices: slices.items, outside: places.outside, ...facts },
+    ...{ services: services.items, endpointSlices: slices.items, outside: places.outside, policies, ...facts },
   };
 }
 

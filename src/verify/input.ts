@@ -1,5 +1,6 @@
 import type { EndpointSlice, Service } from '../kube/types.ts';
 import type { IpAddr } from '../net/ip.ts';
+import type { World as PolicyWorld } from '../policy/world.ts';
 
 export interface VerifyNode {
   name: string;
@@ -31,6 +32,8 @@ export interface VerifyInput {
   clusterDns: readonly IpAddr[];
   /** e.g. `cluster.local` */
   clusterDomain: string;
+  /** Who may talk to whom; absent where there are no policies (see policies.ts). */
+  policies?: PolicyWorld | undefined;
 }
 
 export interface VerifyLimits {

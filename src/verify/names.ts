@@ -26,7 +26,8 @@ export function namesChecks({ input, world, family, limits, services, note }: Na
       const server =
         input.clusterDns.find((address) => address.family === family) ??
         input.clusterDns.find((address) => from.address(address.family));
-      if (!from.address(family) || !server) return [];
+      const source = server && from.address(server.family);
+      if (!from.address(family) || !source || world.policies.denies(source, server, 'dns', 53)) return [];
       const name = `${service.metadata.name}.${service.metadata.namespace ?? 'default'}.svc.${input.clusterDomain}`;
       const run = async (): Promise<Finding> => {
         const answer = await lookUp(from.ns, server, name, family, limits.timeoutMs);

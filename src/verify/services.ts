@@ -44,9 +44,17 @@ export function serviceChecks(input: VerifyInput, world: World, family: Family, 
   const ports = services.flatMap((service) => portsOf(service, slicesOf(service, input.endpointSlices), family));
   const builder = new Builder(world, limits, family, note);
   const isClusterDns = ({ address }: ServicePort): boolean => input.clusterDns.some((own) => own.equals(address));
-  const inside = ports.flatMap((port, i) => insideLines(world, port, i, isClusterDns(port)));
+  let forbidden = 0;
+  /** Where an endpoint may not be asked, nobody can see all of them be chosen. */
+  const mayAsk = (line: Line): boolean => {
+    const may = isAllowed(world, line);
+    if (!may) forbidden++;
+    return may;
+  };
+  const inside = ports.flatMap((port, i) => insideLines(world, port, i, isClusterDns(port))).filter(mayAsk);
   const met = ({ expected }: Line): boolean => expected.kind === 'endpoints';
-  const outside = ports.flatMap((port) => outsideLines(world, port));
+  const outside = ports.flatMap((port) => outsideLines(world, port)).filter(mayAsk);
+  if (forbidden > 0) builder.add(`left out ${forbidden} ways to endpoints that policies forbid`);
   return [
     ...namesChecks({ input, world, family, limits, services, note }),
     // First, while few ICMP errors were sent: a node sends each host about one a second (icmp_ratelimit).
@@ -71,6 +79,18 @@ function insideLines(world: World, port: ServicePort, index: number, mayStay: bo
     const froms = [...(pod ? [pod] : []), ...(node.address(port.family) ? [node] : [])];
     return froms.map((from) => ({ from, port, to: port, node, expected, mayStay, keepsSource: false }));
   });
+}
+
+/** Policies let the sender talk to every endpoint that may be chosen; what comes from outside may have the first node's address where it arrives (NP17). */
+function isAllowed({ policies, nodes }: World, { from, to, port, node, expected, mayStay, keepsSource }: Line): boolean {
+  const own = from.address(port.family);
+  if (!own) return true;
+  if (mayStay && policies.denies(own, to.address, to.protocol, to.port)) return false;
+  if (expected.kind !== 'endpoints') return true;
+  const masked = to === port || keepsSource || [...nodes.values()].includes(from) ? [] : [node.address(port.family)];
+  return expected.endpoints.every((endpoint) =>
+    [own, ...masked].every((source) => !source || !policies.denies(source, endpoint.address, to.protocol, endpoint.port, true)),
+  );
 }
 
 function outsideLines(world: World, port: ServicePort): Line[] {
@@ -119,7 +139,7 @@ class Builder {
   readonly #world: World;
   readonly #limits: VerifyLimits;
   readonly #family: Family;
-  readonly #note: string | undefined;
+  #note: string | undefined;
   readonly #gate = new Gate(connectionsAtOnce);
 
   constructor(world: World, limits: VerifyLimits, family: Family, note: string | undefined) {
@@ -127,6 +147,11 @@ class Builder {
     this.#limits = limits;
     this.#family = family;
     this.#note = note;
+  }
+
+  /** To be told with each check. */
+  add(note: string): void {
+    this.#note = this.#note === undefined ? note : `${this.#note}; ${note}`;
   }
 
   /** One check for each protocol that some line has. */

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writeSysctl } from '../kernel/sysctl.ts';
 import { Prefix } from '../net/prefix.ts';
+import { readNetworkPolicy } from '../policy/read-network-policy.ts';
+import { makeWorld } from '../policy/world.ts';
 import { needsRoot } from '../testing/root.ts';
 import { failureLines, type Report, reportText, type VerifyOptions, verify } from './index.ts';
 import { nft, SmallCluster } from './testkit/cluster.ts';
@@ -35,6 +37,27 @@ test('a cluster that keeps the network model passes every check, in both familie
     assert.equal(tried.get(`${family} udp forged`), 3);
   }
   assert.match(reportText(report), /The network keeps its word/);
+});
+
+test('NP3: pairs that policies forbid must be kept apart: a cluster that does not enforce them is found', needsRoot, async () => {
+  using world = new SmallCluster();
+  const pods = world.input.pods.map(({ namespace, name, node, ips, hostNetwork }) => ({
+    ...{ namespace, name, node, hostNetwork, addresses: ips, labels: { app: name }, ended: false, ports: [] },
+  }));
+  const deny = readNetworkPolicy({
+    metadata: { namespace: 'default', name: 'deny' },
+    spec: { podSelector: { matchLabels: { app: 'a' } }, policyTypes: ['Ingress'] },
+  });
+  const nodes = world.input.nodes.map(({ name, addresses }) => ({ name, addresses, labels: {} }));
+  const report = await verify({ ...world.input, policies: makeWorld({ pods, nodes, policies: [deny] }) }, { limits });
+  const expected = ['ipv4', 'ipv6'].flatMap((family) =>
+    ['pod-pod-denied', 'node-pod-denied', 'hostnet-pod-denied'].flatMap((id) =>
+      ['tcp', 'udp', 'icmp'].map((protocol) => `${family} ${protocol} ${id}`),
+    ),
+  );
+  assert.deepEqual(broken(report).toSorted(), expected.toSorted());
+  const found = report.checks.find(({ id, family, protocol }) => `${family} ${protocol} ${id}` === 'ipv4 tcp pod-pod-denied')!;
+  assert.deepEqual([found.attempted, found.failures[0]?.seen], [2, 'an answer']);
 });
 
 test('T1: a node that lets a pod send with the addresses of others is found', needsRoot, async () => {

@@ -71,7 +71,7 @@ function pairsOf(world: World, family: Family, limits: VerifyLimits): Check[] {
   const nodeSource = ([from]: Pair) => world.anySourceOf(from);
   const podOf = new Map(world.pods.map(({ place, node }) => [place, world.nodes.get(node)]));
   const cross = (a: readonly Pair[0][], b: readonly Pair[1][]): Pair[] => a.flatMap((from) => b.map((to): Pair => [from, to]));
-  const common = { family, limits };
+  const common = { family, limits, policies: world.policies };
   const outside = world.outside?.stations[family] ? [world.outside] : [];
   const [firstNode] = nodes;
   return [
@@ -85,7 +85,7 @@ function pairsOf(world: World, family: Family, limits: VerifyLimits): Check[] {
       limits,
     ),
     // First, so that the sender of an IPv6 datagram in fragments knows what it has to know: pods may have a smaller MTU than the way to them.
-    ...pathMtuCheck('node-pod-mtu', 'node to pod, path MTU', cross(nodes, pods), family, limits),
+    ...pathMtuCheck({ ...common, id: 'node-pod-mtu', title: 'node to pod, path MTU', pairs: cross(nodes, pods) }),
     ...pairChecks({ ...common, id: 'node-pod', title: 'node to pod', pairs: cross(nodes, pods), sourceOf: nodeSource }).filter(
       isNoMtuCheck,
     ),
@@ -99,7 +99,7 @@ function pairsOf(world: World, family: Family, limits: VerifyLimits): Check[] {
       pairs: cross(pods, world.hostPods),
     }),
     // First, as above.
-    ...pathMtuCheck('pod-outside-mtu', 'pod to outside, path MTU', cross(pods, outside), family, limits),
+    ...pathMtuCheck({ ...common, id: 'pod-outside-mtu', title: 'pod to outside, path MTU', pairs: cross(pods, outside) }),
     ...pairChecks({
       ...{ ...common, id: 'pod-outside', title: 'pod to outside', pairs: cross(pods, outside) },
       sourceOf: ([from]) => world.anySourceOf(podOf.get(from) ?? from),

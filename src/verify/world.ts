@@ -3,6 +3,7 @@ import type { VerifyInput } from './input.ts';
 import { Ledger } from './ledger.ts';
 import type { SourceRule } from './pairs.ts';
 import { Place } from './place.ts';
+import { Policies } from './policies.ts';
 
 export const podLabel = ({ namespace, name }: { namespace: string; name: string }): string => `pod ${namespace}/${name}`;
 
@@ -15,10 +16,15 @@ export class World implements Disposable {
   /** What could not be opened, and why. */
   readonly broken: { label: string; why: string }[] = [];
   outside: Place | undefined;
+  readonly policies: Policies;
   readonly #ledgers = new Map<Place, Ledger>();
 
+  private constructor({ policies }: VerifyInput) {
+    this.policies = new Policies(policies);
+  }
+
   static open(input: VerifyInput, families: readonly Family[]): World {
-    const world = new World();
+    const world = new World(input);
     const open = (label: string, netns: string, addresses: readonly IpAddr[]): Place | undefined => {
       try {
         return Place.open({ label, netns, addresses }, families);
