@@ -112,6 +112,42 @@ test('numbers stay: a rule that changes for all of an identity changes its rows,
   assert.ok(bed.hears(1, '10.0.1.50', 81) && !bed.hears(1, '10.0.1.50', 80));
 });
 
+test('CNP5: isolation closes what the Baseline tier accepted, though nothing changes for anybody else', () => {
+  const bed = new Bed();
+  const baseline = clusterPolicy('baseline', {
+    ...{ tier: 'Baseline', priority: 1, subject: { namespaces: {} } },
+    ingress: [
+      { action: 'Accept', from: [{ pods: { podSelector: { matchLabels: { app: 'web' } } } }] },
+      { action: 'Deny', from: [{ namespaces: {} }] },
+    ],
+  });
+  const none = networkPolicy('shop/none', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Ingress'] });
+  bed.set(pod(1, { app: 'db' }), pod(2), pod(300, { app: 'web' }), pod(301), baseline);
+  assert.ok(bed.hears(1, '10.0.1.44') && bed.hears(2, '10.0.1.44') && !bed.hears(1, '10.0.1.45'));
+  bed.set(none);
+  assert.ok(!bed.hears(1, '10.0.1.44') && bed.hears(2, '10.0.1.44') && !bed.hears(1, '10.0.1.45'));
+  bed.planner.deletePolicy(idOf(none));
+  bed.take();
+  assert.ok(bed.hears(1, '10.0.1.44') && bed.hears(2, '10.0.1.44'));
+});
+
+test('after a restart all numbers are those of the kernel, and what has no owner any more is given out last', () => {
+  const bed = new Bed();
+  const policies = ['web', 'db', 'api'].map((app, i) => ingress(app, from({ app }, [{ port: 80 + i }, { port: 8000, endPort: 8100 + i }])));
+  const pods = ['web', 'db', 'api'].map((app, i) => pod(300 + i, { app }));
+  bed.set(pod(1), ...pods, ...policies);
+  bed.planner.deletePolicy(idOf(policies[0]!));
+  bed.take();
+  const restarted = new Bed(bed.elements.network());
+  restarted.set(...policies.slice(1), ...pods.toReversed(), pod(1));
+  assert.deepEqual(restarted.elements.network(), bed.elements.network());
+  const known = new Set(bed.elements.items.map(({ data }) => data));
+  restarted.set(ingress('new', from({ app: 'web' }, [{ port: 7 }])));
+  const fresh = restarted.elements.items.filter(({ set, key }) => /^policy-ids/.test(set) && /(1\.44|::12c)$/.test(key));
+  assert.equal(fresh.length, 2);
+  assert.ok(fresh.every(({ data }) => !known.has(data)));
+});
+
 test('numbers that were given back are given out again last', () => {
   const bed = new Bed();
   bed.set(pod(1), pod(300, { app: 'web' }));

@@ -1,8 +1,8 @@
 import { type Family, families, IpAddr } from '../../net/ip.ts';
 import { IpRange } from '../../net/range.ts';
-import type { NodeNetwork } from '../../reconcile/model.ts';
+import { keyOf, type NodeNetwork } from '../../reconcile/model.ts';
 import { type ClassContent, contentOf } from './classes.ts';
-import { parseValue, policySet, portsSet, rangesSet } from './names.ts';
+import { parseValue, policySet, policySets, portsSet, rangesSet } from './names.ts';
 
 /** Numbers that the kernel holds from before a restart. */
 export interface HeldNumbers {
@@ -26,7 +26,9 @@ export function readHeld(held: NodeNetwork): HeldNumbers {
   const intervals: Record<Family, Interval[]> = { ipv4: [], ipv6: [] };
   const parts = new Map<string, string[]>();
   const identities = new Set<number>();
-  for (const item of held.values()) {
+  // Where there are no policies yet, there may be a million elements of Services.
+  const isThere = held.has(keyOf({ kind: 'nft-set', ...policySets[0]! }));
+  for (const item of isThere ? held.values() : []) {
     if (item.kind !== 'nft-element' || item.data === undefined || !item.set.startsWith('policy-')) continue;
     const { set, key, data } = item;
     if (ids.includes(set)) {

@@ -10,6 +10,7 @@ import {
   parseValue,
   type PolicyPlanner,
   policySet,
+  policySets,
   portsSet,
   protocolNames,
   rangesSet,
@@ -39,9 +40,9 @@ export class PlannedElements {
     return [...this.byOwner.values()].flat().filter((item) => item.kind === 'nft-element');
   }
 
-  /** As an observed kernel has them. @throws Error when two owners want different things */
+  /** As an observed kernel has them, with their sets. @throws Error when two owners want different things */
   network(): Map<string, Item> {
-    const all = new Map<string, Item>();
+    const all = new Map(policySets.map((spec) => [keyOf({ kind: 'nft-set', ...spec }), { kind: 'nft-set', ...spec } as Item]));
     for (const item of this.items) {
       const known = all.get(keyOf(item)) as NftElement | undefined;
       if (known) throw new Error(`two owners want ${keyOf(item)}: ${known.data}, ${item.data}`);
@@ -96,7 +97,8 @@ export class PlannedElements {
     if (this.#sets) return this.#sets;
     this.#sets = new Map();
     this.#nets = new Map();
-    for (const { set, key, data = '' } of this.network().values() as Iterable<NftElement>) {
+    this.network();
+    for (const { set, key, data = '' } of this.items) {
       const elements = this.#sets.get(set) ?? new Map<string, string>();
       this.#sets.set(set, elements.set(key, data));
       if (!/^policy-nets[46]$/.test(set)) continue;
