@@ -150,6 +150,7 @@ export class NodeAgent {
       ...{ nodeName: settings.nodeName, clusterCidrs: settings.clusterCidrs, mask: settings.connmarkMask, api, log },
       podLinks: { group: podGroup, ...(settings.attach === 'bridge' ? { bridge: bridgeLink } : {}) },
       clusterDns: settings.dnsHealthSocket === undefined ? [] : settings.clusterDns,
+      dnsHealthSocket: settings.dnsHealthSocket,
       ...{ reconciler: this.#reconciler, conntrack: this.#conntrack, sources: this.#sources, ipam: this.#ipam },
       ownAddresses: () => this.#rt.addresses().map(({ address }) => address),
       wake: () => this.#runner.trigger(),

@@ -7,6 +7,7 @@ import type { Service } from '../kube/types.ts';
 import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
+import { domainNamesOf } from '../policy/domains.ts';
 import type { Policy } from '../policy/model.ts';
 import { type PolicyPlanNode, PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
 import { type Labels, makeWorld, type PolicyNode, type PolicyPod, type World } from '../policy/world.ts';
@@ -19,6 +20,7 @@ import { PolicyEpoch } from './policy-epoch.ts';
 import { concernsPolicies, PolicyLayout } from './policy-layout.ts';
 import { PolicyPods } from './policy-pods.ts';
 import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts';
+import { ResolvedNames } from './resolved-names.ts';
 import type { Sources } from './sources.ts';
 import { type NodeView, sameAsPeer, sameNode } from './views.ts';
 
@@ -36,6 +38,8 @@ export interface PolicyPathParts {
   mask: number;
   /** What this node's own DNS answers on; none where it has none. */
   clusterDns: readonly IpAddr[];
+  /** Of that DNS, which tells of the addresses of domain names (CNP11). */
+  dnsHealthSocket: string | undefined;
   api: Api;
   reconciler: Reconciler;
   conntrack: Conntrack;
@@ -63,6 +67,7 @@ export class PolicyPath implements Disposable {
   readonly #pods: PolicyPods;
   readonly #layout: PolicyLayout;
   readonly #admission: PolicyAdmission;
+  readonly #names: ResolvedNames | undefined;
   #active = false;
   #ended = false;
   #planner: PolicyPlanner | undefined;
@@ -75,13 +80,17 @@ export class PolicyPath implements Disposable {
   /** Something was contributed that the kernel may not hold yet. */
   #pending = false;
   #epochDue = false;
+  /** What is being written are addresses of domain names: connections that are there stay as they were judged. */
+  #writingNames = false;
   #problem: string | undefined;
   #podCidrs: readonly Prefix[] = [];
   #dns: readonly PolicyPod[] = [];
 
   constructor(parts: PolicyPathParts) {
     this.#parts = parts;
-    const { nodeName, api, sources, ipam, podLinks } = parts;
+    const { nodeName, api, sources, ipam, podLinks, dnsHealthSocket: socketPath } = parts;
+    const onChange = (name: string, addresses: readonly IpAddr[]): void => this.#setResolved(name, addresses);
+    this.#names = socketPath === undefined ? undefined : new ResolvedNames({ socketPath, onChange });
     this.#pods = new PolicyPods(nodeName, ipam);
     this.#layout = new PolicyLayout(planPolicyChains({ podLinks }));
     this.#admission = new PolicyAdmission({ api, nodeName, known: (key) => sources.policy.world?.pods.get(key) });
@@ -160,7 +169,7 @@ export class PolicyPath implements Disposable {
     // Elements are complete now: from here on connections are judged by them.
     const rest = this.#layout.complete();
     if (rest) this.#writeNow(rest);
-    if (this.#epochDue || operations.some(concernsPolicies)) this.#beginEpoch();
+    if (this.#epochDue || (!this.#writingNames && operations.some(concernsPolicies))) this.#beginEpoch();
   }
 
   /** What keeps the kernel from judging as it should. */
@@ -184,6 +193,7 @@ export class PolicyPath implements Disposable {
 
   [Symbol.dispose](): void {
     this.#ended = true;
+    this.#names?.[Symbol.dispose]();
   }
 
   #hearPolicies(changes: readonly Change<Policy>[]): void {
@@ -197,6 +207,7 @@ export class PolicyPath implements Disposable {
         else this.#planner.setPolicy(object);
       }
       this.#contribute();
+      this.#wantNames();
     }
     if (!this.#active) this.#rest();
     else if (!this.#planner) void this.#learn();
@@ -234,6 +245,7 @@ export class PolicyPath implements Disposable {
     this.#feeding = false;
     this.#contribute();
     this.#parts.denials.begin({ pods }, () => this.#world());
+    this.#wantNames();
   }
 
   /** What verdicts depend on. */
@@ -245,7 +257,32 @@ export class PolicyPath implements Disposable {
       nodes: sources.nodes.list().map((node) => this.#peerOf(node)),
       namespaces: new Map(namespaces?.list().map((labels) => [labels['kubernetes.io/metadata.name']!, labels])),
       policies: sources.policy.policies.flatMap((informer) => informer.list()),
+      ...(this.#names ? { resolved: this.#names.all() } : {}),
     });
+  }
+
+  #wantNames(): void {
+    this.#names?.want(this.#parts.sources.policy.policies.flatMap((informer) => informer.list().flatMap(domainNamesOf)));
+  }
+
+  /** In the kernel when this returns: the pod that asked is given its answer then. An address whose time is over is for no new connection, and those that are there stay (CNP11). */
+  #setResolved(name: string, addresses: readonly IpAddr[]): void {
+    const planner = this.#planner;
+    if (!planner || this.#ended) return;
+    try {
+      // With an epoch of its own, where it needs one.
+      if (this.#pending) this.#parts.sync();
+      planner.setResolved(name, addresses);
+      const due = this.#epochDue;
+      this.#contribute();
+      this.#epochDue = due;
+      this.#writingNames = true;
+      if (this.#pending) this.#parts.sync();
+    } catch (error) {
+      this.#tell(`addresses of ${name}: ${(error as Error).message}`);
+    } finally {
+      this.#writingNames = false;
+    }
   }
 
   /** There is no policy any more, and nothing of them is contributed. */
@@ -253,6 +290,7 @@ export class PolicyPath implements Disposable {
     for (const end of this.#hearing) end();
     this.#hearing = [];
     this.#planner = undefined;
+    this.#names?.want([]);
     // What it waits for may end before it is whole.
     this.#planning = undefined;
     this.#parts.denials.end();

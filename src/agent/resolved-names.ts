@@ -59,6 +59,11 @@ export class ResolvedNames implements Disposable {
     return this.#names.get(name) ?? new Map();
   }
 
+  /** All names with the addresses that count. */
+  all(): Map<string, IpAddr[]> {
+    return new Map([...this.#names].map(([name, known]) => [name, [...known.keys()].map((text) => IpAddr.parse(text))]));
+  }
+
   /** For people: how many names have addresses. */
   get size(): number {
     return this.#names.size;
