@@ -176,6 +176,33 @@ for (const family of families) {
   );
 
   test(
+    `bridge mode (${family}): pods that are ports of a bridge are judged as others are, among themselves and with other nodes`,
+    needsRoot,
+    async () => {
+      await using bed = new PolicyBed({ bridge: 'cbr0' });
+      for (const name of ['a', 'b', 'far', 'node']) await bed.serveTcp(name, family, 8080);
+      const open = async (): Promise<string[]> => {
+        const pairs = [
+          ['a', 'b'],
+          ['c', 'b'],
+          ['far', 'b'],
+          ['node', 'b'],
+          ['a', 'far'],
+          ['a', 'node'],
+        ] as const;
+        const found: string[] = [];
+        for (const [from, to] of pairs) if (await bed.reaches(from, family, to, 8080)) found.push(`${from} ${to}`);
+        return found;
+      };
+      assert.equal((await open()).length, 6, 'without policies');
+      const held = await bed.connect('c', family, 'b', 8080);
+      bed.say(family, deaf('b'), ['ingress', '0:1 . b', '0:3'], mute('a'), ['egress', '0:2 . a', '0:3']);
+      assert.deepEqual(await open(), ['a b', 'node b']);
+      assert.equal(await endOf(held), 'ECONNRESET');
+    },
+  );
+
+  test(
     `NP11, CNP9 (${family}): a pod that reaches itself by a Service is asked for itself, not for identities`,
     needsRoot,
     async () => {
