@@ -370,7 +370,7 @@ export class NodeAgent {
     this.#dns = new DnsReadiness({ socketPath, onChange });
     // One that was never ready does not change.
     void this.#dns.known.then(() => condition.set(this.#dns!.ready));
-    void this.#dns.known.then(goOn);
+    void this.#dns.known.then(() => this.#policies.learnNames()).then((goes) => goes && goOn());
   }
 
   /** @returns whether all is well */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDns } from '../dns/index.ts';
@@ -65,7 +66,16 @@ test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name tha
   const socket = await connectTcp(pod.ns.ns, at('192.0.2.2'), echoPort, { timeoutMs: 900 });
   assert.equal(await it.hears(pod, it.neighbour), everyWay);
   assert.equal(await it.hears(other, it.neighbour), everyWay, 'the policy is not about it');
-  assert.ok(!socket.destroyed);
+  const echoes = async (text: string): Promise<void> => {
+    const heard = once(socket, 'data', { signal: AbortSignal.timeout(20_000) });
+    socket.write(text);
+    assert.equal(String((await heard)[0]), text);
+  };
+  await echoes('before');
+  await node.stop();
+  await node.startReady();
+  assert.equal(await it.hears(pod, it.neighbour), everyWay, 'the next agent is told what the DNS gave before');
+  await echoes('after');
   socket.destroy();
   await node.api.delete(resource!, 'names', undefined);
   await eventually(async () => assert.equal(await it.hears(pod, it.neighbour), everyWay));

@@ -101,6 +101,13 @@ export class PolicyPath implements Disposable {
     return this.#active;
   }
 
+  /** Before `begin`, so that what was allowed before a restart by names is not taken away first. @returns soon; false when all has ended meanwhile */
+  async learnNames(): Promise<boolean> {
+    this.#wantNames();
+    await this.#names?.settled;
+    return !this.#ended;
+  }
+
   /** Contributes from here on. What the kernel holds from before a restart, read by `reconciler.observe` before, is taken over. */
   begin(): void {
     const { policy, nodes, services } = this.#parts.sources;
@@ -242,6 +249,7 @@ export class PolicyPath implements Disposable {
     for (const key of this.#pods.keys()) if (!pods.get(key)) this.#setPod(planner, key, undefined);
     this.#setServices(planner, []);
     for (const informer of sources.policy.policies) for (const policy of informer.list()) planner.setPolicy(policy);
+    for (const [name, addresses] of this.#names?.all() ?? []) planner.setResolved(name, addresses);
     this.#feeding = false;
     this.#contribute();
     this.#parts.denials.begin({ pods }, () => this.#world());

@@ -19,6 +19,8 @@ const mostAddresses = 1000;
 const againMs = [100, 200, 500, 1000, 2000];
 /** Between looks whether the time of an address is over. */
 const tickMs = 1000;
+/** A start does not wait longer for a DNS that is away. */
+const settleMs = 1000;
 let count = 0;
 
 /**
@@ -33,6 +35,8 @@ export class ResolvedNames implements Disposable {
   #reading: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #disposed = false;
+  #settled = Promise.resolve();
+  #markSettled: () => void = () => {};
 
   constructor(options: ResolvedNamesOptions) {
     this.#options = { now: Date.now, ...options };
@@ -45,13 +49,26 @@ export class ResolvedNames implements Disposable {
     this.#patterns = wanted;
     this.#reading?.abort();
     this.#reading = undefined;
+    this.#markSettled();
     if (wanted.length === 0) {
       for (const name of [...this.#names.keys()]) this.#forget(name);
       return;
     }
     const reading = (this.#reading = new AbortController());
+    this.#settled = new Promise((resolve) => {
+      const late = setTimeout(resolve, settleMs);
+      this.#markSettled = () => {
+        clearTimeout(late);
+        resolve();
+      };
+    });
     void this.#read(wanted, reading.signal);
     this.#timer ??= setInterval(() => this.#expire(), tickMs).unref();
+  }
+
+  /** Fulfilled when all has been told that the DNS had of what is wanted; soon in any case. */
+  get settled(): Promise<void> {
+    return this.#settled;
   }
 
   /** Each address with the time until when it counts, milliseconds since 1970. */
@@ -72,6 +89,7 @@ export class ResolvedNames implements Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#reading?.abort();
+    this.#markSettled();
     clearInterval(this.#timer);
   }
 
@@ -80,7 +98,9 @@ export class ResolvedNames implements Disposable {
     for (let failures = 0; !signal.aborted; failures++) {
       const heard = (line: Line): void => {
         failures = 0;
-        if ('seq' in line && !signal.aborted) void this.#hear(line);
+        if (signal.aborted) return;
+        if ('seq' in line) void this.#hear(line);
+        else this.#markSettled();
       };
       // The DNS of a node may be away for a while: the next one is told of no matter what.
       await readLines<Line>(this.#options.socketPath, path, heard, signal).catch(() => {});
