@@ -134,9 +134,10 @@ function byIdentity(
     {
       name: numbered(name, family),
       rules: [
-        rule(clearPriority),
         rule(setPriorityByMap(remote, policySet('policy-ids', family)), goto(classChain)),
         rule(setPriorityByMap(remote, policySet('policy-nets', family)), goto(classChain)),
+        // What is in neither has no identity; until here the value is the pod's own class.
+        rule(clearPriority),
         rule(goto(classChain)),
       ],
     },
@@ -184,10 +185,14 @@ function directionChains(family: Family): Chain[] {
   return [
     {
       name: numbered('policy-egress', family),
+      rules: [rule(ctStatusDnat, goto(numbered('policy-translated', family))), rule(goto(numbered('policy-to', family)))],
+    },
+    {
+      name: numbered('policy-translated', family),
       rules: [
         itself(family),
         // Cluster DNS that leads to another node's is cluster DNS still.
-        ...isDns(family).map((parts) => rule(ctStatusDnat, ...parts, goto(numbered('policy-dns-to', family)))),
+        ...isDns(family).map((parts) => rule(...parts, goto(numbered('policy-dns-to', family)))),
         rule(goto(numbered('policy-to', family))),
       ],
     },
