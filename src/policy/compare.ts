@@ -30,36 +30,39 @@ export function compare(before: World, after: World): Comparison {
     both.map((key) => old.get(key)!),
     signature,
   );
-  const known = new Map<number, ReturnType<typeof between>[]>();
+  // Of pairs that are alike the same is opened and closed: told once, and most often nothing.
+  const known = new Map<number, readonly Pick<Change, 'family' | 'opened' | 'closed'>[]>();
   const changes: Change[] = [];
   for (const from of groups)
     for (const to of groups) {
+      const key = from.alike * groups.length + to.alike;
+      const already = known.get(key);
+      if (already?.length === 0) continue;
       const pair = pairOf(from, to);
       if (!pair) continue;
       const [source, destination] = pair;
-      const key = from.alike * groups.length + to.alike;
-      const found = known.get(key) ?? [
-        between(before, source, destination),
-        between(after, now.get(source.key)!, now.get(destination.key)!),
-      ];
+      const found =
+        already ??
+        differences(between(before, source, destination), between(after, now.get(source.key)!, now.get(destination.key)!));
       known.set(key, found);
-      const [was, is] = found as [Map<Family, Traffic>, Map<Family, Traffic>];
-      for (const [family, traffic] of was) {
-        const then = is.get(family) ?? [];
-        const change = {
-          from: from.end.label,
-          to: to.end.label,
-          family,
-          opened: without(then, traffic),
-          closed: without(traffic, then),
-        };
-        if (change.opened.length + change.closed.length > 0) changes.push(change);
-      }
+      for (const change of found) changes.push({ from: from.end.label, to: to.end.label, ...change });
     }
   const labels = (some: ReadonlyMap<string, Party>, others: ReadonlyMap<string, Party>): string[] => [
     ...new Set([...some.values()].filter(({ key, kind }) => kind !== 'outside' && !others.has(key)).map(({ label }) => label)),
   ];
   return { changes, added: labels(now, old), removed: labels(old, now) };
+}
+
+function differences(
+  was: ReadonlyMap<Family, Traffic>,
+  is: ReadonlyMap<Family, Traffic>,
+): Pick<Change, 'family' | 'opened' | 'closed'>[] {
+  return [...was]
+    .map(([family, traffic]) => {
+      const then = is.get(family) ?? [];
+      return { family, opened: without(then, traffic), closed: without(traffic, then) };
+    })
+    .filter(({ opened, closed }) => opened.length + closed.length > 0);
 }
 
 const byKey = (parties: readonly Party[]): Map<string, Party> => new Map(parties.map((party) => [party.key, party]));
