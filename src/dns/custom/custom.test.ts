@@ -134,3 +134,10 @@ test('T32: patterns that a name could take for ever to match are refused, others
   for (const source of ['(.*)-(us-west-1)\\.example\\.org', '^foo\\.(bar|baz)\\.$', '[a-z+*]+', '(?:a|b)c+', '\\(a\\+\\)+', '(ab)?c', 'a{2,5}'])
     assert.ok(safePattern(source) instanceof RegExp, source);
 });
+
+test('a machine that gives no turn for a while changes no name', (t) => {
+  const { short } = served({ rewrite: [{ match: 'regex', from: '^(\\w+)-(\\w+)\\.example\\.net$', to: '{1}.{2}.svc.cluster.local' }] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => (now += 1000));
+  for (let i = 0; i < 3; i++) assert.deepEqual(short('web-prod.example.net'), ['NOERROR', 'A 10.96.1.1']);
+});
