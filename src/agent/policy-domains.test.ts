@@ -20,7 +20,7 @@ import { at, echoPort, everyWay, noWay, PolicyNode } from './testkit/policy-node
 const vips = ['10.96.0.10', 'fd96::a'];
 const [resource] = clusterPolicyResources;
 
-test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name that a policy accepts, from its first packet on, and others not', needsRoot, async () => {
+test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name that a policy accepts, from its first packet on, over a restart of the agent, and others not; when their time is over, connections that are there stay', needsRoot, async () => {
   const addresses: Record<string, string> = { A: '192.0.2.2', AAAA: '2001:db8::2' };
   await using upstream = await TestUpstream.listen((request, { name, type }) =>
     answer(request, { answers: addresses[type] ? [{ name, type: type as 'A', ttl: 300, data: addresses[type] }] : [] }),
@@ -76,6 +76,15 @@ test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name tha
   await node.startReady();
   assert.equal(await it.hears(pod, it.neighbour), everyWay, 'the next agent is told what the DNS gave before');
   await echoes('after');
+  // The time of the addresses is over: for new connections.
+  const { now } = Date;
+  Date.now = () => now() + 3_600_000;
+  try {
+    await eventually(async () => assert.equal(await it.hears(pod, it.neighbour), noWay));
+    await echoes('still there');
+  } finally {
+    Date.now = now;
+  }
   socket.destroy();
   await node.api.delete(resource!, 'names', undefined);
   await eventually(async () => assert.equal(await it.hears(pod, it.neighbour), everyWay));

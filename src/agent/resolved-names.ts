@@ -39,7 +39,7 @@ export class ResolvedNames implements Disposable {
   #markSettled: () => void = () => {};
 
   constructor(options: ResolvedNamesOptions) {
-    this.#options = { now: Date.now, ...options };
+    this.#options = { now: () => Date.now(), ...options };
   }
 
   /** What is wanted from now on: names, and `*.` before names for all below them. Nothing: nobody is asked, and nothing is known. */
