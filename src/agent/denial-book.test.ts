@@ -36,6 +36,11 @@ test('many different denials are said so many in ten seconds, the others are cou
   assert.equal(book.note(denial('shop/db-29'), 20_000)?.packets, 2);
 });
 
+test('a rule that denies is named at once', () => {
+  const why = 'denied by ClusterNetworkPolicy guard, spec.egress[0], any peer, any port';
+  assert.equal(denialText({ protocol: 'TCP', from: 'a/b', to: 'c/d', port: 80, why }), `TCP a/b -> c/d:80 ${why}`);
+});
+
 test('a denial of ICMP has no port, an IPv6 address stands in brackets', () => {
   assert.equal(denialText({ protocol: 'ICMP', from: 'a/b', to: 'fd00::1', why: 'w' }), 'ICMP a/b -> fd00::1 denied: w');
   assert.equal(

@@ -106,11 +106,7 @@ export class DenialBook {
 }
 
 /** `TCP shop/web-1 -> shop/db-0:5432 denied: default deny: ...`: the same for the same, so that an Event is counted. */
-export const denialText = ({
-  protocol,
-  from,
-  to,
-  port,
-  why,
-}: Pick<Denial, 'protocol' | 'from' | 'to' | 'port' | 'why'>): string =>
-  `${protocol} ${from} -> ${port === undefined ? to : `${to.includes(':') ? `[${to}]` : to}:${port}`} denied: ${why}`;
+export function denialText({ protocol, from, to, port, why }: Pick<Denial, 'protocol' | 'from' | 'to' | 'port' | 'why'>): string {
+  const end = port === undefined ? to : `${to.includes(':') ? `[${to}]` : to}:${port}`;
+  return `${protocol} ${from} -> ${end} ${why.startsWith('denied by ') ? why : `denied: ${why}`}`;
+}

@@ -12,7 +12,8 @@ export function clusterDnsPod({ metadata, spec }: Service): PolicyPod {
   const ports = (spec?.ports ?? []).filter(({ protocol = 'TCP' }) => portProtocols.includes(protocol as PortProtocol));
   return {
     ...{ namespace: metadata.namespace ?? 'default', name: metadata.name, labels: selector ?? { 'k8s-app': 'kube-dns' } },
-    addresses: (spec?.clusterIPs ?? []).map((text) => IpAddr.tryParse(text)).filter((address) => address !== undefined),
+    // Of one family there may be the first alone.
+    addresses: (spec?.clusterIPs ?? [spec?.clusterIP ?? '']).flatMap((text) => IpAddr.tryParse(text) ?? []),
     ...{ node: undefined, hostNetwork: false, ended: false },
     ports: ports.map(({ name, port, protocol = 'TCP' }) => ({
       ...(name ? { name } : {}),
