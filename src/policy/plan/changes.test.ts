@@ -9,7 +9,7 @@ import { type AnyObject, readPolicy } from '../policies.ts';
 import { clusterPolicy, networkPolicy } from '../testkit/objects.ts';
 import { PlannedElements } from '../testkit/planned-elements.ts';
 import type { PolicyPod } from '../world.ts';
-import { PolicyPlanner } from './index.ts';
+import { parseValue, PolicyPlanner } from './index.ts';
 
 const podCidrs = ['10.0.0.0/16', 'fd00::/64'].map((text) => Prefix.parse(text));
 const node = { name: 'n1', podLinks: { group: 1 }, podCidrs };
@@ -189,6 +189,29 @@ test('fail closed: who is in a pod CIDR and not known yet is denied what a Deny 
   bed.planner.deletePolicy(idOf(guard('Pass')));
   bed.take();
   assert.deepEqual(bed.of(/^policy-nets/), []);
+});
+
+test('NP7: on egress a name is a port of pods that are meant as pods, not of a network that they are in', () => {
+  const bed = new Bed();
+  const web = pod(300, { app: 'web' }, { ports: [{ name: 'http', protocol: 'TCP', number: 8080 }] });
+  const to = (...peers: object[]): AnyObject =>
+    networkPolicy('shop/to', { podSelector: {}, policyTypes: ['Egress'], egress: [{ to: peers, ports: [{ port: 'http' }, { port: 81 }] }] });
+  const reaches = (port: number): boolean =>
+    bed.elements.allows('egress', { source: pod(1).addresses[0]!, destination: web.addresses[0]!, protocol: 'TCP', port });
+  bed.set(pod(1), web, to({ ipBlock: { cidr: '10.0.0.0/16' } }));
+  assert.deepEqual([reaches(8080), reaches(81)], [false, true]);
+  bed.set(to({ ipBlock: { cidr: '10.0.0.0/16' } }, { podSelector: { matchLabels: { app: 'web' } } }));
+  assert.deepEqual([reaches(8080), reaches(81)], [true, true]);
+  bed.set({ ...web, ports: [{ name: 'http', protocol: 'TCP', number: 9090 }] });
+  assert.deepEqual([reaches(8080), reaches(9090)], [false, true]);
+});
+
+test('numbers do not run out while policies and pods come and go', () => {
+  const bed = new Bed();
+  bed.set(pod(1), pod(300, { app: 'web' }));
+  for (let i = 0; i < 2500; i++) bed.set(ingress('a', ...(i % 2 ? [from({ app: 'web' }, [{ port: 1 + (i % 900) }])] : [])));
+  for (const { set, data } of bed.elements.items)
+    if (/^policy-(ids|ingress)[46]$/.test(set)) assert.ok(parseValue(data!) < 1100 * 8, `${set} has ${data}`);
 });
 
 test('an address of two pods is the local one’s, then the first one’s by name', () => {
