@@ -75,6 +75,8 @@ export class PolicyPath implements Disposable {
   /** Ends of what the planner hears. */
   #hearing: readonly (() => void)[] = [];
   #epoch: PolicyEpoch | undefined;
+  /** Pods of this node that are gone from the API: who was deleted by force may run on until DEL. */
+  readonly #departed = new Map<string, PodView>();
   /** Several are fed before anything is planned. */
   #feeding = false;
   /** Something was contributed that the kernel may not hold yet. */
@@ -297,6 +299,7 @@ export class PolicyPath implements Disposable {
   #rest(): void {
     for (const end of this.#hearing) end();
     this.#hearing = [];
+    this.#departed.clear();
     this.#planner = undefined;
     this.#names?.want([]);
     // What it waits for may end before it is whole.
@@ -316,6 +319,8 @@ export class PolicyPath implements Disposable {
   #setPods(planner: PolicyPlanner, changes: readonly Change<PodView>[]): void {
     for (const { type, key, object, previous } of changes) {
       if (type === 'modified' && previous && samePod(previous, object)) continue;
+      if (type === 'deleted' && this.#pods.isLocal(object)) this.#departed.set(key, object);
+      else this.#departed.delete(key);
       this.#setPod(planner, key, type === 'deleted' ? undefined : object);
     }
     this.#contribute();
@@ -323,9 +328,12 @@ export class PolicyPath implements Disposable {
 
   /** @param but a lease that counts no more */
   #setPod(planner: PolicyPlanner, key: string, view: PodView | undefined, but?: Lease): void {
-    const pod = view ? this.#pods.planned(view, but) : this.#pods.unknown(key, but);
+    const pod = view ? this.#pods.planned(view, but) : this.#pods.unknown(key, this.#departed.get(key), but);
     if (pod) planner.setPod(pod);
-    else planner.deletePod(key);
+    else {
+      planner.deletePod(key);
+      this.#departed.delete(key);
+    }
   }
 
   #setNodes(planner: PolicyPlanner, changes: readonly Change<NodeView>[]): void {

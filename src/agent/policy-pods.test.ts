@@ -18,7 +18,16 @@ const podsOf = (...leases: Lease[]): PolicyPods =>
   new PolicyPods('me', { leases: () => leases, ranges: [Prefix.parse('10.1.0.0/24')] });
 const view = (more: Partial<PolicyPod> = {}): PodView =>
   new PodView({
-    ...{ namespace: 'default', name: 'a', labels: { app: 'a' }, node: 'me', addresses: [], hostNetwork: false, ended: false, ports: [] },
+    ...{
+      namespace: 'default',
+      name: 'a',
+      labels: { app: 'a' },
+      node: 'me',
+      addresses: [],
+      hostNetwork: false,
+      ended: false,
+      ports: [],
+    },
     ...more,
   });
 const addresses = (pod: PolicyPod | undefined): string[] | undefined => pod?.addresses.map(String);
@@ -44,7 +53,9 @@ test('a pod that the API does not know is planned for without labels as long as 
   const pods = podsOf(only, lease('2', 'alone', '10.1.0.3'));
   const { namespace, name, labels, node } = pods.unknown('default/a')!;
   assert.deepEqual([namespace, name, labels, node], ['default', 'a', {}, 'me']);
-  assert.equal(pods.unknown('default/a', only), undefined);
+  assert.equal(pods.unknown('default/a', undefined, only), undefined);
+  const last = pods.unknown('default/a', view({ addresses: [IpAddr.parse('10.1.0.9')] }))!;
+  assert.deepEqual([last.labels, addresses(last)], [{ app: 'a' }, ['10.1.0.2']], 'what was known of it last');
   assert.equal(pods.unknown('alone'), undefined, 'no name of a pod');
   assert.deepEqual([...pods.keys()], ['default/a', 'alone']);
 });

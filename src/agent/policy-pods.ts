@@ -28,11 +28,15 @@ export class PolicyPods {
     return this.isLocal(view) ? view.with({ addresses: this.#addressesOf(view, but) }) : view;
   }
 
-  /** A pod that the API does not know, or not any more, as long as it has addresses here: its labels are not known, so it is isolated by what isolates all. */
-  unknown(key: string, but?: Lease): PolicyPod | undefined {
+  /**
+   * A pod that the API does not know, or not any more, as long as it has addresses here: its containers may run on.
+   * @param last what was known of it; without that its labels are not known, and it is isolated by what isolates all
+   */
+  unknown(key: string, last?: PodView, but?: Lease): PolicyPod | undefined {
     const slash = key.indexOf('/');
     const addresses = this.#leased(key, but);
     if (slash < 1 || addresses.length === 0) return undefined;
+    if (last) return last.with({ addresses });
     return {
       ...{ namespace: key.slice(0, slash), name: key.slice(slash + 1), labels: {}, node: this.#nodeName },
       ...{ addresses, hostNetwork: false, ended: false, ports: [] },

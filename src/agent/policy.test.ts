@@ -156,6 +156,24 @@ test('NP20: of two pods that say they have one address it is the newer one, unti
   await eventually(async () => assert.equal(await it.hears(older, server), everyWay));
 });
 
+test('NP15: a pod that was deleted by force is isolated as long as it has its network', needsRoot, async () => {
+  await using it = await PolicyNode.start();
+  const { node } = it;
+  await it.policy('shut', { podSelector: { matchLabels: { app: 'shut' } }, policyTypes: ['Ingress'] });
+  const shut = await it.pod('shut', { labels: { app: 'shut' } });
+  using _shut = await Echo.start(shut.ns.ns, echoPort);
+  assert.equal(await it.hears(it.neighbour, shut), noWay);
+  await node.api.delete(Pods, 'shut', 'default', { gracePeriodSeconds: 0 });
+  await eventually(() => assert.ok(node.status().sources.some(({ kind, objects }) => kind === 'pods' && objects === 0)));
+  await node.settled();
+  assert.equal(await it.hears(it.neighbour, shut), noWay);
+  assert.equal((await node.cni({ command: 'DEL', containerId: 'shut', netns: shut.ns.path })).code, 0);
+  assert.deepEqual(
+    node.ruleset().filter((line) => line.startsWith('element of policy-') && line.includes(shut.addresses[0]!)),
+    [],
+  );
+});
+
 test('NP22: a pod that has ended is nobody, whatever its Pod says of addresses', needsRoot, async () => {
   await using it = await PolicyNode.start();
   await it.policy('clients', fromClients);

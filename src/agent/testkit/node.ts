@@ -118,6 +118,10 @@ export class TestNode implements AsyncDisposable {
     await agent?.close();
   }
 
+  get isStarted(): boolean {
+    return this.#agent !== undefined;
+  }
+
   status(): AgentStatus {
     if (!this.#agent) throw new Error('the agent is not started');
     return this.#agent.status();

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { Namespaces, NetworkPolicies, Pods } from '../../kube/resources.ts';
 import type { NetworkPolicySpec } from '../../kube/types.ts';
 import { IpAddr } from '../../net/ip.ts';
@@ -5,7 +6,7 @@ import { run } from '../../testing/judge.ts';
 import type { TestNs } from '../../testing/netns.ts';
 import type { AgentConfig } from '../config.ts';
 import type { CniCall } from './cni.ts';
-import { TestNode } from './node.ts';
+import { eventually, TestNode } from './node.ts';
 import { reaches } from './reach.ts';
 
 /** The port of every `Echo` here. */
@@ -110,9 +111,13 @@ export class PolicyNode implements AsyncDisposable {
     }
   }
 
+  /** Heard of by the agent, if it runs: what is attached from then on is isolated by it. */
   async policy(name: string, spec: NetworkPolicySpec, namespace = 'default'): Promise<void> {
+    const { api } = this.node;
     const policy = { metadata: { name, namespace }, spec };
-    await this.node.api.create(NetworkPolicies, policy).catch(() => this.node.api.update(NetworkPolicies, policy));
+    await api.create(NetworkPolicies, policy).catch(() => api.update(NetworkPolicies, policy));
+    if (!this.node.isStarted) return;
+    await eventually(() => assert.equal(this.node.status().policy.policies.NetworkPolicy, api.dump(NetworkPolicies).length));
   }
 
   deletePolicy(name: string, namespace = 'default'): Promise<void> {
