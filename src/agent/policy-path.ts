@@ -196,6 +196,7 @@ export class PolicyPath implements Disposable {
     return policyStatus({
       policies: sources.policy.policies.flatMap((informer) => informer.list()),
       owners: reconciler.statuses().keys(),
+      identities: this.#planner?.identities ?? 0,
       ...(this.#planner && this.#epoch ? { epoch: this.#epoch.present } : {}),
     });
   }

@@ -8,8 +8,9 @@ export interface PolicyStatus {
   enforced: boolean;
   /** The present epoch (ADR 19), while they are in force. */
   epoch?: number;
-  /** How many pods of this node some policy speaks of, and how many classes of ports there are. */
+  /** How many pods of this node some policy speaks of, how many identities of remote addresses they tell apart, and how many classes of ports. */
   pods: number;
+  identities: number;
   classes: number;
   /** What of them could not be understood, and what that means for traffic (NP19). */
   problems: string[];
@@ -20,9 +21,11 @@ export interface PolicyReportParts {
   /** Of the Reconciler, all. */
   owners: Iterable<string>;
   epoch?: number;
+  /** 0 where nothing is planned. */
+  identities: number;
 }
 
-export function policyStatus({ policies, owners, epoch }: PolicyReportParts): PolicyStatus {
+export function policyStatus({ policies, owners, epoch, identities }: PolicyReportParts): PolicyStatus {
   const counts: Record<string, number> = {};
   for (const { kind } of policies) counts[kind] = (counts[kind] ?? 0) + 1;
   const planned = { pod: 0, class: 0 };
@@ -32,7 +35,7 @@ export function policyStatus({ policies, owners, epoch }: PolicyReportParts): Po
   }
   return {
     ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
-    ...{ pods: planned.pod, classes: planned.class },
+    ...{ pods: planned.pod, identities, classes: planned.class },
     problems: problemsOf(policies),
   };
 }

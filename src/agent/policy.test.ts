@@ -200,6 +200,7 @@ test(
     await eventually(async () => assert.equal(await it.hears(it.neighbour, pod), noWay));
     const { policy } = await node.settled();
     assert.deepEqual([policy.policies, policy.enforced, policy.problems], [{ NetworkPolicy: 1 }, true, []]);
+  assert.deepEqual([policy.pods, policy.identities, typeof policy.epoch], [1, 1, 'number']);
     assert.ok(ofPolicies() > 20 && kinds().includes('pods'));
     await it.deletePolicy('deny');
     await eventually(() => assert.equal(ofPolicies(), 0));

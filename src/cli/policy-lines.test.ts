@@ -4,7 +4,7 @@ import type { PolicyStatus } from '../agent/policy-report.ts';
 import { policyLines } from './policy-lines.ts';
 
 const status = (more: Partial<PolicyStatus> = {}): PolicyStatus => ({
-  ...{ policies: { NetworkPolicy: 2 }, enforced: true, epoch: 7, pods: 3, classes: 1, problems: [] },
+  ...{ policies: { NetworkPolicy: 2 }, enforced: true, epoch: 7, pods: 3, identities: 2, classes: 1, problems: [] },
   ...more,
 });
 

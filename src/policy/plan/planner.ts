@@ -123,6 +123,11 @@ export class PolicyPlanner {
     this.#cluster.setNodeName(node.name);
   }
 
+  /** How many identities there are: of who is treated otherwise than anybody. */
+  get identities(): number {
+    return this.#identities.byNumber.size;
+  }
+
   /** Any policy exists: chains and sets are wanted. */
   get isActive(): boolean {
     return this.#policies.size > 0;
