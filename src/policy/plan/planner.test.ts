@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { NetworkPolicySpec } from '../../kube/types.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import { clusterDnsPod, usualClusterDns } from '../cluster-dns.ts';
@@ -7,7 +8,7 @@ import { evaluate } from '../evaluate.ts';
 import { type Policy, policyName } from '../model.ts';
 import type { Packet } from '../packet.ts';
 import { readParts } from '../read-world.ts';
-import { clusterPolicy } from '../testkit/objects.ts';
+import { clusterPolicy, networkPolicy } from '../testkit/objects.ts';
 import { meaningOf } from '../testkit/meaning.ts';
 import { PlannedElements } from '../testkit/planned-elements.ts';
 import { Random, randomCase } from '../testkit/random.ts';
@@ -38,6 +39,28 @@ function plannerOf(node: string, parts: Parts, random: Random, held = new Map())
 const domains = ['kubernetes.io', 'www.kubernetes.io', 'a.b.example.org'];
 const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1', '10.0.0.3', 'fd00::5'];
 
+/** Names of ports beside networks, which have none (NP7). */
+const namedEgress = (random: Random): NetworkPolicySpec => ({
+  ...{ podSelector: {}, policyTypes: ['Egress'] },
+  egress: random.times(1, 2, () => ({
+    to: random.times(1, 2, () => random.pick([{ ipBlock: { cidr: '10.0.0.0/24' } }, { ipBlock: { cidr: '::/0' } }, { podSelector: {} }])),
+    ports: [{ port: random.pick(['web', 'dns']), protocol: random.pick(['TCP', 'UDP', 'SCTP']) }],
+  })),
+});
+
+/** From pod to pod, to a port that has a name. */
+function toNamedPorts(pods: readonly PolicyPod[], random: Random): Packet[] {
+  const servers = pods.filter(({ ports }) => ports.length > 0);
+  if (servers.length === 0) return [];
+  return random.times(20, 20, () => {
+    const [server, client] = [random.pick(servers), random.pick(pods)];
+    const destination = random.pick(server.addresses);
+    const { protocol, number: port } = random.pick(server.ports);
+    const source = client.addresses.find(({ family }) => family === destination.family) ?? destination;
+    return { source, destination, protocol, port };
+  });
+}
+
 /** A random case, half of them with domain names. */
 function partsOf(seed: number): { parts: Parts; packets: readonly Packet[]; random: Random } {
   const random = new Random(seed + 2_000_000);
@@ -56,7 +79,9 @@ function partsOf(seed: number): { parts: Parts; packets: readonly Packet[]; rand
     some.push(...readParts([clusterPolicy('names', { ...head, egress })]).policies);
   }
   const parts = readParts(objects);
-  return { parts: { ...parts, policies: [...parts.policies, ...some], resolved, podCidrs, dns: [] }, packets, random };
+  const named = random.chance(0.4) ? [networkPolicy(`${random.pick([...parts.namespaces.keys()])}/named`, namedEgress(random))] : [];
+  some.push(...readParts(named).policies);
+  return { parts: { ...parts, policies: [...parts.policies, ...some], resolved, podCidrs, dns: [] }, packets: [...packets, ...toNamedPorts(parts.pods, random)], random };
 }
 
 /** Judges each packet at both of its ends by what their nodes planned, and by the specification. */
