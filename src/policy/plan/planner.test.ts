@@ -43,7 +43,10 @@ const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff:
 const namedEgress = (random: Random): NetworkPolicySpec => ({
   ...{ podSelector: {}, policyTypes: ['Egress'] },
   egress: random.times(1, 2, () => ({
-    to: random.times(1, 2, () => random.pick([{ ipBlock: { cidr: '10.0.0.0/24' } }, { ipBlock: { cidr: '::/0' } }, { podSelector: {} }])),
+    to: random.times(1, 2, () => {
+      const [four, six] = ['10.0.0.0/24', '::/0'].map((cidr) => ({ ipBlock: { cidr } }));
+      return random.pick([four!, six!, { podSelector: {} }]);
+    }),
     ports: [{ port: random.pick(['web', 'dns']), protocol: random.pick(['TCP', 'UDP', 'SCTP']) }],
   })),
 });
@@ -81,7 +84,8 @@ function partsOf(seed: number): { parts: Parts; packets: readonly Packet[]; rand
   const parts = readParts(objects);
   const named = random.chance(0.4) ? [networkPolicy(`${random.pick([...parts.namespaces.keys()])}/named`, namedEgress(random))] : [];
   some.push(...readParts(named).policies);
-  return { parts: { ...parts, policies: [...parts.policies, ...some], resolved, podCidrs, dns: [] }, packets: [...packets, ...toNamedPorts(parts.pods, random)], random };
+  const all = { ...parts, policies: [...parts.policies, ...some], resolved, podCidrs, dns: [] };
+  return { parts: all, packets: [...packets, ...toNamedPorts(parts.pods, random)], random };
 }
 
 /** Judges each packet at both of its ends by what their nodes planned, and by the specification. */
@@ -225,7 +229,8 @@ test('after any changes what is planned means what a planner that begins then pl
         assert.deepEqual(restarted.network(), elements.network(), `node ${node}, step ${step}: a restart changes something`);
       }
     }
-    compare(makeWorld({ ...parts, pods: [...parts.pods, ...parts.dns] }), new Map([...planned].map(([node, { elements }]) => [node, elements])), packets);
+    const world = makeWorld({ ...parts, pods: [...parts.pods, ...parts.dns] });
+    compare(world, new Map([...planned].map(([node, { elements }]) => [node, elements])), packets);
   });
   assert.ok(owners > 5000, `${owners} owners changed`);
 });
