@@ -27,6 +27,7 @@ export interface ClusterZoneOptions {
 
 const kinds: Record<string, string> = { namespace: 'Namespace ', service: 'Service ', slice: 'EndpointSlice ', pod: 'Pod ' };
 const none: Contribution = { records: [] };
+const noSets: readonly RecordSet[] = [];
 
 /**
  * Keeps the zones equal to the cluster's objects: `set` and `delete` take the objects in any order, any number of times. What a slice gives depends
@@ -180,9 +181,12 @@ export class ClusterZone {
   }
 
   /** What a name of an endpoint of a Service with a ClusterIP, or its address, stands for. */
-  #make(name: WireName): RecordSet[] {
+  #make(name: WireName): readonly RecordSet[] {
     const sets = new Map<number, RecordSet>();
-    const records = this.#endpointsOf(name).map((endpoint) => endpointRecord(this.#naming, name, endpoint));
+    const endpoints = this.#endpointsOf(name);
+    // Most names that are looked for here do not exist.
+    if (endpoints.length === 0) return noSets;
+    const records = endpoints.map((endpoint) => endpointRecord(this.#naming, name, endpoint));
     for (const { type, ttl, data } of records) {
       const set = sets.get(type);
       if (set) set.add(data);
@@ -198,11 +202,14 @@ export class ClusterZone {
     }
     const [label, service, namespace, folder, ...rest] = labelsOf(name.slice(0, -this.apex.length));
     if (label === undefined || service === undefined || namespace === undefined || folder !== 'svc' || rest.length > 0) return [];
-    if (!this.#hasClusterIp({ namespace, service })) return [];
     const key = `${namespace}/${service}`;
+    const slices = this.#slices.get(key);
+    if (!slices) return [];
+    const found = this.#endpoints.named(slices.keys(), label);
     const address = undashed(label);
-    const unnamed = address ? this.#endpoints.at(address).filter(({ facts, hostname }) => hostname === undefined && `${facts.namespace}/${facts.service}` === key) : [];
-    return [...unnamed, ...this.#endpoints.named(this.#slices.get(key)?.keys() ?? [], label)];
+    for (const endpoint of address ? this.#endpoints.at(address) : [])
+      if (endpoint.hostname === undefined && slices.has(endpoint.slice)) found.push(endpoint);
+    return found.length > 0 && this.#hasClusterIp({ namespace, service }) ? found : [];
   }
 
   #hasClusterIp({ namespace, service }: { namespace: string; service: string }): boolean {

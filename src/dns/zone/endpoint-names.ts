@@ -61,7 +61,8 @@ export class EndpointNames {
     const found: Endpoint[] = [];
     for (const slice of slices) {
       const facts = this.#slices.get(slice)?.facts;
-      if (!facts?.endpoints.startsWith(`${hostname} `) && !facts?.endpoints.includes(`\n${hostname} `)) continue;
+      // Host names stand before blanks, and addresses behind them.
+      if (!facts?.endpoints.includes(`${hostname} `)) continue;
       for (const endpoint of endpointsOf(facts)) {
         if (endpoint.hostname !== hostname) continue;
         for (const text of endpoint.addresses) {

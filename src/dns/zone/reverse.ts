@@ -18,6 +18,8 @@ export const reverseName = (address: IpAddr): WireName => nameOf(digits(address)
 /** The address whose reverse name this is. @param name in lower case */
 export function reverseAddress(name: WireName): IpAddr | undefined {
   const digits = labelsOf(name).slice(0, -2).reverse();
+  // What is no address is told by an exception, which takes longer than all else.
+  if (!digits.every((digit) => /^(?:\d{1,3}|[a-f])$/.test(digit))) return undefined;
   const text = isBelow(name, arpa.ipv4) ? digits.join('.') : digits.join('').replaceAll(/....(?!$)/g, '$&:');
   const address = IpAddr.tryParse(text);
   return address && reverseName(address) === name ? address : undefined;
