@@ -152,7 +152,12 @@ export class NodeAgent {
       clusterDns: settings.dnsHealthSocket === undefined ? [] : settings.clusterDns,
       dnsHealthSocket: settings.dnsHealthSocket,
       ...{ reconciler: this.#reconciler, conntrack: this.#conntrack, sources: this.#sources, ipam: this.#ipam },
-      ownAddresses: () => this.#rt.addresses().map(({ address }) => address),
+      // Pods' gateway is one of them, also before the first pod's link has it.
+      ownAddresses: () => {
+        const { linkNode } = network;
+        const gateways = linkNode?.podCidrs.map((cidr) => this.#attacher.mode.gateway(cidr.address, linkNode)) ?? [];
+        return [...gateways, ...this.#rt.addresses().map(({ address }) => address)];
+      },
       wake: () => this.#runner.trigger(),
       sync: () => this.#sync(false),
     });
