@@ -35,6 +35,7 @@ import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
 import { PodRanges } from './pod-ranges.ts';
 import { PolicyPath } from './policy-path.ts';
+import { PolicyTeller } from './policy-status.ts';
 import { ProblemLog } from './problem-log.ts';
 import { ProxyHealth, SyncHealth } from './proxy-health.ts';
 import { Rest } from './rest.ts';
@@ -97,6 +98,7 @@ export class NodeAgent {
   #announcements: Announcements | undefined;
   #dns: DnsReadiness | undefined;
   #dnsCondition: DnsCondition | undefined;
+  #policyTeller: PolicyTeller | undefined;
   #drift: Disposable | undefined;
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
@@ -220,6 +222,7 @@ export class NodeAgent {
       this.#sources.serviceCidrs.informer.onChange(() => this.#onServiceCidrs());
       this.#sources.nodes.onChange((changes) => this.#onNodes(changes));
       this.#look();
+      if (this.#settings.policyStatus) this.#policyTeller = this.#tellOfPolicies();
     });
   }
 
@@ -259,6 +262,7 @@ export class NodeAgent {
       this.#rest,
       this.#announcements,
       this.#policies,
+      this.#policyTeller,
       this.#denials,
       this.#sources,
       this.#drift,
@@ -283,6 +287,17 @@ export class NodeAgent {
   #forget(addresses: readonly IpAddr[]): void {
     this.#conntrack.deleteOf(addresses);
     this.#services?.forget(addresses);
+  }
+
+  #tellOfPolicies(): PolicyTeller {
+    const { api, log } = this.#parts;
+    return new PolicyTeller({
+      api,
+      log,
+      nodeName: this.#settings.nodeName,
+      nodes: this.#sources.nodes,
+      policy: this.#sources.policy,
+    });
   }
 
   #serveProxyHealth(): void {

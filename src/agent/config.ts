@@ -60,6 +60,11 @@ export interface AgentConfig {
    * other. Others that keep marks of connections need others. Default "0xffffff00".
    */
   connmarkMask?: string;
+  /**
+   * What of a policy is not understood is said on it by one agent of the cluster: a condition, or Events (policy-status.ts). False where a controller does so, as in the lab.
+   * Default true.
+   */
+  policyStatus?: boolean;
   /** The node's DNS says here whether it is ready (see src/dns/serve/health.ts); Services then leave its address alone. */
   dnsHealthSocket?: string;
 }

@@ -5,6 +5,7 @@ import type { Namespace, Pod } from '../kube/types.ts';
 import type { Policy } from '../policy/model.ts';
 import { type AnyObject, readPolicy } from '../policy/policies.ts';
 import { clusterPolicyResources } from '../policy/resources.ts';
+import { isUnsaid } from '../policy/status.ts';
 import { type Labels, labelsOfNamespace } from '../policy/world.ts';
 import { OptionalSource } from './optional-source.ts';
 import { type PodView, podView } from './pod-view.ts';
@@ -35,6 +36,8 @@ export class PolicySources implements Disposable {
   #world: PolicyWorld | undefined;
   #linger: NodeJS.Timeout | undefined;
   #isSynced = false;
+  /** Of the policies those on which something is to be said: it shows in the objects, which are not kept. */
+  readonly unsaid = new WeakSet<Policy>();
   /** Fulfilled when all is known that a start needs: the policies and, if there are any, the world. */
   readonly known: Promise<void>;
 
@@ -43,14 +46,14 @@ export class PolicySources implements Disposable {
     this.#options = options;
     const { onError } = options;
     this.#networkPolicies = new Informer(api, NetworkPolicies as Resource<KubeObject>, {
-      project: policyView(NetworkPolicies as Resource<KubeObject>),
+      project: this.#viewOf(NetworkPolicies as Resource<KubeObject>),
       onError: (error) => onError('networkpolicies', error),
     });
     // That they are forbidden to be seen does not mean that there are none.
     this.#clusterPolicies = clusterPolicyResources.map(
       (resource) =>
         new OptionalSource(api, resource, {
-          ...{ project: policyView(resource), absentCodes: [404] },
+          ...{ project: this.#viewOf(resource), absentCodes: [404] },
           // Most clusters have not installed them.
           onError: (error) => (error as ApiError).code !== 404 && onError(resource.plural, error),
         }),
@@ -116,6 +119,16 @@ export class PolicySources implements Disposable {
     this.#isSynced = true;
   }
 
+  #viewOf(resource: Resource<KubeObject>): (object: KubeObject) => Policy {
+    // Items of a list do not say what they are.
+    const kind = { apiVersion: apiVersionOf(resource), kind: resource.kind };
+    return (object) => {
+      const policy = readPolicy({ ...object, ...kind } as AnyObject)!;
+      if (isUnsaid(policy, object)) this.unsaid.add(policy);
+      return policy;
+    };
+  }
+
   #watchWorld(): PolicyWorld {
     const { nodeName, onError } = this.#options;
     return {
@@ -136,9 +149,3 @@ export class PolicySources implements Disposable {
     this.#world = undefined;
   }
 }
-
-/** Items of a list do not say what they are. */
-const policyView =
-  (resource: Resource<KubeObject>) =>
-  (object: KubeObject): Policy =>
-    readPolicy({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind } as AnyObject)!;

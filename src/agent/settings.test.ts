@@ -22,6 +22,11 @@ test('addresses of load balancers are announced only where that is asked for: a 
   assert.equal(parseSettings({ ...whole, announceLoadBalancers: true }).announceLoadBalancers, true);
 });
 
+test('agents say on policies what is not understood, unless somebody else does', () => {
+  assert.equal(parseSettings(whole).policyStatus, true);
+  assert.equal(parseSettings({ ...whole, policyStatus: false }).policyStatus, false);
+});
+
 test('a firewall of others is only reported, unless there is consent to add rules where it asks for them', () => {
   assert.equal(parseSettings(whole).foreignFirewall, 'report');
   assert.equal(parseSettings({ ...whole, foreignFirewall: 'allow' }).foreignFirewall, 'allow');
@@ -57,6 +62,7 @@ const wrong: readonly (readonly [change: Record<string, unknown>, message: strin
   [{ connmarkMask: '0x7fff00' }, 'connmarkMask is "0x7fff00": expected a mask'],
   [{ connmarkMask: '0xffff00ff' }, 'connmarkMask is "0xffff00ff": expected a mask'],
   [{ connmarkMask: '0x1ffffff00' }, 'connmarkMask is "0x1ffffff00": expected a mask'],
+  [{ policyStatus: 'yes' }, 'policyStatus is "yes": expected true or false'],
   [{ announceLoadBalancers: 'yes' }, 'announceLoadBalancers is "yes": expected true or false'],
   [{ statusSocket: `/${'x'.repeat(107)}` }, "expected a path of at most 107 bytes, since it is a unix socket's"],
 ];

@@ -33,7 +33,7 @@ export function parseSettings(input: unknown): Settings {
   const known = [
     ...['nodeName', 'kubeconfig', 'families', 'attach', 'backend', 'vxlan', 'clusterCidrs', 'serviceCidrs', 'clusterDns'],
     ...['nonMasqueradeCidrs', 'services', 'stateDir', 'cni', 'statusSocket', 'dnsHealthSocket', 'announceLoadBalancers'],
-    ...['foreignFirewall', 'connmarkMask'],
+    ...['foreignFirewall', 'connmarkMask', 'policyStatus'],
   ];
   refuseUnknown('', whole, known);
   const vxlan = object('vxlan', whole.vxlan);
@@ -75,6 +75,7 @@ export function parseSettings(input: unknown): Settings {
     announceLoadBalancers: bool('announceLoadBalancers', whole.announceLoadBalancers ?? false),
     foreignFirewall: choice('foreignFirewall', whole.foreignFirewall ?? 'report', ['report', 'allow'] as const),
     connmarkMask: mask('connmarkMask', whole.connmarkMask ?? '0xffffff00'),
+    policyStatus: bool('policyStatus', whole.policyStatus ?? true),
     statusSocket: socket('statusSocket', whole.statusSocket),
     ...(whole.dnsHealthSocket === undefined ? {} : { dnsHealthSocket: socket('dnsHealthSocket', whole.dnsHealthSocket) }),
   };

@@ -1,5 +1,5 @@
 import { excludeLabel } from '../announce/index.ts';
-import { conditionOf, isDnsReady } from '../kube/objects.ts';
+import { isDnsReady, isNodeReady } from '../kube/objects.ts';
 import type { EndpointSlice, EndpointSlicePort, Node, Service, ServicePort } from '../kube/types.ts';
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
@@ -19,6 +19,7 @@ export interface NodeView {
   podCidrs: readonly Prefix[];
   /** metadata.creationTimestamp */
   created?: string | undefined;
+  ready: boolean;
   /** Ready, and not taken out of load balancing. */
   balances: boolean;
   /** It is being deleted, or the cluster's autoscaler is about to: load balancers should send it nothing new (SD27). */
@@ -46,6 +47,7 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
       }
     });
   const internal = (status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address);
+  const ready = isNodeReady({ metadata, spec, status });
   const podCidrs = spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : []);
   return {
     name: metadata.name ?? '',
@@ -53,10 +55,8 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
     addresses: each(internal, 'InternalIP', IpAddr.parse),
     podCidrs: each(podCidrs, 'podCIDR', Prefix.parse),
     created: metadata.creationTimestamp,
-    balances:
-      conditionOf(status?.conditions, 'Ready')?.status === 'True' &&
-      metadata.deletionTimestamp === undefined &&
-      metadata.labels?.[excludeLabel] === undefined,
+    ready,
+    balances: ready && metadata.deletionTimestamp === undefined && metadata.labels?.[excludeLabel] === undefined,
     ...(metadata.deletionTimestamp || spec?.taints?.some(({ key }) => key === leavingTaint) ? { isLeaving: true } : {}),
     dnsReady: isDnsReady({ metadata, spec, status }),
     faults,

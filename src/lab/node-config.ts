@@ -43,6 +43,8 @@ export function nodeProcesses(
         hostLocalDir: paths.path('host-local'),
       },
       announceLoadBalancers: true,
+      // The controllers do so.
+      policyStatus: false,
       statusSocket: paths.agentStatusSocket,
       dnsHealthSocket: paths.dnsHealthSocket,
     },

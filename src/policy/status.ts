@@ -1,3 +1,5 @@
+import type { KubeObject } from '../kube/api.ts';
+import { conditionOf } from '../kube/objects.ts';
 import type { Condition } from '../kube/types.ts';
 import type { Policy, Problem } from './model.ts';
 
@@ -40,4 +42,16 @@ export function understood(policy: Policy, observedGeneration: number | undefine
       : { status: 'False', reason: 'NotUnderstood', message: problems }),
     ...(observedGeneration === undefined ? {} : { observedGeneration }),
   };
+}
+
+/**
+ * Whether something is to be said on a policy: it has problems, or its condition says what is so no longer. One that was always understood needs no condition. Of NetworkPolicies, which
+ * have none, it cannot be seen whether their problems were told.
+ * @param object of which the policy was read
+ */
+export function isUnsaid(policy: Policy, { metadata, status }: KubeObject & { status?: { conditions?: Condition[] } }): boolean {
+  const present = conditionOf(status?.conditions, understoodCondition);
+  if (!present) return policy.problems.length > 0;
+  const wanted = understood(policy, metadata.generation);
+  return (['status', 'reason', 'message', 'observedGeneration'] as const).some((field) => present[field] !== wanted[field]);
 }
