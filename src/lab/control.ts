@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { ApiEndpoint } from './api-endpoint.ts';
 import type { LabConfig } from './config.ts';
+import { hostResolvConf } from './host-resolv-conf.ts';
 import { LabNames } from './names.ts';
 import { nodeProcesses } from './node-config.ts';
 import { processOf, recordProcess } from './processes.ts';
@@ -25,11 +26,12 @@ export async function startControl(
   const plan = topology(config);
   const endpoint = new ApiEndpoint(names, config, plan);
   const supervisor = new Supervisor(names, log);
+  const host = { netns: `/proc/${process.pid}/ns/net`, resolvConf: hostResolvConf() };
   for (const node of plan.nodes) {
     const paths = names.node(node.name);
     mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
     endpoint.writeNodeKubeconfig(node.name);
-    const processes = nodeProcesses(names, config, plan, node, `/proc/${process.pid}/ns/net`);
+    const processes = nodeProcesses(names, config, plan, node, host);
     for (const [command, content] of Object.entries(processes)) {
       const file = paths.path(`${command}.json`);
       writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });

@@ -17,21 +17,21 @@ const vxlan = { id: 1, port: 4789 };
 
 /**
  * The configurations of one node's processes, as plain data.
- * @param hostNetns a path to the namespace that questions to the host's resolvers are asked from
+ * @param host a path to the namespace that questions to the host's resolvers are asked from, and the file that names them
  */
 export function nodeProcesses(
   names: LabNames,
   config: LabConfig,
   topology: Topology,
   node: UnderlayNode,
-  hostNetns: string,
+  host: { netns: string; resolvConf: string },
 ): NodeProcesses {
   const paths = names.node(node.name);
   const { kubeconfig } = paths;
   const clusterDns = clusterDnsIps(config).map(String);
   const addresses = node.interfaces.map(({ address }) => String(address));
   const { podCidrs, serviceCidrs, clusterDomain, nonMasqueradeCidrs, attach, backend } = config;
-  const resolvers = config.upstreamDns.length > 0 ? { servers: config.upstreamDns } : { resolvConf: '/etc/resolv.conf' };
+  const resolvers = config.upstreamDns.length > 0 ? { servers: config.upstreamDns } : { resolvConf: host.resolvConf };
   return {
     agent: {
       ...{ nodeName: node.name, kubeconfig, families: [...topology.families], attach, backend, vxlan },
@@ -53,8 +53,8 @@ export function nodeProcesses(
       ...{ kubeconfig, listen: [...clusterDns, ...addresses], zone: clusterDomain, podCidrs, serviceCidrs },
       // The outside, which reaches the nodes' own addresses, is nobody's client (T31).
       limits: { clients: [...new Set(topology.nodes.flatMap(({ interfaces }) => interfaces.map(({ prefix }) => String(prefix))))] },
-      upstream: { ...resolvers, netns: hostNetns },
-      ...{ hostResolvConf: '/etc/resolv.conf', nodeName: node.name },
+      upstream: { ...resolvers, netns: host.netns },
+      ...{ hostResolvConf: host.resolvConf, nodeName: node.name },
       // Names set by hand: none, as long as there is no such ConfigMap.
       custom: { configMap: 'kube-system/podnet-dns' },
       healthSocket: paths.dnsHealthSocket,
@@ -67,7 +67,7 @@ export function nodeProcesses(
       stateDir: paths.path('pods'),
       cni: { binDir: paths.cniBin, confDir: paths.cniConf },
       socketPath: paths.runnerSocket,
-      hostResolvConf: '/etc/resolv.conf',
+      hostResolvConf: host.resolvConf,
       images: config.images as ImageMapping[],
       maxPods: 250,
     },

@@ -49,7 +49,6 @@ const refusals: [resource: string, body: object, ...texts: string[]][] = [
     { spec: { containers: [container], restartPolicy: 'Sometimes' } },
     'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
   ],
-  ['/v1/pods', { spec: { containers: [container], dnsPolicy: 'None' } }, 'spec.dnsConfig.nameservers: Required value'],
   [
     'apps/v1/deployments',
     { spec: { selector: { matchLabels: { a: 'c' } }, template } },
@@ -140,6 +139,24 @@ describe('validation', () => {
         return true;
       });
     });
+
+  test('R1: with dnsPolicy None a pod, or the template of one, is refused without a nameserver, and is not with one', async () => {
+    const deployments = findResource('apps', 'v1', 'deployments')!;
+    const needed = 'nameservers: Required value: must provide at least one DNS nameserver when `dnsPolicy` is None';
+    const create = (name: string, more: Partial<PodSpec>): Promise<KubeObject> =>
+      api.create(Pods, { metadata: { name, namespace: 'default' }, spec: { containers: [container], ...more } });
+    for (const dnsConfig of [undefined, {}, { nameservers: [] }, { searches: ['lan'] }]) {
+      const more = { dnsPolicy: 'None', ...(dnsConfig ? { dnsConfig } : {}) };
+      const isRefused = (path: string) => (error: ApiError) => error.code === 422 && error.message.includes(`${path}.dnsConfig.${needed}`);
+      await assert.rejects(create('none', more), isRefused('spec'), JSON.stringify(dnsConfig));
+      const spec = { selector: { matchLabels: { a: 'b' } }, template: { ...template, spec: { ...template.spec, ...more } } };
+      const deployment = { metadata: { name: 'none', namespace: 'default' }, spec } as KubeObject;
+      await assert.rejects(api.create(deployments, deployment), isRefused('spec.template.spec'), JSON.stringify(dnsConfig));
+    }
+    for (const [name, address] of [['four', '192.0.2.53'], ['six', '2001:db8::53']] as const)
+      await create(name, { dnsPolicy: 'None', dnsConfig: { nameservers: [address] } });
+    await create('no-policy', { dnsPolicy: 'Default', dnsConfig: { nameservers: [] } });
+  });
 
   test('IP2: an IPAddress has a canonical address of either family as its name', async () => {
     const spec = { parentRef: { resource: 'services', name: 'x', namespace: 'default' } };

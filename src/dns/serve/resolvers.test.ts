@@ -12,7 +12,7 @@ import { type DnsServer, startDns } from '../index.ts';
 import { namespace, service, slice } from '../testkit/cluster.ts';
 import { buildLookup, libcs, lookup, needsLibc } from '../testkit/libc.ts';
 import { answer } from '../testkit/message.ts';
-import { ask, needsResolver, type Resolver, resolvers } from '../testkit/resolvers.ts';
+import { ask, askInFull, needsResolver, type Resolver, resolvers } from '../testkit/resolvers.ts';
 import { TestUpstream } from '../testkit/upstream.ts';
 
 const servers = { udp: '10.244.0.1', tcp: 'fd00:10:244::1' };
@@ -64,7 +64,7 @@ async function cluster(): Promise<FakeApi> {
   for (const [name, spec] of Object.entries({
     web: { clusterIP: '10.96.1.1', clusterIPs: ['10.96.1.1', 'fd00:10:96::1'], ports },
     four: { clusterIP: '10.96.1.4', clusterIPs: ['10.96.1.4'], ports },
-    ...{ db: headless, empty: headless, many: headless, sub: headless, ending: headless },
+    ...{ db: headless, empty: headless, many: headless, sub: headless, ending: headless, turns: headless },
     ['x'.repeat(63)]: { clusterIP: '10.96.1.63', clusterIPs: ['10.96.1.63'], ports },
     outside: { type: 'ExternalName' as const, externalName: 'www.example.com' },
   }))
@@ -72,6 +72,7 @@ async function cluster(): Promise<FakeApi> {
   await api.create(EndpointSlices, slice('db', [{ ip: '10.244.1.1', hostname: 'db-0' }, { ip: '10.244.1.2' }, { ip: '10.244.1.3', ready: false }]));
   await api.create(EndpointSlices, slice('empty', [{ ip: '10.244.1.4', ready: false }]));
   await api.create(EndpointSlices, slice('many', many.map((ip) => ({ ip }))));
+  await api.create(EndpointSlices, slice('turns', ['10.244.1.21', '10.244.1.22', '10.244.1.23'].map((ip) => ({ ip }))));
   await api.create(EndpointSlices, slice('web', [{ ip: '10.244.1.9' }]));
   await api.create(EndpointSlices, slice('sub', [{ ip: '10.244.1.6', hostname: 'first' }]));
   const ending = slice('ending', [{ ip: '10.244.1.5' }, { ip: '10.244.1.4' }]);
@@ -95,8 +96,8 @@ class Place implements AsyncDisposable {
     this.world.join(this.#node, [`${servers.udp}/24`, `${servers.tcp}/64`], this.pod, ['10.244.0.2/24', 'fd00:10:244::2/64']);
   }
 
-  /** @param api of a cluster; by default one in memory */
-  static async make(api?: Api): Promise<Place> {
+  /** @param api of a cluster; by default one in memory @param ttl as configured */
+  static async make(api?: Api, ttl?: number): Promise<Place> {
     const place = new Place();
     const upstream = await TestUpstream.listen((request, { name, type }) => {
       const records = [
@@ -109,6 +110,7 @@ class Place implements AsyncDisposable {
     const config = {
       ...{ listen: Object.values(servers), port: 53, podCidrs: ['10.244.0.0/16', 'fd00:10:244::/64'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] },
       upstream: { servers: [upstream.server], netns: '/proc/self/ns/net' },
+      ...(ttl === undefined ? {} : { ttl }),
     };
     const dns: DnsServer = await startDns(config, { api: api ?? (await cluster()), netns: place.#node.ns, log: () => {} });
     place.#parts.push(dns);
@@ -158,6 +160,52 @@ for (const resolver of resolvers)
       assert.deepEqual(await asked('1.1.96.10.in-addr.arpa.', 'PTR'), { rcode: 'SERVFAIL', data: [] });
       assert.deepEqual(await asked('www.example.com.'), { rcode: 'NOERROR', data: ['192.0.2.7'] });
     }
+  });
+
+// unbound-host prints no TTLs.
+for (const resolver of resolvers.filter(({ tool }) => tool.name !== 'unbound-host'))
+  test(`D15: ${resolver.tool.name} is told that answers and absences hold 5 seconds, or what is configured of 0 to 3600, over UDP and TCP`, {
+    skip: needsRoot.skip || needsResolver(resolver).skip,
+  }, async () => {
+    for (const ttl of [undefined, 0, 3600]) {
+      await using place = await Place.make(undefined, ttl);
+      const holds = ttl ?? 5;
+      for (const [server, tcp] of [[servers.udp, false], [servers.tcp, true]] as const) {
+        const asked = async (name: string, type: string) => {
+          const { rcode, ttls, absence } = await askInFull(resolver, { netns: place.pod.path, server, name: fullName(name), type, tcp, folder: place.world.directory });
+          return { rcode, ttls, absence };
+        };
+        const there = (answers: number) => ({ rcode: 'NOERROR', ttls: Array.from({ length: answers }, () => holds), absence: undefined });
+        const absent = (rcode: string) => ({ rcode, ttls: [], absence: { ttl: holds, minimum: holds } });
+        assert.deepEqual(await asked('web.default.svc', 'AAAA'), there(1));
+        assert.deepEqual(await asked('db.default.svc', 'A'), there(2));
+        assert.deepEqual(await asked('_http._tcp.db.default.svc', 'SRV'), there(2));
+        assert.deepEqual(await asked('1.1.96.10.in-addr.arpa.', 'PTR'), there(1));
+        assert.deepEqual(await asked('10-244-1-7.default.pod', 'A'), there(1));
+        assert.deepEqual(await asked('outside.default.svc', 'CNAME'), there(1));
+        assert.deepEqual(await asked('no.default.svc', 'A'), absent('NXDOMAIN'));
+        assert.deepEqual(await asked('four.default.svc', 'AAAA'), absent('NOERROR'));
+        assert.deepEqual(await asked('8.1.96.10.in-addr.arpa.', 'PTR'), absent('NXDOMAIN'));
+      }
+    }
+  });
+
+for (const resolver of resolvers)
+  test(`D21: each address of a headless Service comes first in turn for ${resolver.tool.name}, and so does each target of SRV, over UDP and TCP`, {
+    skip: needsRoot.skip || needsResolver(resolver).skip,
+  }, async () => {
+    await using place = await Place.make();
+    for (const [server, tcp] of [[servers.udp, false], [servers.tcp, true]] as const)
+      for (const [name, type] of [['turns.default.svc', 'A'], ['_http._tcp.turns.default.svc', 'SRV']] as const) {
+        const firsts = new Set<string>();
+        // Three questions do; one that is asked again on a busy machine takes a turn, too.
+        for (let i = 0; i < 12 && firsts.size < 3; i++) {
+          const { data } = await askInFull(resolver, { netns: place.pod.path, server, name: fullName(name), type, tcp, folder: place.world.directory });
+          assert.equal(new Set(data).size, 3, `all of ${name} ${type}`);
+          firsts.add(data[0]!);
+        }
+        assert.equal(firsts.size, 3, `${name} ${type} over ${tcp ? 'TCP' : 'UDP'}: first came ${[...firsts]} only`);
+      }
   });
 
 for (const libc of libcs)
