@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CniError } from '../cni/errors.ts';
 import { FakeApi } from '../kube/fake.ts';
-import { Pods } from '../kube/resources.ts';
+import { Namespaces, Pods } from '../kube/resources.ts';
 import type { Pod } from '../kube/types.ts';
 import { type PodView, podView } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
@@ -14,8 +14,12 @@ const pod: Pod = {
 };
 const identity = { namespace: 'default', name: 'a' };
 
-function admission(api = new FakeApi() as FakeApi | ReturnType<typeof switchable>['api'], known = new Map<string, PodView>()) {
-  return new PolicyAdmission({ api, nodeName: 'me', known: (key) => known.get(key), waitMs: 100 });
+function admission(
+  api = new FakeApi() as FakeApi | ReturnType<typeof switchable>['api'],
+  known = new Map<string, PodView>(),
+  knowsNamespace: (name: string) => boolean = () => true,
+) {
+  return new PolicyAdmission({ api, nodeName: 'me', known: (key) => known.get(key), knowsNamespace, waitMs: 100 });
 }
 
 const refusedFor =
@@ -79,4 +83,19 @@ test('a static pod is waited for: its Pod comes a moment after its sandbox', asy
   const admitted = admission(new FakeApi(), known).admit({ ...identity, uid: 'hash' }, Promise.resolve());
   setTimeout(() => known.set('default/a', podView(pod, 'me').with({ uid: 'hash' })), 20);
   assert.equal((await admitted)?.uid, 'hash');
+});
+
+test('NP15: the labels of a namespace, which come by another watch, are waited for; a namespace that does not exist has none', async () => {
+  const known = new Map([['default/a', podView(pod, 'me')]]);
+  const { api, setUp } = switchable(new FakeApi());
+  assert.equal(await admission(api, known, () => false).admit(identity, undefined), known.get('default/a'));
+  await api.create(Namespaces, { metadata: { name: 'default', labels: { tenant: 'a' } } });
+  const told = new Set<string>();
+  setTimeout(() => told.add('default'), 20);
+  assert.equal(await admission(api, known, (name) => told.has(name)).admit(identity, undefined), known.get('default/a'));
+  assert.ok(told.has('default'));
+  const untold = (): Promise<unknown> => admission(api, known, () => false).admit(identity, undefined);
+  await assert.rejects(untold(), refusedFor(/: the API has not told of the labels of Namespace default yet$/));
+  setUp(false);
+  await assert.rejects(untold(), refusedFor(/ of Namespace default yet: connect ECONNREFUSED/));
 });

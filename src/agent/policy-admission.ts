@@ -1,7 +1,7 @@
 import { CniError, cniCode } from '../cni/errors.ts';
 import type { PodIdentity } from '../cni/request.ts';
 import { type Api, isNotFound } from '../kube/api.ts';
-import { Pods } from '../kube/resources.ts';
+import { Namespaces, Pods } from '../kube/resources.ts';
 import { type PodView, podView } from './pod-view.ts';
 
 export interface PolicyAdmissionParts {
@@ -9,6 +9,8 @@ export interface PolicyAdmissionParts {
   nodeName: string;
   /** What the watch has told of a pod. */
   known: (key: string) => PodView | undefined;
+  /** Whether it has told of a namespace, whose labels policies may select pods by. */
+  knowsNamespace: (name: string) => boolean;
   /** How long all of it may take, and between looks at what the watch has told. */
   waitMs?: number;
   lookMs?: number;
@@ -29,6 +31,13 @@ export class PolicyAdmission {
    */
   async admit({ namespace, name, uid }: PodIdentity, begun: Promise<void> | undefined): Promise<PodView | undefined> {
     if (!namespace || !name) return undefined;
+    const end = performance.now() + this.#parts.waitMs;
+    const view = await this.#podOf({ namespace, name, uid }, begun, end);
+    await this.#awaitNamespace(namespace, end);
+    return view;
+  }
+
+  async #podOf({ namespace, name, uid }: Named, begun: Promise<void> | undefined, end: number): Promise<PodView> {
     const { api, nodeName, known, waitMs, lookMs } = this.#parts;
     const key = `${namespace}/${name}`;
     const isIt = (view: PodView | undefined): view is PodView =>
@@ -38,7 +47,6 @@ export class PolicyAdmission {
       // A pod of that name on another node, or without a node yet, is what was there before it.
       return isIt(view) && view.node === nodeName ? view : undefined;
     };
-    const end = performance.now() + waitMs;
     if (begun && !(await isDone(begun, waitMs)))
       throw refused('the API server has not told of the pods and namespaces of the cluster yet');
     const at = told();
@@ -63,7 +71,26 @@ export class PolicyAdmission {
       if (performance.now() > end) throw refused(why);
     }
   }
+
+  /** Namespaces come by another watch, and a new one may come behind its first pods. */
+  async #awaitNamespace(name: string, end: number): Promise<void> {
+    const { api, knowsNamespace, lookMs } = this.#parts;
+    if (knowsNamespace(name)) return;
+    let why = `the API has not told of the labels of Namespace ${name} yet`;
+    let isAbsent = false;
+    api.get(Namespaces, name).catch((error: Error) => {
+      isAbsent = isNotFound(error);
+      why = `${why}: ${error.message}`;
+    });
+    while (!knowsNamespace(name) && !isAbsent) {
+      if (performance.now() > end) throw refused(why);
+      await new Promise((resolve) => setTimeout(resolve, lookMs));
+    }
+  }
 }
+
+/** A pod, as the runtime names it. */
+type Named = PodIdentity & { namespace: string; name: string };
 
 const refused = (why: string): CniError =>
   new CniError(

@@ -10,11 +10,11 @@ import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
 import { domainNamesOf } from '../policy/domains.ts';
 import type { Policy } from '../policy/model.ts';
 import { type PolicyPlanNode, PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
-import { type Labels, makeWorld, type PolicyNode, type PolicyPod, type World } from '../policy/world.ts';
+import { type Labels, makeWorld, type PolicyNode, type PolicyPod, podKey, type World } from '../policy/world.ts';
 import type { Item, Reconciler } from '../reconcile/index.ts';
 import type { Operation } from '../reconcile/operations.ts';
 import type { Denials } from './denials.ts';
-import { type PodView, samePod } from './pod-view.ts';
+import { PodView, samePod } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
 import { PolicyEpoch } from './policy-epoch.ts';
 import { concernsPolicies, PolicyLayout } from './policy-layout.ts';
@@ -23,6 +23,11 @@ import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts'
 import { ResolvedNames } from './resolved-names.ts';
 import type { Sources } from './sources.ts';
 import { type NodeView, sameAsPeer, sameNode } from './views.ts';
+
+/** The name that a pod is planned by whose name is not, or not any more, its own; no Pod can be called so. */
+const formerKey = (key: string): string => `${key} formerly`;
+const formerPod = (pod: PolicyPod): PolicyPod =>
+  pod instanceof PodView ? pod.with({ name: formerKey(pod.name) }) : { ...pod, name: formerKey(pod.name) };
 
 /** Owner of the two chains that a new epoch replaces. */
 export const policyEpochOwner = 'policy epoch';
@@ -75,8 +80,8 @@ export class PolicyPath implements Disposable {
   /** Ends of what the planner hears. */
   #hearing: readonly (() => void)[] = [];
   #epoch: PolicyEpoch | undefined;
-  /** Pods of this node that are gone from the API: who was deleted by force may run on until DEL. */
-  readonly #departed = new Map<string, PodView>();
+  /** What was known last of pods of this node: who was deleted by force may run on until DEL, also when a pod of its name is elsewhere by now. */
+  readonly #latest = new Map<string, PodView>();
   /** Several are fed before anything is planned. */
   #feeding = false;
   /** Something was contributed that the kernel may not hold yet. */
@@ -95,7 +100,11 @@ export class PolicyPath implements Disposable {
     this.#names = socketPath === undefined ? undefined : new ResolvedNames({ socketPath, onChange });
     this.#pods = new PolicyPods(nodeName, ipam);
     this.#layout = new PolicyLayout(planPolicyChains({ podLinks }));
-    this.#admission = new PolicyAdmission({ api, nodeName, known: (key) => sources.policy.world?.pods.get(key) });
+    this.#admission = new PolicyAdmission({
+      ...{ api, nodeName, known: (key) => sources.policy.world?.pods.get(key) },
+      // Where nothing is watched any more, nothing isolates.
+      knowsNamespace: (name) => sources.policy.world?.namespaces.get(name) !== undefined || sources.policy.world === undefined,
+    });
   }
 
   /** There are policies: pods are attached with their isolation. */
@@ -147,7 +156,12 @@ export class PolicyPath implements Disposable {
     if (!planner) return [];
     // What its rows lead to.
     if (this.#pending) this.#parts.sync();
-    planner.setPod(this.#pods.planned(view.with({ node: this.#parts.nodeName, ended: false })));
+    // What the watch has told may not have been planned yet.
+    const namespace = this.#parts.sources.policy.world?.namespaces.get(view.namespace);
+    if (namespace) planner.setNamespace(view.namespace, namespace);
+    const here = view.with({ node: this.#parts.nodeName, ended: false });
+    // Of the watch the pod that had its name before may be still to come.
+    this.#setPod(planner, podKey(here), here);
     return this.#changed(planner);
   }
 
@@ -300,7 +314,7 @@ export class PolicyPath implements Disposable {
   #rest(): void {
     for (const end of this.#hearing) end();
     this.#hearing = [];
-    this.#departed.clear();
+    this.#latest.clear();
     this.#planner = undefined;
     this.#names?.want([]);
     // What it waits for may end before it is whole.
@@ -320,8 +334,6 @@ export class PolicyPath implements Disposable {
   #setPods(planner: PolicyPlanner, changes: readonly Change<PodView>[]): void {
     for (const { type, key, object, previous } of changes) {
       if (type === 'modified' && previous && samePod(previous, object)) continue;
-      if (type === 'deleted' && this.#pods.isLocal(object)) this.#departed.set(key, object);
-      else this.#departed.delete(key);
       this.#setPod(planner, key, type === 'deleted' ? undefined : object);
     }
     this.#contribute();
@@ -329,12 +341,15 @@ export class PolicyPath implements Disposable {
 
   /** @param but a lease that counts no more */
   #setPod(planner: PolicyPlanner, key: string, view: PodView | undefined, but?: Lease): void {
-    const pod = view ? this.#pods.planned(view, but) : this.#pods.unknown(key, this.#departed.get(key), but);
-    if (pod) planner.setPod(pod);
-    else {
-      planner.deletePod(key);
-      this.#departed.delete(key);
-    }
+    const isHere = view !== undefined && this.#pods.isLocal(view);
+    if (isHere) this.#latest.set(key, view);
+    // The name may be another pod's, of another node or of the host's network: both are pods then.
+    const former = isHere ? undefined : this.#pods.unknown(key, this.#latest.get(key), but);
+    if (!isHere && !former) this.#latest.delete(key);
+    if (view) planner.setPod(this.#pods.planned(view, but));
+    else planner.deletePod(key);
+    if (former) planner.setPod(formerPod(former));
+    else planner.deletePod(formerKey(key));
   }
 
   #setNodes(planner: PolicyPlanner, changes: readonly Change<NodeView>[]): void {

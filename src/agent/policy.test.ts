@@ -167,6 +167,11 @@ test('NP15: a pod that was deleted by force is isolated as long as it has its ne
   await eventually(() => assert.ok(node.status().sources.some(({ kind, objects }) => kind === 'pods' && objects === 0)));
   await node.settled();
   assert.equal(await it.hears(it.neighbour, shut), noWay);
+  // As a StatefulSet makes it anew elsewhere.
+  await it.remotePod('shut', 9, { labels: { app: 'open' } });
+  await eventually(() => assert.ok(node.status().sources.some(({ kind, objects }) => kind === 'pods' && objects === 1)));
+  await node.settled();
+  assert.equal(await it.hears(it.neighbour, shut), noWay);
   assert.equal((await node.cni({ command: 'DEL', containerId: 'shut', netns: shut.ns.path })).code, 0);
   assert.deepEqual(
     node.ruleset().filter((line) => line.startsWith('element of policy-') && line.includes(shut.addresses[0]!)),
