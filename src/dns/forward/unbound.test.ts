@@ -177,10 +177,12 @@ test(
 test('D16 (RFC 8767): while the resolver is dead, cluster names are answered as fast as before, and what it said stays; when it is back, so is all', {
   skip: needsUnbound.skip || (existsSync('/usr/bin/dig') ? false : 'needs dig'),
 }, async (t) => {
-  let unbound = await Unbound.start(zone);
+  // An address of its own: a port of 127.0.0.1 that is free again may be another test's server next.
+  const address = `127.77.${(process.pid >> 8) & 255}.${(process.pid & 127) + 1}`;
+  let unbound = await Unbound.start(zone, { address });
   try {
     const { port, tlsPort } = unbound;
-    await using dns = await dnsWith({ servers: [`127.0.0.1:${port}`], cache: { maxTtl: 1 } });
+    await using dns = await dnsWith({ servers: [`${address}:${port}`], cache: { maxTtl: 1 } });
     const ask = (name: string) => askUdp(dns.port, question(name));
     assert.deepEqual((await ask('www.example.test')).answers.map((text) => text.split(' ')[3]).sort(), [
       '192.0.2.1',
@@ -217,7 +219,7 @@ test('D16 (RFC 8767): while the resolver is dead, cluster names are answered as 
     );
     assert.equal(dns.status().upstreams[0]!.state, 'down');
     await unbound[Symbol.asyncDispose]();
-    unbound = await Unbound.start(zone, { port, tlsPort });
+    unbound = await Unbound.start(zone, { address, port, tlsPort });
     for (let i = 0; dns.status().upstreams[0]!.state !== 'up'; i++) {
       assert.ok(i < 1500, 'it is asked again from time to time');
       await new Promise((resolve) => setTimeout(resolve, 20));

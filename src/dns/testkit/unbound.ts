@@ -14,7 +14,7 @@ export const needsUnbound = needsTool(unboundBinary());
 /** The name in its certificate. */
 export const serverName = 'dns.resolver.test';
 
-/** unbound on 127.0.0.1 with a zone of its own, over UDP, TCP and TLS with a certificate for `serverName` and 127.0.0.1. */
+/** unbound on 127.0.0.1, or another address of lo, with a zone of its own, over UDP, TCP and TLS with a certificate for `serverName` and 127.0.0.1. */
 export class Unbound implements AsyncDisposable {
   readonly #directory: string;
   readonly #process: ChildProcess;
@@ -29,9 +29,9 @@ export class Unbound implements AsyncDisposable {
   }
 
   /** @param zone of `example.test`, as a zone file */
-  static async start(zone: string, options: { port?: number; tlsPort?: number } = {}): Promise<Unbound> {
+  static async start(zone: string, options: { address?: string; port?: number; tlsPort?: number } = {}): Promise<Unbound> {
     const directory = mkdtempSync(path.join(tmpdir(), `podnet-test-dns-${process.pid}-unbound-`));
-    const { port = freePort(), tlsPort = freePort() } = options;
+    const { address = '127.0.0.1', port = freePort(), tlsPort = freePort() } = options;
     const ca = CertificateAuthority.create('resolver test');
     const pair = ca.issueServer('resolver', { dns: [serverName], ips: [IpAddr.parse('127.0.0.1')] });
     const file = (name: string, text: string): string => {
@@ -43,8 +43,8 @@ export class Unbound implements AsyncDisposable {
     const config = file(
       'unbound.conf',
       `server:
-  interface: 127.0.0.1@${port}
-  interface: 127.0.0.1@${tlsPort}
+  interface: ${address}@${port}
+  interface: ${address}@${tlsPort}
   tls-port: ${tlsPort}
   tls-service-key: "${file('key.pem', pair.key)}"
   tls-service-pem: "${file('certificate.pem', pair.certificate)}"
