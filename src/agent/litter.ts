@@ -1,5 +1,5 @@
 import v8 from 'node:v8';
-import vm from 'node:vm';
+import { collector } from './collector.ts';
 
 /** 130 KB of garbage come with an ADD and its DEL, so this is a collection of about 1.5 MB: less than a millisecond. */
 const answersPerRound = 25;
@@ -35,8 +35,7 @@ export class Litter {
 }
 
 function youngCollection(): () => void {
-  v8.setFlagsFromString('--expose-gc');
-  const gc = vm.runInNewContext('gc') as (options: { type: 'minor' }) => void;
+  const gc = collector();
   return () => {
     // So little is done sooner than other threads are woken.
     v8.setFlagsFromString('--no-parallel-scavenge');

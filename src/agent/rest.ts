@@ -1,5 +1,5 @@
 import v8 from 'node:v8';
-import vm from 'node:vm';
+import { collector } from './collector.ts';
 
 export interface RestOptions {
   /**
@@ -29,7 +29,13 @@ export class Rest implements Disposable {
   #heapBytes = 0;
   #isHalfDone = false;
 
-  constructor({ quietMs = 60_000, againMs = 5000, worthBytes = 12 << 20, collect = collection(), heapBytes = heapSize }: RestOptions = {}) {
+  constructor({
+    quietMs = 60_000,
+    againMs = 5000,
+    worthBytes = 12 << 20,
+    collect = collector(),
+    heapBytes = heapSize,
+  }: RestOptions = {}) {
     this.#options = { quietMs, againMs, worthBytes, collect, heapBytes };
   }
 
@@ -58,9 +64,3 @@ export class Rest implements Disposable {
 
 /** What V8 has taken for the heap, garbage and room included. */
 const heapSize = (): number => v8.getHeapStatistics().total_heap_size;
-
-/** V8's own, which it names for whoever asks with its flag. */
-function collection(): () => void {
-  v8.setFlagsFromString('--expose-gc');
-  return vm.runInNewContext('gc') as () => void;
-}

@@ -1,10 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { NetNs } from '../../kernel/netns.ts';
 import { processors, runOn } from '../../kernel/scheduling.ts';
 import type { Question, Started } from './subject.ts';
+import { nextMessage } from '../child.ts';
 
 const program = fileURLToPath(new URL('./subject.js', import.meta.url));
 const longestMs = 120_000;
@@ -39,18 +40,7 @@ export class Subject implements AsyncDisposable {
   }
 
   answer(): Promise<unknown> {
-    const child = this.#process;
-    return new Promise((resolve, reject) => {
-      const onExit = (code: number | null, signal: string | null): void =>
-        reject(new Error(`the planner's process ended with ${code ?? signal}:\n${readFileSync(this.#log, 'utf8')}`));
-      const timer = setTimeout(() => reject(new Error(`no answer of the planner's process for ${longestMs / 1000} s`)), longestMs);
-      child.once('exit', onExit);
-      child.once('message', (message) => {
-        clearTimeout(timer);
-        child.off('exit', onExit);
-        resolve(message);
-      });
-    });
+    return nextMessage(this.#process, { who: "the planner's process", log: this.#log, longestMs });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../../net/ip.ts';
 import type { AgentConfig } from '../../agent/config.ts';
+import { nextMessage } from '../child.ts';
 import { jsonLines, writeLines } from '../lines.ts';
 import type { MeasuredKind } from './changes.ts';
 import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from '../objects.ts';
@@ -94,18 +95,7 @@ export class Subject implements AsyncDisposable {
   }
 
   #answer(): Promise<unknown> {
-    const child = this.#process!;
-    return new Promise((resolve, reject) => {
-      const onExit = (code: number | null, signal: string | null): void =>
-        reject(new Error(`the agent ended with ${code ?? signal}:\n${readFileSync(`${this.#directory}/agent.log`, 'utf8')}`));
-      const timer = setTimeout(() => reject(new Error(`no answer of the agent for ${longestMs / 1000} s`)), longestMs);
-      child.once('exit', onExit);
-      child.once('message', (message) => {
-        clearTimeout(timer);
-        child.off('exit', onExit);
-        resolve(message);
-      });
-    });
+    return nextMessage(this.#process!, { who: 'the agent', log: `${this.#directory}/agent.log`, longestMs });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

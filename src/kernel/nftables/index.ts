@@ -19,4 +19,4 @@ export {
   rulesetReading,
 } from './ruleset.ts';
 export { type NftFailure, NftTransaction, NftTransactionError, type TaggedElement } from './transaction.ts';
-export type { Chain, Element, Hook, NftSetSpec, Rule, RuleFamily, Table, TableFamily } from './types.ts';
+export { type Chain, type Element, type Hook, type NftSetSpec, type Rule, type RuleFamily, setSpec, type Table, type TableFamily } from './types.ts';

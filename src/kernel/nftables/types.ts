@@ -53,6 +53,12 @@ export interface NftSetSpec {
   comment?: string;
 }
 
+/** A set of keys of this type, without flags but for what `rest` says. */
+export const setSpec = (name: string, key: string, comment: string, rest: Partial<NftSetSpec> = {}): NftSetSpec => ({
+  ...{ name, key, flags: [], comment },
+  ...rest,
+});
+
 /** Key and data as nft prints them, parts of a concatenation joined by ' . '; in an interval set a prefix, an address or port, or `FIRST-LAST`. */
 export interface Element {
   key: string;

@@ -1,5 +1,5 @@
 import { formatClassid, parseClassid } from '../../kernel/nftables/datatypes.ts';
-import type { NftSetSpec } from '../../kernel/nftables/index.ts';
+import { type NftSetSpec, setSpec } from '../../kernel/nftables/index.ts';
 import { type Family, families } from '../../net/ip.ts';
 import type { NftElement } from '../../reconcile/model.ts';
 import type { Direction, PortProtocol } from '../model.ts';
@@ -39,37 +39,34 @@ export const protocolNames: Readonly<Record<PortProtocol, string>> = { TCP: 'tcp
 
 export const element = (set: string, key: string, data: string): NftElement => ({ kind: 'nft-element', set, key, data });
 
-const set = (name: string, key: string, comment: string, rest: Partial<NftSetSpec> = {}): NftSetSpec => ({
-  name,
-  key,
-  flags: [],
-  comment,
-  ...rest,
-});
-
 function setsOf(family: Family): NftSetSpec[] {
   const address = family === 'ipv4' ? 'ipv4_addr' : 'ipv6_addr';
   const toValue = { data: 'classid' };
   const row = `classid . ${address}`;
   return [
-    set(policySet('policy-ids', family), address, 'address to identity', toValue),
-    set(policySet('policy-nets', family), address, 'networks to identity, for other addresses', {
+    setSpec(policySet('policy-ids', family), address, 'address to identity', toValue),
+    setSpec(policySet('policy-nets', family), address, 'networks to identity, for other addresses', {
       ...toValue,
       flags: ['interval'],
     }),
-    set(policySet('policy-egress', family), row, 'identity of the destination and local pod to class', toValue),
-    set(policySet('policy-ingress', family), row, 'identity of the source and local pod to class', toValue),
-    set(policySet('policy-egress-default', family), address, 'local pod to class, for all other destinations', toValue),
-    set(policySet('policy-ingress-default', family), address, 'local pod to class, for all other sources', toValue),
-    set(policySet('policy-selves', family), `${address} . ${address}`, 'local pod and itself to class', toValue),
-    set(policySet('policy-dns', family), `${address} . inet_proto . inet_service`, 'cluster DNS: judged before translation'),
+    setSpec(policySet('policy-egress', family), row, 'identity of the destination and local pod to class', toValue),
+    setSpec(policySet('policy-ingress', family), row, 'identity of the source and local pod to class', toValue),
+    setSpec(policySet('policy-egress-default', family), address, 'local pod to class, for all other destinations', toValue),
+    setSpec(policySet('policy-ingress-default', family), address, 'local pod to class, for all other sources', toValue),
+    setSpec(policySet('policy-selves', family), `${address} . ${address}`, 'local pod and itself to class', toValue),
+    setSpec(policySet('policy-dns', family), `${address} . inet_proto . inet_service`, 'cluster DNS: judged before translation'),
   ];
 }
 
 /** All of them. */
 export const policySets: readonly NftSetSpec[] = [
-  set(portsSet, 'classid . inet_proto . inet_service', 'class and port to 0:3 (allowed) or none (denied)', { data: 'classid' }),
-  set(rangesSet, 'classid . inet_proto . inet_service', 'the same for ranges of ports', { data: 'classid', flags: ['interval'] }),
+  setSpec(portsSet, 'classid . inet_proto . inet_service', 'class and port to 0:3 (allowed) or none (denied)', {
+    data: 'classid',
+  }),
+  setSpec(rangesSet, 'classid . inet_proto . inet_service', 'the same for ranges of ports', {
+    data: 'classid',
+    flags: ['interval'],
+  }),
   ...families.flatMap(setsOf),
 ];
 
@@ -108,11 +105,16 @@ const mostDenied = 1024;
 export const denialSets: readonly NftSetSpec[] = families.flatMap((family) => {
   const address = family === 'ipv4' ? 'ipv4_addr' : 'ipv6_addr';
   return [
-    set(loggedSet(family), address, 'pods whose denials are logged'),
-    set(deniedSet(family), `${address} . ${address} . inet_proto . inet_service`, 'their denials: source, destination, port', {
-      flags: ['timeout', 'dynamic'],
-      size: mostDenied,
-    }),
+    setSpec(loggedSet(family), address, 'pods whose denials are logged'),
+    setSpec(
+      deniedSet(family),
+      `${address} . ${address} . inet_proto . inet_service`,
+      'their denials: source, destination, port',
+      {
+        flags: ['timeout', 'dynamic'],
+        size: mostDenied,
+      },
+    ),
   ];
 });
 

@@ -1,7 +1,6 @@
 import { Conntrack } from '../../../kernel/conntrack.ts';
 import type { NetNs } from '../../../kernel/netns.ts';
 import { Nft } from '../../../kernel/nftables/index.ts';
-import { RtNetlink } from '../../../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctl } from '../../../kernel/sysctl.ts';
 import { IpAddr } from '../../../net/ip.ts';
 import { Mac } from '../../../net/mac.ts';

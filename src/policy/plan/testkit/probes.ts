@@ -2,7 +2,7 @@ import { errnoName } from '../../../kernel/errors.ts';
 import { Fd } from '../../../kernel/fd.ts';
 import { internetChecksum } from '../../../kernel/probes.ts';
 import { endpointOf, sockaddr, sockaddrLength } from '../../../kernel/sockaddr.ts';
-import { msgDontwait, setBuffers, setFamilyOption, setOption, sockDgram, sockNonblock, sockRaw, sockStream } from '../../../kernel/socket-options.ts';
+import { msgDontwait, setBuffers, setOption, sockDgram, sockNonblock, sockRaw, sockStream } from '../../../kernel/socket-options.ts';
 import { bindTo, listenTcp, socketIn } from '../../../kernel/sockets.ts';
 import { errno, nativeBuffer, sys } from '../../../kernel/sys.ts';
 import { type Family, families, IpAddr } from '../../../net/ip.ts';
