@@ -1,6 +1,6 @@
 import { type Item, keyOf, type NodeNetwork } from '../reconcile/model.ts';
 import { ElementOperation, type Operation } from '../reconcile/operations.ts';
-import type { Contribution } from './policy-path.ts';
+import type { Contribution } from './policy-parts.ts';
 
 /** Owner of chains and sets, which are there while there are policies. */
 export const policyLayoutOwner = 'policy layout';

@@ -1,0 +1,132 @@
+import type { Lease } from '../ipam/index.ts';
+import type { Change } from '../kube/informer.ts';
+import type { Service } from '../kube/types.ts';
+import type { Prefix } from '../net/prefix.ts';
+import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
+import type { Policy } from '../policy/model.ts';
+import { PolicyPlanner } from '../policy/plan/index.ts';
+import type { Labels, PolicyNode, PolicyPod } from '../policy/world.ts';
+import type { NodeNetwork } from '../reconcile/index.ts';
+import { PodView, samePod } from './pod-view.ts';
+import type { PolicyPathParts } from './policy-parts.ts';
+import type { PolicyPods } from './policy-pods.ts';
+import { type NodeView, sameAsPeer, sameNode } from './views.ts';
+
+/** The name that a pod is planned by whose name is not, or not any more, its own; no Pod can be called so. */
+const formerKey = (key: string): string => `${key} formerly`;
+const formerPod = (pod: PolicyPod): PolicyPod =>
+  pod instanceof PodView ? pod.with({ name: formerKey(pod.name) }) : { ...pod, name: formerKey(pod.name) };
+
+export type PolicyFeedParts = Pick<
+  PolicyPathParts,
+  'nodeName' | 'podLinks' | 'clusterCidrs' | 'clusterDns' | 'sources' | 'ownAddresses'
+> & { pods: PolicyPods; held: NodeNetwork };
+
+/** A planner, and what of the cluster it is told. */
+export class PolicyFeed {
+  readonly planner: PolicyPlanner;
+  readonly #parts: PolicyFeedParts;
+  /** What was known last of pods of this node: who was deleted by force may run on until DEL, also when a pod of its name is elsewhere by now. */
+  readonly #latest = new Map<string, PodView>();
+  #podCidrs: readonly Prefix[];
+  #dns: readonly PolicyPod[] = [];
+
+  /** Nodes are known to it from the beginning. */
+  constructor(parts: PolicyFeedParts) {
+    const { nodeName, podLinks, sources, held } = parts;
+    this.#parts = parts;
+    this.#podCidrs = this.#allPodCidrs();
+    this.planner = new PolicyPlanner({ node: { name: nodeName, podLinks, podCidrs: this.#podCidrs }, held });
+    for (const node of sources.nodes.list()) this.planner.setNode(this.peerOf(node));
+  }
+
+  /** Pods that stand for cluster DNS. */
+  get dns(): readonly PolicyPod[] {
+    return this.#dns;
+  }
+
+  setPolicies(changes: readonly Change<Policy>[]): void {
+    for (const { type, object } of changes) {
+      if (type === 'deleted') this.planner.deletePolicy(object);
+      else this.planner.setPolicy(object);
+    }
+  }
+
+  setNamespaces(changes: readonly Change<Labels>[]): void {
+    for (const { type, key, object } of changes) {
+      if (type === 'deleted') this.planner.deleteNamespace(key);
+      else this.planner.setNamespace(key, object);
+    }
+  }
+
+  setPods(changes: readonly Change<PodView>[]): void {
+    for (const { type, key, object, previous } of changes) {
+      if (type === 'modified' && previous && samePod(previous, object)) continue;
+      this.setPod(key, type === 'deleted' ? undefined : object);
+    }
+  }
+
+  /** @param but a lease that counts no more */
+  setPod(key: string, view: PodView | undefined, but?: Lease): void {
+    const { planner } = this;
+    const { pods } = this.#parts;
+    const isHere = view !== undefined && pods.isLocal(view);
+    if (isHere) this.#latest.set(key, view);
+    // The name may be another pod's, of another node or of the host's network: both are pods then.
+    const former = isHere ? undefined : pods.unknown(key, this.#latest.get(key), but);
+    if (!isHere && !former) this.#latest.delete(key);
+    if (view) planner.setPod(pods.planned(view, but));
+    else planner.deletePod(key);
+    if (former) planner.setPod(formerPod(former));
+    else planner.deletePod(formerKey(key));
+  }
+
+  setNodes(changes: readonly Change<NodeView>[]): void {
+    const { planner } = this;
+    const { nodeName, podLinks } = this.#parts;
+    let moved = false;
+    for (const { type, key, object, previous } of changes) {
+      moved ||= !previous || type === 'deleted' || !sameNode(previous, object);
+      if (type === 'deleted') planner.deleteNode(key);
+      else if (!previous || !sameAsPeer(previous, object)) planner.setNode(this.peerOf(object));
+    }
+    const podCidrs = moved ? this.#allPodCidrs() : this.#podCidrs;
+    if (podCidrs.join() === this.#podCidrs.join()) return;
+    this.#podCidrs = podCidrs;
+    planner.setPlanNode({ name: nodeName, podLinks, podCidrs });
+  }
+
+  /**
+   * The address of cluster DNS is this node's own DNS: no pod has it, and its Service has no endpoints that policies could be asked of.
+   * @param changes of Services; none: all of them are looked at
+   */
+  setServices(changes?: readonly Change<Service>[]): void {
+    const { clusterDns, sources } = this.#parts;
+    if (clusterDns.length === 0) return;
+    const isIt = ({ spec }: Service): boolean =>
+      clusterDns.some((address) => (spec?.clusterIPs ?? [spec?.clusterIP]).includes(String(address)));
+    if (changes && !changes.some(({ object, previous }) => isIt(object) || (previous && isIt(previous)))) return;
+    const services = sources.services.list().filter(isIt);
+    const usual: Service = { ...usualClusterDns, spec: { ...usualClusterDns.spec, clusterIPs: clusterDns.map(String) } };
+    this.#dns = (services.length > 0 ? services : [usual]).map(clusterDnsPod);
+    this.planner.setClusterDns(this.#dns);
+  }
+
+  /** Of this node all addresses are the node's, but those of cluster DNS. */
+  peerOf({ name, asPeer }: NodeView): PolicyNode {
+    const { nodeName, ownAddresses, clusterDns } = this.#parts;
+    if (name !== nodeName) return asPeer;
+    const all = new Map([...asPeer.addresses, ...ownAddresses()].map((address) => [String(address), address]));
+    for (const address of clusterDns) all.delete(String(address));
+    return { ...asPeer, addresses: [...all.values()] };
+  }
+
+  #allPodCidrs(): readonly Prefix[] {
+    const { clusterCidrs, sources } = this.#parts;
+    const others = sources.nodes
+      .list()
+      .flatMap(({ podCidrs }) => podCidrs)
+      .filter((cidr) => !clusterCidrs.some((whole) => whole.contains(cidr)));
+    return [...clusterCidrs, ...new Map(others.map((cidr) => [String(cidr), cidr])).values()];
+  }
+}

@@ -1,0 +1,138 @@
+import { type PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
+import type { NodeNetwork } from '../reconcile/index.ts';
+import type { Operation } from '../reconcile/operations.ts';
+import { PolicyEpoch } from './policy-epoch.ts';
+import { concernsPolicies, PolicyLayout } from './policy-layout.ts';
+import type { Contribution, PolicyPathParts } from './policy-parts.ts';
+
+/** Owner of the two chains that a new epoch replaces. */
+export const policyEpochOwner = 'policy epoch';
+
+export type PolicyWritesParts = Pick<PolicyPathParts, 'podLinks' | 'mask' | 'reconciler' | 'conntrack' | 'wake' | 'sync' | 'log'>;
+
+/** What is contributed of a plan, in which order: elements, the chains that look them up, and once the kernel holds them a new epoch (ADR 19). */
+export class PolicyWrites {
+  readonly #parts: PolicyWritesParts;
+  readonly #layout: PolicyLayout;
+  #epoch: PolicyEpoch | undefined;
+  /** Something was contributed that the kernel may not hold yet. */
+  #isPending = false;
+  #epochDue = false;
+  /** What is being written is for new connections only. */
+  #isForNew = false;
+  #problem: string | undefined;
+
+  constructor(parts: PolicyWritesParts) {
+    this.#parts = parts;
+    this.#layout = new PolicyLayout(planPolicyChains({ podLinks: parts.podLinks }));
+  }
+
+  /** Before the first plan. @param held what the kernel holds */
+  begin(held: NodeNetwork): void {
+    this.#epoch ??= new PolicyEpoch(this.#parts.mask, this.#parts.conntrack, held);
+  }
+
+  /** The present epoch; undefined before the first plan. */
+  get epoch(): number | undefined {
+    return this.#epoch?.present;
+  }
+
+  /** Why the kernel has no new epoch. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Contributes what changed in the plan. */
+  contribute(planner: PolicyPlanner): void {
+    for (const [owner, items] of this.#changes(planner)) {
+      this.#parts.reconciler.contribute(owner, items);
+      this.#isPending = true;
+    }
+  }
+
+  /** What changed in the plan, for who writes it now. */
+  take(planner: PolicyPlanner): Contribution[] {
+    const changes = [...this.#changes(planner)];
+    if (changes.length > 0) this.#parts.wake();
+    return changes;
+  }
+
+  /** What was contributed is written now. */
+  settle(): void {
+    if (this.#isPending) this.#parts.sync();
+  }
+
+  /**
+   * Has a change of the plan in the kernel when it returns, for new connections: those that are there stay as they were judged.
+   * @param what in words, for who reads why it failed
+   */
+  writeForNew(planner: PolicyPlanner, what: string, change: () => void): void {
+    try {
+      // With an epoch of its own, where it needs one.
+      this.settle();
+      change();
+      const due = this.#epochDue;
+      this.contribute(planner);
+      this.#epochDue = due;
+      this.#isForNew = true;
+      this.settle();
+    } catch (error) {
+      this.#tell(`${what}: ${(error as Error).message}`);
+    } finally {
+      this.#isForNew = false;
+    }
+  }
+
+  /** To be called when the kernel was written to. @param isActive policies are in force */
+  written(isActive: boolean, operations: readonly Operation[]): void {
+    this.#isPending = false;
+    if (!isActive) {
+      this.#epochDue = false;
+      return;
+    }
+    // Elements are complete now: from here on connections are judged by them.
+    const rest = this.#layout.complete();
+    if (rest) this.#writeNow(rest);
+    if (this.#epochDue || (!this.#isForNew && operations.some(concernsPolicies))) this.#beginEpoch();
+  }
+
+  *#changes(planner: PolicyPlanner): Iterable<Contribution> {
+    const layout = this.#layout.set(planner.isActive, this.#parts.reconciler.actual());
+    if (layout) {
+      yield layout;
+      yield [policyEpochOwner, planner.isActive ? this.#epoch!.items() : []];
+    }
+    for (const change of planner.changes()) {
+      this.#epochDue = true;
+      yield change;
+    }
+  }
+
+  #beginEpoch(): void {
+    this.#epochDue = true;
+    try {
+      this.#epoch!.begin();
+      this.#problem = undefined;
+    } catch (error) {
+      this.#tell((error as Error).message);
+      return;
+    }
+    this.#epochDue = !this.#writeNow([policyEpochOwner, this.#epoch!.items()]);
+  }
+
+  /** @returns whether the kernel took it; else the next sync tries again */
+  #writeNow([owner, items]: Contribution): boolean {
+    try {
+      this.#parts.reconciler.contributeNow(owner, items);
+      return true;
+    } catch (error) {
+      this.#tell((error as Error).message);
+      return false;
+    }
+  }
+
+  #tell(problem: string): void {
+    if (problem !== this.#problem) this.#parts.log(`policies: ${problem}`);
+    this.#problem = problem;
+  }
+}
