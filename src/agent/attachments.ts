@@ -21,7 +21,6 @@ import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
 import { type Asked, leaseFor } from './pod-lease.ts';
-import type { PodView } from './pod-view.ts';
 import type { PolicyPath } from './policy-path.ts';
 import { recoveredLease } from './recover.ts';
 import { settleSoon } from './settling.ts';
@@ -52,10 +51,8 @@ export type Isolation = Pick<PolicyPath, 'isActive' | 'admit' | 'attached' | 'de
 const liveMs = 2000;
 
 /** One ADD. */
-interface Addition extends Pick<Asked, 'key' | 'netns' | 'pod' | 'wishes' | 'node'> {
+interface Addition extends Omit<Asked, 'inode'> {
   ns: NetNs;
-  /** What isolates the pod follows from; undefined where nothing does. */
-  view: PodView | undefined;
 }
 
 export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(key)}`;
@@ -100,7 +97,7 @@ export class PodAttachments implements Attachments {
   async #add({ key, netns, ns, pod, wishes, node, view }: Addition): Promise<PodLink> {
     const inode = String(ns.inode);
     const before = this.#leaseOf(key);
-    const lease = before ? this.#moved(before, netns, inode) : this.#lease({ key, netns, pod, wishes, node, inode });
+    const lease = before ? this.#moved(before, netns, inode) : this.#lease({ key, netns, pod, wishes, node, inode, view });
     // A lease whose ADD was killed is taken up again; one that is in use ends in InterfaceExistsError, and stays.
     const link = linkOf(lease);
     if (!link) throw new CniError(cniCode.internal, `the lease of ${key.containerId} has no link`, 'DEL it first');

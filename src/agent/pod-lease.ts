@@ -6,6 +6,8 @@ import { hostLinkName, hostMac, type LinkNode, podMac } from '../links/index.ts'
 import type { Mac } from '../net/mac.ts';
 import { type AttachmentNotes, linkOf } from './attachment.ts';
 import type { HostPorts } from './hostports.ts';
+import { traitsNote } from './pod-traits.ts';
+import type { PodView } from './pod-view.ts';
 
 /** What an ADD asks for. */
 export interface Asked {
@@ -16,6 +18,8 @@ export interface Asked {
   pod: PodIdentity;
   wishes: Wishes;
   node: LinkNode;
+  /** What isolates the pod follows from; undefined where nothing does. */
+  view: PodView | undefined;
 }
 
 /**
@@ -24,7 +28,7 @@ export interface Asked {
  * @throws CniError 7 for a MAC or host port that somebody has; IpamError
  */
 export function leaseFor(
-  { key, netns, inode, pod, wishes, node }: Asked,
+  { key, netns, inode, pod, wishes, node, view }: Asked,
   ipam: Ipam,
   hostPorts: HostPorts,
   withdrawPorts: (former: Lease) => void,
@@ -41,6 +45,7 @@ export function leaseFor(
     netns,
     inode,
     pod: name,
+    traits: view ? traitsNote(view) : '',
     mac: mac ? String(mac) : '',
     bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
     since: new Date().toISOString(),

@@ -7,27 +7,35 @@ import type { Policy } from '../policy/model.ts';
 import { PolicyPlanner } from '../policy/plan/index.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../policy/world.ts';
 import type { NodeNetwork } from '../reconcile/index.ts';
-import { PodView, samePod } from './pod-view.ts';
+import { isolatesUnknown, type PodTraits, unknownLabels } from './pod-traits.ts';
+import { type PodView, samePod } from './pod-view.ts';
+import type { KeptTraits } from './kept-traits.ts';
 import type { PolicyPathParts } from './policy-parts.ts';
 import type { PolicyPods } from './policy-pods.ts';
 import { type NodeView, sameAsPeer, sameNode } from './views.ts';
 
 /** The name that a pod is planned by whose name is not, or not any more, its own; no Pod can be called so. */
 const formerKey = (key: string): string => `${key} formerly`;
-const formerPod = (pod: PolicyPod): PolicyPod =>
-  pod instanceof PodView ? pod.with({ name: formerKey(pod.name) }) : { ...pod, name: formerKey(pod.name) };
-
+const namespaceOf = (key: string): string => key.slice(0, key.indexOf('/'));
 export type PolicyFeedParts = Pick<
   PolicyPathParts,
   'nodeName' | 'podLinks' | 'clusterCidrs' | 'clusterDns' | 'sources' | 'ownAddresses'
-> & { pods: PolicyPods; held: NodeNetwork };
+> & {
+  pods: PolicyPods;
+  held: NodeNetwork;
+  /** Hears what is known of each pod of this node, for the time when the API tells of it no more. */
+  kept: Pick<KeptTraits, 'set'>;
+};
 
 /** A planner, and what of the cluster it is told. */
 export class PolicyFeed {
   readonly planner: PolicyPlanner;
   readonly #parts: PolicyFeedParts;
   /** What was known last of pods of this node: who was deleted by force may run on until DEL, also when a pod of its name is elsewhere by now. */
-  readonly #latest = new Map<string, PodView>();
+  readonly #latest = new Map<string, PodTraits>();
+  /** Those of them that the API does not tell of, and who of these may neither send nor receive, since nobody knows what isolates them. */
+  readonly #former = new Set<string>();
+  readonly #unknown = new Set<string>();
   #podCidrs: readonly Prefix[];
   #dns: readonly PolicyPod[] = [];
 
@@ -50,6 +58,7 @@ export class PolicyFeed {
       if (type === 'deleted') this.planner.deletePolicy(object);
       else this.planner.setPolicy(object);
     }
+    this.#isolateUnknown();
   }
 
   setNamespaces(changes: readonly Change<Labels>[]): void {
@@ -57,6 +66,13 @@ export class PolicyFeed {
       if (type === 'deleted') this.planner.deleteNamespace(key);
       else this.planner.setNamespace(key, object);
     }
+    const areNew = new Set(changes.flatMap(({ type, key }) => (type === 'modified' ? [] : key)));
+    for (const key of this.#former) if (areNew.has(namespaceOf(key))) this.setPod(key, this.#parts.sources.policy.world?.pods.get(key));
+  }
+
+  /** Keys of pods that are cut off, since nobody can tell what isolates them. */
+  get unknown(): readonly string[] {
+    return [...this.#unknown];
   }
 
   setPods(changes: readonly Change<PodView>[]): void {
@@ -71,14 +87,37 @@ export class PolicyFeed {
     const { planner } = this;
     const { pods } = this.#parts;
     const isHere = view !== undefined && pods.isLocal(view);
-    if (isHere) this.#latest.set(key, view);
+    if (isHere) this.#know(key, view);
     // The name may be another pod's, of another node or of the host's network: both are pods then.
     const former = isHere ? undefined : pods.unknown(key, this.#latest.get(key), but);
     if (!isHere && !former) this.#latest.delete(key);
     if (view) planner.setPod(pods.planned(view, but));
     else planner.deletePod(key);
-    if (former) planner.setPod(formerPod(former));
-    else planner.deletePod(formerKey(key));
+    this.#setFormer(key, former);
+  }
+
+  #know(key: string, view: PodView): void {
+    if (this.#latest.get(key) === view) return;
+    this.#latest.set(key, view);
+    this.#parts.kept.set(key, view);
+  }
+
+  #setFormer(key: string, former: PolicyPod | undefined): void {
+    const { world } = this.#parts.sources.policy;
+    // What a namespace that is gone would say of it nobody can tell either.
+    const isUnknown = former && (former.labels === unknownLabels || !world?.namespaces.get(former.namespace));
+    const name = formerKey(former?.name ?? '');
+    if (former) this.planner.setPod({ ...former, name, ...(isUnknown ? { labels: unknownLabels, ports: [] } : {}) });
+    else this.planner.deletePod(formerKey(key));
+    this.#former[former ? 'add' : 'delete'](key);
+    this.#unknown[isUnknown ? 'add' : 'delete'](key);
+    this.#isolateUnknown();
+  }
+
+  /** Only while there are policies: without any nobody is isolated. */
+  #isolateUnknown(): void {
+    if (this.#unknown.size > 0 && this.#parts.sources.policy.count > 0) this.planner.setPolicy(isolatesUnknown);
+    else this.planner.deletePolicy(isolatesUnknown);
   }
 
   setNodes(changes: readonly Change<NodeView>[]): void {

@@ -5,6 +5,7 @@ import type { IpAddr } from '../net/ip.ts';
 import type { Policy } from '../policy/model.ts';
 import { makeWorld, podKey, type World } from '../policy/world.ts';
 import type { Operation } from '../reconcile/operations.ts';
+import { KeptTraits } from './kept-traits.ts';
 import type { PodView } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
 import { PolicyFeed } from './policy-feed.ts';
@@ -23,6 +24,7 @@ import { PolicyWrites } from './policy-writes.ts';
 export class PolicyPath implements Disposable {
   readonly #parts: PolicyPathParts;
   readonly #pods: PolicyPods;
+  readonly #kept: KeptTraits;
   readonly #writes: PolicyWrites;
   readonly #admission: PolicyAdmission;
   readonly #names: PolicyNames;
@@ -40,6 +42,7 @@ export class PolicyPath implements Disposable {
     const { nodeName, api, sources, ipam, dnsHealthSocket } = parts;
     this.#names = new PolicyNames(dnsHealthSocket, (name, addresses) => this.#setResolved(name, addresses));
     this.#pods = new PolicyPods(nodeName, ipam);
+    this.#kept = new KeptTraits({ ipam, log: (line) => parts.log(`policies: ${line}`) });
     this.#writes = new PolicyWrites(parts);
     this.#admission = new PolicyAdmission({
       ...{ api, nodeName, known: (key) => sources.policy.world?.pods.get(key) },
@@ -64,6 +67,7 @@ export class PolicyPath implements Disposable {
   begin(): void {
     const { policy, nodes, services } = this.#parts.sources;
     this.#active = policy.count > 0;
+    if (!this.#active) this.#kept.forgetAll();
     if (this.#active && policy.world) this.#plan();
     const present = this.#feed;
     // All that is there now is in the plan already.
@@ -135,6 +139,10 @@ export class PolicyPath implements Disposable {
     return [
       ...missing.map((error) => `policies are not in force yet, and no pod can be attached: ${error}`),
       ...(this.#writes.problem === undefined ? [] : [this.#writes.problem]),
+      ...(this.#feed?.unknown ?? []).map(
+        (key) =>
+          `pod ${key} has an address here, and what isolates it cannot be told: it is not in the API, and its lease does not tell its labels; it can neither send nor receive until it is deleted`,
+      ),
     ];
   }
 
@@ -151,6 +159,7 @@ export class PolicyPath implements Disposable {
   [Symbol.dispose](): void {
     this.#ended = true;
     this.#names[Symbol.dispose]();
+    this.#kept[Symbol.dispose]();
   }
 
   #policies(): Policy[] {
@@ -186,7 +195,7 @@ export class PolicyPath implements Disposable {
     const { reconciler, sources } = this.#parts;
     const held = reconciler.actual();
     this.#writes.begin(held);
-    const feed = new PolicyFeed({ ...this.#parts, pods: this.#pods, held });
+    const feed = new PolicyFeed({ ...this.#parts, pods: this.#pods, kept: this.#kept, held });
     this.#feed = feed;
     const { pods, namespaces } = sources.policy.world!;
     const heard =
@@ -236,6 +245,7 @@ export class PolicyPath implements Disposable {
     for (const end of this.#hearing) end();
     this.#hearing = [];
     this.#feed = undefined;
+    this.#kept.forgetAll();
     this.#names.want([]);
     // What it waits for may end before it is whole.
     this.#planning = undefined;

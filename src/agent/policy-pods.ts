@@ -1,6 +1,7 @@
 import { type Ipam, keyText, type Lease } from '../ipam/index.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { type PolicyPod, podKey } from '../policy/world.ts';
+import { notedTraits, type PodTraits, unknownLabels } from './pod-traits.ts';
 import type { PodView } from './pod-view.ts';
 
 /** What leases know of who has which address of this node. */
@@ -23,23 +24,36 @@ export class PolicyPods {
     return node === this.#nodeName && !hostNetwork;
   }
 
-  /** @param but a lease that counts no more */
+  /**
+   * Who has ended elsewhere is nobody any more; here the lease says until when somebody has the address, and until then it is that pod: a node that was lost
+   * is told of pods in phase Failed whose containers run on.
+   * @param but a lease that counts no more
+   */
   planned(view: PodView, but?: Lease): PolicyPod {
-    return this.isLocal(view) ? view.with({ addresses: this.#addressesOf(view, but) }) : view;
+    if (!this.isLocal(view)) return view;
+    const leased = this.#leased(podKey(view), but).flatMap(({ addresses }) => addresses);
+    if (leased.length > 0) return view.with({ addresses: leased, ended: false });
+    // Those that another plugin gave; and of leases that were made anew from links, which do not know their pods.
+    const unnamed = this.#ipam.leases().flatMap(({ notes, addresses }) => (notes.pod ? [] : addresses));
+    const isUnnamed = (address: IpAddr): boolean => unnamed.some((other) => other.equals(address));
+    const isForeign = (address: IpAddr): boolean => !this.#ipam.ranges.some((range) => range.contains(address));
+    const addresses = view.addresses.filter((address) => isUnnamed(address) || (!view.ended && isForeign(address)));
+    return view.with({ addresses, ended: view.ended && addresses.length === 0 });
   }
 
   /**
-   * A pod that the API does not know, or not any more, as long as it has addresses here: its containers may run on.
-   * @param last what was known of it; without that its labels are not known, and it is isolated by what isolates all
+   * A pod that the API does not know, or not any more, as long as it has addresses here: its containers may run on. What is not known of it neither now nor by
+   * its leases is `unknownLabels`.
+   * @param last what was known of it
    */
-  unknown(key: string, last?: PodView, but?: Lease): PolicyPod | undefined {
+  unknown(key: string, last?: PodTraits, but?: Lease): PolicyPod | undefined {
     const slash = key.indexOf('/');
-    const addresses = this.#leased(key, but);
-    if (slash < 1 || addresses.length === 0) return undefined;
-    if (last) return last.with({ addresses });
+    const leases = this.#leased(key, but);
+    if (slash < 1 || leases.length === 0) return undefined;
+    const { labels, ports } = last ?? traitsOf(leases) ?? { labels: unknownLabels, ports: [] };
     return {
-      ...{ namespace: key.slice(0, slash), name: key.slice(slash + 1), labels: {}, node: this.#nodeName },
-      ...{ addresses, hostNetwork: false, ended: false, ports: [] },
+      ...{ namespace: key.slice(0, slash), name: key.slice(slash + 1), labels, ports, node: this.#nodeName },
+      ...{ addresses: leases.flatMap(({ addresses }) => addresses), hostNetwork: false, ended: false },
     };
   }
 
@@ -48,21 +62,15 @@ export class PolicyPods {
     return new Set(this.#ipam.leases().flatMap(({ notes }) => notes.pod || []));
   }
 
-  #addressesOf(view: PodView, but: Lease | undefined): readonly IpAddr[] {
-    const leased = this.#leased(podKey(view), but);
-    if (leased.length > 0) return leased;
-    // Those that another plugin gave; and of leases that were made anew from links, which do not know their pods.
-    const unnamed = this.#ipam.leases().flatMap(({ notes, addresses }) => (notes.pod ? [] : addresses));
-    return view.addresses.filter(
-      (address) => !this.#ipam.ranges.some((range) => range.contains(address)) || unnamed.some((other) => other.equals(address)),
-    );
-  }
-
-  #leased(key: string, but: Lease | undefined): IpAddr[] {
+  #leased(key: string, but: Lease | undefined): Lease[] {
     const former = but && keyText(but.key);
-    return this.#ipam
-      .leases()
-      .filter((lease) => lease.notes.pod === key && keyText(lease.key) !== former)
-      .flatMap(({ addresses }) => addresses);
+    return this.#ipam.leases().filter((lease) => lease.notes.pod === key && keyText(lease.key) !== former);
   }
+}
+
+/** What all of them tell, the newest one's: of sandboxes that follow each other one may be of a pod that was another. */
+function traitsOf(leases: readonly Lease[]): PodTraits | undefined {
+  if (!leases.every(({ notes }) => notes.traits)) return undefined;
+  const [newest] = leases.toSorted((a, b) => ((a.notes.since ?? '') < (b.notes.since ?? '') ? 1 : -1));
+  return notedTraits(newest!.notes.traits);
 }

@@ -39,7 +39,8 @@ export function recoverLeases(
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
     const bandwidth = readBandwidth(rt, link.name, qdiscs);
     const notes: AttachmentNotes = {
-      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', since: '', ports: portsOf(addresses) },
+      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', traits: '', since: '' },
+      ports: portsOf(addresses),
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
       bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',
     };
