@@ -1,4 +1,5 @@
 import { type Policy, policyName } from '../policy/model.ts';
+import { withinLimits } from '../policy/network-limits.ts';
 
 /** What `status` tells of policies. */
 export interface PolicyStatus {
@@ -12,7 +13,7 @@ export interface PolicyStatus {
   pods: number;
   identities: number;
   classes: number;
-  /** What of them could not be understood, and what that means for traffic (NP19). */
+  /** What of them could not be understood or has no room, and what that means for traffic (NP19). */
   problems: string[];
 }
 
@@ -36,7 +37,7 @@ export function policyStatus({ policies, owners, epoch, identities }: PolicyRepo
   return {
     ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
     ...{ pods: planned.pod, identities, classes: planned.class },
-    problems: problemsOf(policies),
+    problems: problemsOf(withinLimits(policies)),
   };
 }
 

@@ -64,6 +64,8 @@ export interface Rule {
   ports: readonly PortMatch[] | undefined;
   /** Why it failed closed (NP19, CNP10): it is then not what stands in the object. */
   closed?: string;
+  /** It is understood, and closed since there is no room for its networks (`network-limits.ts`). */
+  isOverLimit?: true;
 }
 
 /** The other end of the traffic, `at` its path in the object. */

@@ -37,19 +37,21 @@ export function hitText({ policy, rule, peer, port }: RuleHit): string {
     peer === undefined ? 'any peer' : `peer ${rule.peers![peer]!.at.slice(rule.at.length + 1)}`,
     port === undefined ? 'any port' : `port ${portText(rule.ports![port]!)}`,
   ];
-  return `${policyName(policy)}, ${ruleText(rule)}, ${items.join(', ')}${rule.closed === undefined ? '' : `: not understood (${rule.closed}), so it denies`}`;
+  return `${policyName(policy)}, ${ruleText(rule)}, ${items.join(', ')}${rule.closed === undefined ? '' : `: ${closedText(rule)}, so it denies`}`;
 }
 
 /** Why a rule did not allow it. */
 export function missText({ policy, rule, by }: RuleMiss, direction: Direction): string {
   const what =
     rule.closed !== undefined
-      ? `not understood (${rule.closed}), so it allows nothing`
+      ? `${closedText(rule)}, so it allows nothing`
       : by === 'peers'
         ? `the ${direction === 'ingress' ? 'source' : 'destination'} is none of its peers`
         : `the peer matches, the port does not: it is ${rule.ports!.map(portText).join(', ')}`;
   return `${policyName(policy)}, ${ruleText(rule)}: ${what}`;
 }
+
+const closedText = ({ closed, isOverLimit }: Rule): string => (isOverLimit ? `over the limit (${closed})` : `not understood (${closed})`);
 
 const ruleText = ({ at, name }: Rule): string => (name === undefined ? at : `${at} "${name}"`);
 

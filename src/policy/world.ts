@@ -1,5 +1,6 @@
 import type { IpAddr } from '../net/ip.ts';
 import type { Policy, PortProtocol } from './model.ts';
+import { withinLimits } from './network-limits.ts';
 import { comparePolicies } from './policies.ts';
 
 /** All that a verdict depends on, at one moment; plain data, never changed. */
@@ -8,7 +9,7 @@ export interface World {
   namespaces: ReadonlyMap<string, Labels>;
   pods: readonly PolicyPod[];
   nodes: readonly PolicyNode[];
-  /** In the order in which they are asked. */
+  /** In the order in which they are asked; what of them is over the limit of networks is closed, as on nodes. */
   policies: readonly Policy[];
   /** Addresses that the trusted resolver gave for a name, lower case without a dot at the end (CNP11). */
   resolved: ReadonlyMap<string, readonly IpAddr[]>;
@@ -87,7 +88,7 @@ export function makeWorld({
     namespaces: allNamespaces,
     pods: sortedPods,
     nodes: sortedNodes,
-    policies: policies.toSorted(comparePolicies),
+    policies: withinLimits(policies).toSorted(comparePolicies),
     resolved,
     podAt,
     nodeAt,

@@ -3,12 +3,15 @@ import type { PodPort } from '../world.ts';
 import type { Bits } from './bits.ts';
 import type { LabelClass } from './label-classes.ts';
 import type { Atom } from './peers.ts';
+import type { Region } from './regions.ts';
 import type { PolicyEntry, PortName, RuleUse } from './rules.ts';
 import type { TrafficId } from './traffic-sets.ts';
 
 /** Local pods that the same policies select and that name their ports alike: judged once for all of them. */
 export interface Group {
   policies: Bits;
+  /** That of its pods; of pods of several namespaces, which only cluster-wide policies select, of some. */
+  namespace: string;
   ports: readonly PodPort[];
   portsKey: string;
   classes: Set<LabelClass>;
@@ -30,8 +33,14 @@ export interface Slot {
   cautious: Set<RuleUse>;
   /** Ports that its rules name, and how many do. */
   names: Map<string, number>;
-  /** What NetworkPolicies allow to peers that many of them name. */
-  common: Map<Atom, { ports: TrafficId; names: readonly PortName[] }>;
+  /** What NetworkPolicies allow to peers that many of them name, and to networks. */
+  common: WeakMap<Atom | Region, Common>;
+}
+
+/** What several rules allow together. */
+export interface Common {
+  ports: TrafficId;
+  names: readonly PortName[];
 }
 
 const groupKey = (policies: Bits, portsKey: string): string => `${policies.hash} ${portsKey}`;
@@ -52,9 +61,9 @@ export class Groups {
     return some?.find((group) => group.policies.equals(policies) && group.portsKey === portsKey);
   }
 
-  make(policies: Bits, { portsKey, ports }: Pick<Group, 'portsKey' | 'ports'>): Group {
+  make(policies: Bits, { namespace, portsKey, ports }: Pick<Group, 'namespace' | 'portsKey' | 'ports'>): Group {
     const group: Group = {
-      ...{ policies: policies.copy(), portsKey, ports },
+      ...{ policies: policies.copy(), namespace, portsKey, ports },
       ...{ classes: new Set(), slots: { egress: undefined, ingress: undefined } },
     };
     this.#put(group);
@@ -62,9 +71,10 @@ export class Groups {
   }
 
   /** The same pods, by other policies: slots stay. */
-  change(group: Group, policies: Bits): void {
+  change(group: Group, policies: Bits, namespace: string): void {
     this.#take(group);
     group.policies = policies.copy();
+    group.namespace = namespace;
     this.#put(group);
   }
 
@@ -103,7 +113,7 @@ export class Groups {
       let slot = group.slots[direction];
       if (!slot) made.push((slot = this.makeSlot(group, direction)));
       for (const entry of speaking) count(slot, entry, group.policies.has(entry.serial) ? 1 : -1);
-      slot.common.clear();
+      slot.common = new WeakMap();
       if (slot.speaking > 0) continue;
       made.splice(0, made.length, ...made.filter((one) => one !== slot));
       gone.push(...this.#freeSlot(group, direction));
@@ -115,7 +125,7 @@ export class Groups {
   makeSlot(group: Group, direction: Direction, like?: Slot): Slot {
     const index = this.#free.pop() ?? this.#slots.length;
     const slot: Slot = {
-      ...{ index, group, direction, common: new Map() },
+      ...{ index, group, direction, common: new WeakMap() },
       ...{ speaking: like?.speaking ?? 0, isolating: like?.isolating ?? 0 },
       ...{ always: new Set(like?.always), cautious: new Set(like?.cautious), names: new Map(like?.names) },
     };

@@ -6,6 +6,7 @@ import { maxIdentity } from './names.ts';
 import type { Piece } from './networks.ts';
 import type { Atom } from './peers.ts';
 import { Numbers } from './numbers.ts';
+import type { Region } from './regions.ts';
 import { type Alike, sameCells, setCell, type Signature, type Signatures } from './signatures.ts';
 
 /** Of addresses that are nobody special within a network that is somebody. */
@@ -75,8 +76,10 @@ export class Identities {
     let areRowsChanged = isChanged;
     if (isChanged) this.#putTogether(this.#held ? heldVotes(this.#held, pieces) : planned, renumbered);
     else {
+      // Before anybody leaves: where a rule's networks changed, all that were in them are in others now, and treated as they were.
+      const strange = [...fresh].filter((signature) => !this.#joinKnown(signature, renumbered));
       const free = gone.map((signature) => this.#leave(signature)).filter((number) => number !== undefined);
-      for (const signature of fresh) if (this.#join(signature, renumbered, free)) areRowsChanged = true;
+      for (const signature of strange) if (this.#join(signature, renumbered, free)) areRowsChanged = true;
       for (const number of free) this.#numbers.release(number);
       if (free.length > 0) areRowsChanged = true;
     }
@@ -104,26 +107,38 @@ export class Identities {
     const byAtom = new Map<Atom, Signature[]>();
     for (const dirt of dirty.values()) if (dirt !== 'all') for (const atom of dirt) byAtom.set(atom, []);
     const special: Signature[] = [];
+    const regions = new Map<Region, readonly Atom[]>();
+    const meantIn = (region: Region): readonly Atom[] => {
+      let found = regions.get(region);
+      if (!found) regions.set(region, (found = region.atoms.filter((atom) => byAtom.has(atom))));
+      return found;
+    };
     for (const signature of this.#signatures) {
       if (signature.isOwnNode || signature.isUnknown) special.push(signature);
       for (const atom of signature.atoms) byAtom.get(atom)?.push(signature);
+      for (const region of signature.regions) for (const atom of meantIn(region)) byAtom.get(atom)!.push(signature);
     }
     return (atoms) => new Set([...special, ...[...atoms].flatMap((atom) => byAtom.get(atom)!)]);
   }
 
+  /** A new signature is often treated as another one is. */
+  #joinKnown(signature: Signature, renumbered: Set<Signature>): boolean {
+    const known = this.#find(signature);
+    if (!known) return false;
+    renumbered.add(signature);
+    known.members.add(signature);
+    signature.alike = known;
+    return true;
+  }
+
   /**
-   * A new signature is often treated as another one is.
+   * Or as another new one.
    * @param free numbers of which the last address went; one that is taken again goes from here
    * @returns whether there is a number more
    */
   #join(signature: Signature, renumbered: Set<Signature>, free: number[]): boolean {
+    if (this.#joinKnown(signature, renumbered)) return false;
     renumbered.add(signature);
-    const known = this.#find(signature);
-    if (known) {
-      known.members.add(signature);
-      signature.alike = known;
-      return false;
-    }
     const alike = this.#make(signature);
     const weights = new Map<number, number>();
     planned(signature, weights);

@@ -1,7 +1,8 @@
 import { comparePolicies } from '../policies.ts';
 import type { PodPort } from '../world.ts';
-import type { Slot } from './groups.ts';
+import type { Common, Slot } from './groups.ts';
 import type { Atom } from './peers.ts';
+import type { Region } from './regions.ts';
 import { anyOf, type PortName, resolve, type RuleUse } from './rules.ts';
 import type { Traits } from './signatures.ts';
 import { type TrafficId, TrafficSets } from './traffic-sets.ts';
@@ -34,28 +35,32 @@ export class Judge {
     // NP12, CNP12: no policy can keep a node from its pods.
     if (remote.isOwnNode && direction === 'ingress') return TrafficSets.all;
     const hits: Hit[] = [];
-    let accepted = TrafficSets.nothing;
+    const accepting = new Set<TrafficId>();
     const take = (use: RuleUse, resolvable: boolean): void => {
       const ports = this.#portsOf(slot, use, remote, resolvable);
-      if (use.entry.policy.tier === 'NetworkPolicy') accepted = traffic.union(accepted, ports);
+      if (use.entry.policy.tier === 'NetworkPolicy') accepting.add(ports);
       else if (ports !== TrafficSets.nothing) hits.push({ use, ports, isMaybe: false });
     };
     for (const use of slot.always) take(use, true);
-    for (const atom of remote.atoms) {
+    const takeCommon = ({ ports, names }: Common, resolvable: boolean): void => {
+      accepting.add(ports);
+      if (names.length > 0 && (resolvable || direction === 'ingress'))
+        accepting.add(resolve(names, this.#namedBy(slot, remote), traffic));
+    };
+    const takeAtom = (atom: Atom): void => {
       const uses = atom.uses[direction];
       // NP7: a network has no named ports, whoever has the address.
       const resolvable = atom.peer.kind === 'pods';
-      if (uses.size > many) {
-        const { ports, names } = this.#commonOf(slot, atom);
-        accepted = traffic.union(accepted, ports);
-        if (names.length > 0 && (resolvable || direction === 'ingress'))
-          accepted = traffic.union(accepted, resolve(names, this.#namedBy(slot, remote), traffic));
-      }
+      if (uses.size > many) takeCommon(this.#commonOf(slot, atom), resolvable);
       for (const use of uses) {
         const isTaken = uses.size > many && use.entry.policy.tier === 'NetworkPolicy';
         if (!isTaken && group.policies.has(use.entry.serial)) take(use, resolvable);
       }
-    }
+    };
+    for (const atom of remote.atoms) takeAtom(atom);
+    for (const region of remote.regions)
+      if (region.scope === '') for (const atom of region.atoms) takeAtom(atom);
+      else if (region.scope === group.namespace) takeCommon(this.#commonOfRegion(slot, region), false);
     if (remote.isUnknown)
       for (const use of slot.cautious) {
         const ports = traffic.union(use.ports, anyOf(use.names, traffic));
@@ -64,7 +69,7 @@ export class Judge {
     if (hits.length > 1) hits.sort(compareHits);
     const baseline = (): TrafficId => this.#decide(hits, 'Baseline', TrafficSets.all);
     // NP11, NP12: NetworkPolicies keep no pod from itself nor from its node.
-    const middle = slot.isolating === 0 ? baseline() : isItself || remote.isOwnNode ? TrafficSets.all : accepted;
+    const middle = slot.isolating === 0 ? baseline() : isItself || remote.isOwnNode ? TrafficSets.all : traffic.unionAll(accepting);
     return this.#decide(hits, 'Admin', middle);
   }
 
@@ -99,19 +104,28 @@ export class Judge {
     return direction === 'ingress' ? group.ports : (named?.ports ?? []);
   }
 
-  #commonOf(slot: Slot, atom: Atom): { ports: TrafficId; names: readonly PortName[] } {
+  #commonOf(slot: Slot, atom: Atom): Common {
     let common = slot.common.get(atom);
     if (!common) {
-      const names = new Map<string, PortName>();
-      let ports = TrafficSets.nothing;
-      for (const use of atom.uses[slot.direction])
-        if (use.entry.policy.tier === 'NetworkPolicy' && slot.group.policies.has(use.entry.serial)) {
-          ports = this.#traffic.union(ports, use.ports);
-          for (const one of use.names) names.set(`${one.name} ${one.protocol}`, one);
-        }
-      slot.common.set(atom, (common = { ports, names: [...names.values()] }));
+      const uses = [...atom.uses[slot.direction]].filter(
+        ({ entry }) => entry.policy.tier === 'NetworkPolicy' && slot.group.policies.has(entry.serial),
+      );
+      slot.common.set(atom, (common = this.#together(uses)));
     }
     return common;
+  }
+
+  /** Of networks of the slot's namespace: pieces that differ by what others say of them have it in common. */
+  #commonOfRegion(slot: Slot, region: Region): Common {
+    let common = slot.common.get(region);
+    if (!common) slot.common.set(region, (common = this.#together(region.atoms.map((atom) => this.#commonOf(slot, atom)))));
+    return common;
+  }
+
+  #together(all: readonly Common[]): Common {
+    const names = new Map<string, PortName>();
+    for (const one of all.flatMap((common) => common.names)) names.set(`${one.name} ${one.protocol}`, one);
+    return { ports: this.#traffic.unionAll(all.map(({ ports }) => ports)), names: [...names.values()] };
   }
 }
 

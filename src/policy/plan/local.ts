@@ -124,7 +124,7 @@ export class Local {
     // Nobody is left in it: it becomes the new one, and what stays the same of it stays.
     if (inherits && inherits.classes.size === 0 && !result.has(inherits)) {
       result.set(inherits, inherits.policies);
-      this.groups.change(inherits, policies);
+      this.groups.change(inherits, policies, one.namespace);
       return inherits;
     }
     const made = this.groups.make(policies, one);

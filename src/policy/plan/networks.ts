@@ -1,6 +1,8 @@
 import { type Family, IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
+import { addressAt, comparePlaces, endPlace, firstPlace, lastBefore, type Place, type Spans } from '../spans.ts';
 import type { Atom } from './peers.ts';
+import { type Region, type Regions, sameRegions, withRegion } from './regions.ts';
 import type { Signature } from './signatures.ts';
 
 /** Consecutive addresses in the same of all networks that rules in use name. */
@@ -8,8 +10,8 @@ export interface Piece {
   first: IpAddr;
   /** Inclusive. */
   last: IpAddr;
-  /** Sorted. */
-  atoms: readonly Atom[];
+  /** One for each scope of which any network is here, sorted by scope. */
+  regions: readonly Region[];
   /** In a pod CIDR, where that matters. */
   isUnknown: boolean;
   signature: Signature | undefined;
@@ -17,90 +19,82 @@ export interface Piece {
   isGone: boolean;
 }
 
-/** What says something of addresses; `undefined`: the pod CIDRs. */
+/** What says something of addresses; without an atom: the pod CIDRs. */
 export interface Cover {
   atom: Atom | undefined;
-  cidrs: readonly Prefix[];
-  except: readonly Prefix[];
-}
-
-interface Range {
-  first: IpAddr;
-  last: IpAddr;
+  scope: string;
+  spans: Spans;
 }
 
 /** Where a cover begins or ends. */
 interface Edge {
-  at: bigint;
+  at: Place;
   cover: Cover;
-  isExcept: boolean;
-  by: 1 | -1;
+  isStart: boolean;
 }
 
-const pieceOf = ({ first, last }: Range, atoms: readonly Atom[], isUnknown: boolean): Piece => ({
-  ...{ first, last, atoms, isUnknown },
+const pieceOf = (first: IpAddr, last: IpAddr, regions: readonly Region[], isUnknown: boolean): Piece => ({
+  ...{ first, last, regions, isUnknown },
   ...{ signature: undefined, isGone: false },
 });
 
-const byId = (a: Atom, b: Atom): number => a.id - b.id;
-
 /** A whole family, cut at every end of a cover; all pieces, in order and without gaps. */
-export function cutFamily(family: Family, covers: Iterable<Cover>): Piece[] {
-  const all = Prefix.all(family);
-  const edges = edgesOf(family, covers);
-  const depths = new Map<Cover, { inside: number; excepted: number }>();
-  const active = new Set<Cover>();
+export function cutFamily(known: Regions, family: Family, covers: Iterable<Cover>): Piece[] {
+  const edges: Edge[] = [];
+  for (const cover of covers)
+    for (const { from, to } of cover.spans[family]) edges.push({ at: from, cover, isStart: true }, { at: to, cover, isStart: false });
+  edges.sort((a, b) => comparePlaces(a.at, b.at));
+  const active = new Map<string, Set<Atom>>();
+  const changed = new Set<string>();
   const pieces: Piece[] = [];
-  let start = 0n;
-  const finish = (end: bigint): void => {
+  let regions: readonly Region[] = [];
+  let unknown = 0;
+  let start = firstPlace(family);
+  const finish = (end: Place): void => {
     if (end === start) return;
-    const range = { first: IpAddr.fromBigInt(family, start), last: IpAddr.fromBigInt(family, end - 1n) };
-    const atoms = [...active].map(({ atom }) => atom).filter((atom) => atom !== undefined);
-    pieces.push(pieceOf(range, atoms.sort(byId), active.size > atoms.length));
+    for (const scope of changed) regions = withRegion(regions, scope, known.of(scope, active.get(scope)!));
+    changed.clear();
+    pieces.push(pieceOf(addressAt(family, start), lastBefore(family, end), regions, unknown > 0));
     start = end;
   };
-  for (const { at, cover, isExcept, by } of edges) {
+  for (const { at, cover, isStart } of edges) {
     finish(at);
-    let depth = depths.get(cover);
-    if (!depth) depths.set(cover, (depth = { inside: 0, excepted: 0 }));
-    if (isExcept) depth.excepted += by;
-    else depth.inside += by;
-    if (depth.inside > 0 && depth.excepted === 0) active.add(cover);
-    else active.delete(cover);
+    const { atom, scope } = cover;
+    if (!atom) unknown += isStart ? 1 : -1;
+    else {
+      changed.add(scope);
+      const atoms = active.get(scope);
+      if (!isStart) atoms!.delete(atom);
+      else if (atoms) atoms.add(atom);
+      else active.set(scope, new Set([atom]));
+    }
   }
-  finish(all.size);
+  finish(endPlace(family));
   return pieces;
-}
-
-function edgesOf(family: Family, covers: Iterable<Cover>): Edge[] {
-  const edges: Edge[] = [];
-  const add = (prefix: Prefix, cover: Cover, isExcept: boolean): void => {
-    if (prefix.family !== family) return;
-    const start = prefix.address.toBigInt();
-    edges.push({ at: start, cover, isExcept, by: 1 }, { at: start + prefix.size, cover, isExcept, by: -1 });
-  };
-  for (const cover of covers) {
-    for (const cidr of cover.cidrs) add(cidr, cover, false);
-    for (const hole of cover.except) add(hole, cover, true);
-  }
-  return edges.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
 }
 
 /**
  * Covers a part of the pieces more, or less, in place.
  * @param isOn false: what the cover says is taken back
  */
-export function applyCover(pieces: Piece[], family: Family, cover: Cover, isOn: boolean): void {
-  const { atom } = cover;
-  for (const part of cutFamily(family, [cover])) {
-    if (part.atoms.length === 0 && !part.isUnknown) continue;
-    const from = splitAt(pieces, part.first);
-    const to = part.last.equals(Prefix.all(family).last) ? pieces.length : splitAt(pieces, part.last.offset(1));
+export function applyCover(known: Regions, pieces: Piece[], family: Family, { atom, scope, spans }: Cover, isOn: boolean): void {
+  // Many pieces are in the same region.
+  const changes = new Map<Region | undefined, Region | undefined>();
+  const change = (regions: readonly Region[], one: Atom): readonly Region[] => {
+    const before = regions.find((region) => region.scope === scope);
+    if (!changes.has(before)) {
+      const others = before?.atoms.filter((other) => other !== one) ?? [];
+      changes.set(before, known.of(scope, isOn ? [...others, one] : others));
+    }
+    return withRegion(regions, scope, changes.get(before));
+  };
+  for (const span of spans[family]) {
+    const from = splitAt(pieces, addressAt(family, span.from));
+    const to = span.to === endPlace(family) ? pieces.length : splitAt(pieces, addressAt(family, span.to));
     for (let i = from; i < to; i++) {
       const before = pieces[i]!;
-      const others = atom ? before.atoms.filter((one) => one !== atom) : before.atoms;
-      const atoms = atom && isOn ? [...others, atom].sort(byId) : others;
-      pieces[i] = pieceOf(before, atoms, atom ? before.isUnknown : isOn);
+      const { first, last, regions, isUnknown } = before;
+      pieces[i] = atom ? pieceOf(first, last, change(regions, atom), isUnknown) : pieceOf(first, last, regions, isOn);
       before.isGone = true;
     }
     joinAround(pieces, to);
@@ -113,9 +107,9 @@ function splitAt(pieces: Piece[], at: IpAddr): number {
   const index = indexAt(pieces, at);
   const before = pieces[index]!;
   if (before.first.equals(at)) return index;
-  const { first, last, atoms, isUnknown } = before;
+  const { first, last, regions, isUnknown } = before;
   const end = IpAddr.fromBigInt(at.family, at.toBigInt() - 1n);
-  pieces.splice(index, 1, pieceOf({ first, last: end }, atoms, isUnknown), pieceOf({ first: at, last }, atoms, isUnknown));
+  pieces.splice(index, 1, pieceOf(first, end, regions, isUnknown), pieceOf(at, last, regions, isUnknown));
   before.isGone = true;
   return index + 1;
 }
@@ -124,12 +118,11 @@ function splitAt(pieces: Piece[], at: IpAddr): number {
 function joinAround(pieces: Piece[], index: number): void {
   const [a, b] = [pieces[index - 1], pieces[index]];
   if (!a || !b || !isAlike(a, b)) return;
-  pieces.splice(index - 1, 2, pieceOf({ first: a.first, last: b.last }, a.atoms, a.isUnknown));
+  pieces.splice(index - 1, 2, pieceOf(a.first, b.last, a.regions, a.isUnknown));
   a.isGone = b.isGone = true;
 }
 
-export const isAlike = (a: Piece, b: Piece): boolean =>
-  a.isUnknown === b.isUnknown && a.atoms.length === b.atoms.length && a.atoms.every((atom, i) => atom === b.atoms[i]);
+export const isAlike = (a: Piece, b: Piece): boolean => a.isUnknown === b.isUnknown && sameRegions(a.regions, b.regions);
 
 function indexAt(pieces: readonly Piece[], address: IpAddr): number {
   let [low, high] = [0, pieces.length];
@@ -144,5 +137,7 @@ function indexAt(pieces: readonly Piece[], address: IpAddr): number {
 /** The piece that an address is in, by halves. */
 export const pieceAt = (pieces: readonly Piece[], address: IpAddr): Piece => pieces[indexAt(pieces, address)]!;
 
-export const wholeFamily = (family: Family): Piece[] => cutFamily(family, []);
-
+export const wholeFamily = (family: Family): Piece[] => {
+  const { address, last } = Prefix.all(family);
+  return [pieceOf(address, last, [], false)];
+};

@@ -1,12 +1,19 @@
 import type { Selector } from '../../kube/selectors.ts';
 import type { Peer, PodSelection } from '../model.ts';
+import type { Networks } from '../spans.ts';
 import type { RuleUse } from './rules.ts';
+
+/** A peer, or all networks of a rule together. */
+export type AtomPeer =
+  | Exclude<Peer, { kind: 'networks' }>
+  | { kind: 'networks'; scope: string; networks: Networks };
 
 /** A peer that rules in use name, once however many name it: what tells remote addresses apart. */
 export interface Atom {
+  /** Never given again: what is known of several is kept by their numbers. */
   id: number;
   key: string;
-  peer: Peer;
+  peer: AtomPeer;
   /** Rules of policies that select a local pod. */
   uses: { ingress: Set<RuleUse>; egress: Set<RuleUse> };
 }
@@ -18,12 +25,12 @@ const podsKey = ({ namespaces, pods }: PodSelection): string =>
   `${'name' in namespaces ? `=${namespaces.name}` : selectorKey(namespaces.labels)} ${selectorKey(pods)}`;
 
 /** Peers that mean the same for certain have the same key. */
-export function peerKey(peer: Peer): string {
+export function peerKey(peer: AtomPeer): string {
   switch (peer.kind) {
     case 'pods':
       return `pods ${podsKey(peer)}`;
     case 'networks':
-      return `networks ${peer.cidrs.map(String).sort().join()} ${peer.except.map(String).sort().join()}`;
+      return `networks ${peer.scope} ${peer.networks.key}`;
     case 'nodes':
       return `nodes ${selectorKey(peer.labels)}`;
     case 'domains':
@@ -34,7 +41,6 @@ export function peerKey(peer: Peer): string {
 /** Atoms of rules in use. */
 export class Atoms {
   readonly #byKey = new Map<string, Atom>();
-  readonly #free: number[] = [];
   #next = 0;
   /** Since `settled`. */
   readonly added = new Set<Atom>();
@@ -44,11 +50,11 @@ export class Atoms {
     return this.#byKey.values();
   }
 
-  of(peer: Peer): Atom {
+  of(peer: AtomPeer): Atom {
     const key = peerKey(peer);
     let atom = this.#byKey.get(key);
     if (!atom) {
-      atom = { id: this.#free.pop() ?? this.#next++, key, peer, uses: { ingress: new Set(), egress: new Set() } };
+      atom = { id: this.#next++, key, peer, uses: { ingress: new Set(), egress: new Set() } };
       this.#byKey.set(key, atom);
       this.added.add(atom);
     }
@@ -60,14 +66,11 @@ export class Atoms {
     for (const atom of atoms) {
       if (atom.uses.ingress.size > 0 || atom.uses.egress.size > 0 || this.#byKey.get(atom.key) !== atom) continue;
       this.#byKey.delete(atom.key);
-      if (this.added.delete(atom)) this.#free.push(atom.id);
-      else this.removed.add(atom);
+      if (!this.added.delete(atom)) this.removed.add(atom);
     }
   }
 
   settled(): void {
-    // What names an atom by its number is planned anew by now.
-    for (const { id } of this.removed) this.#free.push(id);
     this.added.clear();
     this.removed.clear();
   }

@@ -156,6 +156,7 @@ export class PolicyPlanner {
   #update(): boolean {
     const { dirtyLocalPods, addresses, localPods } = this.#cluster;
     const { groups, dirtySlots } = this.#local;
+    this.#policies.limit();
     this.#local.update(this.#signatures);
     const isCautious = [...groups.slots()].some(({ cautious }) => cautious.size > 0);
     const podCidrs: readonly Prefix[] = isCautious ? this.#node.podCidrs : none;

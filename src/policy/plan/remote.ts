@@ -211,9 +211,9 @@ export class Remote {
     const { piece, names } = entry;
     const pod = podAt(entry);
     const node = pod ? undefined : nodeAt(entry);
-    const outside = merged(piece?.atoms ?? [], names.size > 0 ? this.#domainsOf(names) : []);
     return {
-      atoms: merged(outside, pod?.class.atoms ?? node?.atoms ?? []),
+      atoms: merged(names.size > 0 ? this.#domainsOf(names) : [], pod?.class.atoms ?? node?.atoms ?? []),
+      regions: piece?.regions ?? [],
       named: pod && pod.class.named !== noNames ? pod.class.named : undefined,
       isOwnNode: node?.node.name === this.#cluster.nodeName,
       isUnknown: !pod && !node && piece?.isUnknown === true,

@@ -1,8 +1,10 @@
 import type { Direction, Policy, PodSelection, PortProtocol, Rule } from '../model.ts';
 import { directions, portProtocols } from '../model.ts';
 import type { PodPort } from '../world.ts';
-import type { Atom, Atoms } from './peers.ts';
-import { type TrafficId, TrafficSets } from './traffic-sets.ts';
+import type { Atom, AtomPeer, Atoms } from './peers.ts';
+import { scopeOf } from '../network-limits.ts';
+import { networksOf } from '../spans.ts';
+import { type PortRange, type TrafficId, TrafficSets } from './traffic-sets.ts';
 
 /** A port by its name: what it is depends on the destination pod. */
 export interface PortName {
@@ -37,12 +39,19 @@ export interface PolicyEntry {
 export function compileRules(entry: PolicyEntry, atoms: Atoms, traffic: TrafficSets): Record<Direction, readonly RuleUse[]> {
   const compile = (direction: Direction): RuleUse[] =>
     (entry.policy.rules[direction] ?? []).map((rule, index) => {
-      const named = rule.peers && [...new Set(rule.peers.map((peer) => atoms.of(peer)))];
+      const named = rule.peers && [...new Set(peersOf(rule, scopeOf(entry.policy)).map((peer) => atoms.of(peer)))];
       const use: RuleUse = { entry, direction, index, action: rule.action, atoms: named, ...portsOf(rule, traffic) };
       for (const atom of named ?? []) atom.uses[direction].add(use);
       return use;
     });
   return { egress: compile('egress'), ingress: compile('ingress') };
+}
+
+/** Its networks are one peer: a rule costs one atom, however many it names. */
+function peersOf(rule: Rule, scope: string): AtomPeer[] {
+  const others = rule.peers?.filter((peer) => peer.kind !== 'networks') ?? [];
+  const networks = networksOf(rule);
+  return networks ? [...others, { kind: 'networks', scope, networks }] : others;
 }
 
 export function releaseRules(entry: PolicyEntry, atoms: Atoms): void {
@@ -56,29 +65,22 @@ export function releaseRules(entry: PolicyEntry, atoms: Atoms): void {
 
 function portsOf({ ports }: Rule, traffic: TrafficSets): Pick<RuleUse, 'ports' | 'names'> {
   if (!ports) return { ports: TrafficSets.all, names: [] };
-  const names: PortName[] = [];
-  let all = TrafficSets.nothing;
+  const names = new Map<string, PortName>();
   for (const port of ports)
-    if (port.kind === 'numbers') all = traffic.union(all, traffic.range(port));
-    else names.push({ name: port.name, protocol: port.protocol });
-  return { ports: all, names };
+    if (port.kind === 'named') names.set(`${port.name} ${port.protocol}`, { name: port.name, protocol: port.protocol });
+  return { ports: traffic.ranges(ports.filter(({ kind }) => kind === 'numbers') as PortRange[]), names: [...names.values()] };
 }
 
 /** The destination pod's ports of these names. */
 export function resolve(names: readonly PortName[], ports: readonly PodPort[], traffic: TrafficSets): TrafficId {
-  let all = TrafficSets.nothing;
-  for (const { name, protocol } of names)
-    for (const port of ports)
-      if (port.name === name && (protocol === undefined || protocol === port.protocol))
-        all = traffic.union(all, traffic.range({ protocol: port.protocol, from: port.number, to: port.number }));
-  return all;
+  if (names.length === 0 || ports.length === 0) return TrafficSets.nothing;
+  const wanted = new Set(names.map(({ name, protocol }) => `${name} ${protocol}`));
+  const meant = ports.filter(({ name, protocol }) => wanted.has(`${name} ${protocol}`) || wanted.has(`${name} undefined`));
+  return traffic.ranges(meant.map(({ protocol, number }) => ({ protocol, from: number, to: number })));
 }
 
 /** All that ports of these names might be. */
 export function anyOf(names: readonly PortName[], traffic: TrafficSets): TrafficId {
-  let all = TrafficSets.nothing;
-  for (const { protocol } of names)
-    for (const one of protocol ? [protocol] : portProtocols)
-      all = traffic.union(all, traffic.range({ protocol: one, from: 0, to: 65535 }));
-  return all;
+  const protocols = new Set(names.flatMap(({ protocol }) => protocol ?? portProtocols));
+  return traffic.ranges([...protocols].map((protocol) => ({ protocol, from: 0, to: 65535 })));
 }

@@ -1,6 +1,7 @@
 import type { PodPort } from '../world.ts';
 import type { AddressEntry } from './addresses.ts';
 import type { Atom } from './peers.ts';
+import type { Region } from './regions.ts';
 
 /** Of the pod at an address: its ports by those names that egress rules in use name. */
 export interface NamedPorts {
@@ -10,8 +11,10 @@ export interface NamedPorts {
 
 /** What rules in use can tell of a remote address. */
 export interface Traits {
-  /** Sorted by id, each once. */
+  /** Other peers than networks. Sorted by id, each once. */
   atoms: readonly Atom[];
+  /** Networks, one for each scope and sorted by it. */
+  regions: readonly Region[];
   /** undefined where no pod is. */
   named: NamedPorts | undefined;
   /** An address of this node. */
@@ -73,7 +76,7 @@ export class Signatures {
   readonly nobody: Signature;
 
   constructor() {
-    this.nobody = this.of({ atoms: [], named: undefined, isOwnNode: false, isUnknown: false });
+    this.nobody = this.of({ atoms: [], regions: [], named: undefined, isOwnNode: false, isUnknown: false });
     this.nobody.pieces = 1;
   }
 
@@ -81,14 +84,15 @@ export class Signatures {
     return this.#byKey.values();
   }
 
-  of({ atoms, named, isOwnNode, isUnknown }: Traits): Signature {
+  of({ atoms, regions, named, isOwnNode, isUnknown }: Traits): Signature {
     let key = isOwnNode ? 'own' : isUnknown ? 'unknown' : '';
     for (const { id } of atoms) key += `,${id}`;
+    for (const { id } of regions) key += `/${id}`;
     if (named) key += `;${named.key}`;
     let found = this.#byKey.get(key);
     if (!found) {
       found = {
-        ...{ key, atoms, named, isOwnNode, isUnknown },
+        ...{ key, atoms, regions, named, isOwnNode, isUnknown },
         ...{ addresses: new Set(), pieces: 0, cells: new Int32Array(this.#width), hash: 0, alike: undefined, isGone: false },
       };
       this.#byKey.set(key, found);

@@ -43,9 +43,31 @@ export class TrafficSets {
     this.#intern([0, end]);
   }
 
-  range({ protocol, from, to }: PortRange): TrafficId {
-    const start = startOf[protocol];
-    return from > to ? TrafficSets.nothing : this.#intern([start + from, start + to + 1]);
+  range(range: PortRange): TrafficId {
+    return this.ranges([range]);
+  }
+
+  /** All of them together, however they overlap. */
+  ranges(all: readonly PortRange[]): TrafficId {
+    const spans = all.flatMap(({ protocol, from, to }) =>
+      from > to ? [] : [{ from: startOf[protocol] + from, to: startOf[protocol] + to + 1 }],
+    );
+    return this.#intern(joined(spans));
+  }
+
+  /** Of many sets at once: what they are on the way is not kept. */
+  unionAll(sets: Iterable<TrafficId>): TrafficId {
+    const all = new Set(sets);
+    all.delete(TrafficSets.nothing);
+    if (all.has(TrafficSets.all)) return TrafficSets.all;
+    const [a = TrafficSets.nothing, b = TrafficSets.nothing] = all;
+    if (all.size <= 2) return this.union(a, b);
+    const spans: { from: number; to: number }[] = [];
+    for (const id of all) {
+      const edges = this.#edges[id]!;
+      for (let i = 0; i < edges.length; i += 2) spans.push({ from: edges[i]!, to: edges[i + 1]! });
+    }
+    return this.#intern(joined(spans));
   }
 
   union(a: TrafficId, b: TrafficId): TrafficId {
@@ -106,6 +128,18 @@ export class TrafficSets {
     this.#byText.set(text, id);
     return id;
   }
+}
+
+/** Edges of spans in any order, which may overlap. */
+function joined(spans: { from: number; to: number }[]): number[] {
+  spans.sort((a, b) => a.from - b.from);
+  const edges: number[] = [];
+  for (const { from, to } of spans) {
+    const last = edges.at(-1);
+    if (last === undefined || last < from) edges.push(from, to);
+    else if (last < to) edges[edges.length - 1] = to;
+  }
+  return edges;
 }
 
 function combine(a: readonly number[], b: readonly number[], operation: Operation): number[] {
