@@ -127,7 +127,7 @@ test(
         .filter(
           (line) => line.startsWith('element of policy-') && client.addresses.some((address) => line.includes(`"${address}"`)),
         );
-    assert.equal(elements().length, 2, 'its identity, in each family');
+    assert.equal(elements().length, 4, 'its identity and that it is here, in each family');
     // As kubelet has it: the sandbox goes first, and the Pod lists its addresses for a while.
     const { code } = await node.cni({ command: 'DEL', containerId: 'client', netns: client.ns.path });
     assert.deepEqual([code, elements()], [0, []]);

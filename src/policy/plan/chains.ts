@@ -7,12 +7,14 @@ import { allowed, classBits, defaultSet, denialSets, denied, deniedSeconds, deni
 const { rule, concat, inNetworkOrder, saddr, daddr, l4proto, dport, priority } = match;
 const { originalSaddr, originalDaddr, originalDport, replySaddr, replySport, connectionProtocol } = match;
 const { protocol, isIn, isOfProtocol, icmpType, tcpReset, tcpWithoutSyn } = match;
-const { iifNotInGroup, oifNotInGroup, iifIsNot, oifIsNot, ctOriginal, ctStatusDnat } = match;
+const { iifNotInGroup, oifNotInGroup, iifIsNot, oifIsNot, addressIsLocal, ctOriginal, ctStatusDnat } = match;
 const { ctStateEstablished, ctStateInvalid, ctStateUntracked, ctStateUnknown, priorityIs, priorityHas } = match;
 const { setPriorityByMap, clearPriority, countIn, rejectWithTcpReset, accept, drop, returns, goto, jump } = match;
 
 /** Counts what policies drop and reset. */
 export const deniedCounter = 'policy-denied';
+/** Counts what others sent in the name of the node or of one of its pods. */
+const forgedCounter = 'policy-forged';
 
 /** Which links are pods'. */
 export interface PodLinks {
@@ -63,6 +65,7 @@ const baseChains = (links: PodLinks): Chain[] => [
   base('forward', [
     rule(jump('policy-known')),
     rule(fromNoPod(links), toNoPod(links), accept),
+    rule(fromNoPod(links), jump('policy-outside')),
     rule(ctStateUnknown, goto('policy-unseen')),
     ...judgeEgress,
     ...judgeIngress(),
@@ -91,6 +94,18 @@ const baseChains = (links: PodLinks): Chain[] => [
     ...settle,
   ]),
 ];
+
+/**
+ * From a neighbour, a tunnel, the way to the internet: what bears an address of this node or of a pod on it comes from neither, and would be judged as theirs.
+ * The kernel sees to the node's own IPv4 addresses (martians), and to those of pods where `rp_filter` is 1; of IPv6 to nothing.
+ */
+const outside: Chain = {
+  name: 'policy-outside',
+  rules: [
+    rule(addressIsLocal('saddr'), goto('policy-forged')),
+    ...perFamily((family) => rule(isIn(saddr(family), policySet('policy-here', family)), goto('policy-forged'))),
+  ],
+};
 
 /** What conntrack does not know has no connection to be judged: whoever is isolated does without it. */
 const unseen: Chain = {
@@ -269,6 +284,7 @@ const endChains: readonly Chain[] = [
     ],
   },
   { name: 'policy-drop', rules: [rule(countIn(deniedCounter), drop)] },
+  { name: 'policy-forged', rules: [rule(countIn(forgedCounter), drop)] },
 ];
 
 /** Denials of pods in namespaces that ask for it are written down, as they are judged; `agent/denials.ts` reads them. */
@@ -302,14 +318,15 @@ const logChains: readonly Chain[] = [
 ];
 
 /**
- * Chains, sets and the counter of policies, without elements and without the two chains of the epoch (`epoch.ts`), which these jump to. ADR 19.
+ * Chains, sets and the counters of policies, without elements and without the two chains of the epoch (`epoch.ts`), which these jump to. ADR 19.
  * `meta priority` carries identity and class from look-up to look-up, and is cleared behind.
  */
 export const planPolicyChains = ({ podLinks }: { podLinks: PodLinks }): Item[] => [
-  { kind: 'nft-counter', name: deniedCounter },
+  ...[deniedCounter, forgedCounter].map((name): Item => ({ kind: 'nft-counter', name })),
   ...[...policySets, ...denialSets].map((set): Item => ({ kind: 'nft-set', ...set })),
   ...[
     ...baseChains(podLinks),
+    outside,
     unseen,
     untracked,
     dnsChain,

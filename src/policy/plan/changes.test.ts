@@ -76,6 +76,20 @@ test('policies that select no local pod want nothing, and nothing is left when t
   assert.deepEqual([...bed.elements.byOwner], []);
 });
 
+test('addresses of all local pods are known as theirs while policies speak of one of them, and of no other pods', () => {
+  const bed = new Bed();
+  const here = (): string[] => bed.of(/^policy-here4/).map(({ key }) => key).sort();
+  const policy = networkPolicy('shop/a', { podSelector: { matchLabels: { app: 'web' } }, ingress: [] });
+  bed.set(pod(1), pod(2), pod(101), pod(3, {}, { hostNetwork: true }), policy);
+  assert.deepEqual(here(), []);
+  bed.set(pod(4, { app: 'web' }));
+  assert.deepEqual(here(), ['10.0.0.1', '10.0.0.2', '10.0.0.4']);
+  bed.set(pod(2, {}, { ended: true }), pod(5));
+  assert.deepEqual(here(), ['10.0.0.1', '10.0.0.4', '10.0.0.5']);
+  bed.set(pod(4));
+  assert.deepEqual(here(), []);
+});
+
 test('remote pods that are treated alike have one identity, and who is treated as anybody has none', () => {
   const bed = new Bed();
   const policies = Array.from({ length: 200 }, (_, i) => ingress(`np${i}`, from({ unit: `u${i}` }, [{ port: 80 }])));

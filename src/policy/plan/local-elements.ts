@@ -1,18 +1,26 @@
 import type { NftElement } from '../../reconcile/model.ts';
 import { directions } from '../model.ts';
 import { type PodEntry, podAt } from './addresses.ts';
+import type { Slot } from './groups.ts';
 import type { Judge } from './judge.ts';
 import { defaultSet, element, policySet } from './names.ts';
 import type { Signature } from './signatures.ts';
 import { type TrafficId, TrafficSets } from './traffic-sets.ts';
 
-/** What a local pod may do with everybody, and with itself; undefined of a pod that no policy speaks of. */
+/** One element, and what may pass by it; that the address is here says nothing of that. */
+interface PodElement {
+  set: string;
+  key: string;
+  cell?: TrafficId;
+}
+
+/** What a local pod may do with everybody, and with itself; only its addresses of a pod that no policy speaks of. */
 interface PodPlan {
-  defaults: readonly { set: string; key: string; cell: TrafficId }[];
+  elements: readonly PodElement[];
   text: string;
 }
 
-/** Defaults of local pods, and what they may send to themselves by way of a Service. */
+/** Defaults of local pods, what they may send to themselves by way of a Service, and which addresses are theirs. */
 export class LocalElements {
   readonly #judge: Judge;
   readonly #traffic: TrafficSets;
@@ -24,14 +32,16 @@ export class LocalElements {
     this.#traffic = traffic;
   }
 
+  /** Where policies speak of no local pod there is nobody to forge an address for, and nothing is planned. */
   compare(pods: ReadonlyMap<string, PodEntry>, nobody: Signature): void {
+    const isJudging = [...pods.values()].some((pod) => slotsOf(pod).length > 0);
     for (const [key, pod] of pods) {
-      const defaults = this.#plan(pod, nobody);
-      const text = defaults.map(({ set, key, cell }) => `${set} ${key} ${cell}`).join();
+      const elements = isJudging ? this.#plan(pod, nobody) : [];
+      const text = elements.map(({ set, key, cell = '' }) => `${set} ${key} ${cell}`).join();
       if ((this.#plans.get(key)?.text ?? '') === text) continue;
       this.#dirty.add(key);
       if (text === '') this.#plans.delete(key);
-      else this.#plans.set(key, { defaults, text });
+      else this.#plans.set(key, { elements, text });
     }
     for (const key of this.#plans.keys())
       if (!pods.has(key)) {
@@ -41,23 +51,27 @@ export class LocalElements {
   }
 
   *used(): Iterable<TrafficId> {
-    for (const { defaults } of this.#plans.values()) for (const { cell } of defaults) yield cell;
+    for (const { elements } of this.#plans.values()) for (const { cell } of elements) if (cell !== undefined) yield cell;
   }
 
   *changes(classText: (id: TrafficId) => string): Iterable<[string, NftElement[]]> {
     for (const key of this.#dirty)
       yield [
         `policy pod ${key}`,
-        (this.#plans.get(key)?.defaults ?? []).map(({ set, key, cell }) => element(set, key, classText(cell))),
+        (this.#plans.get(key)?.elements ?? []).map(
+          ({ set, key, cell }): NftElement =>
+            cell === undefined ? { kind: 'nft-element', set, key } : element(set, key, classText(cell)),
+        ),
       ];
     this.#dirty.clear();
   }
 
-  #plan(pod: PodEntry, nobody: Signature): PodPlan['defaults'] {
-    const slots = directions.flatMap((direction) => pod.class.group?.slots[direction] ?? []);
-    if (slots.length === 0) return [];
+  #plan(pod: PodEntry, nobody: Signature): PodElement[] {
+    const slots = slotsOf(pod);
     const own = pod.addresses.filter((entry) => podAt(entry) === pod);
-    return own.flatMap(({ address, signature }) => {
+    const here = own.map(({ address }) => ({ set: policySet('policy-here', address.family), key: String(address) }));
+    if (slots.length === 0) return here;
+    const judged = own.flatMap(({ address, signature }) => {
       const text = String(address);
       // One class for both directions: each asks for it.
       let itself = TrafficSets.all;
@@ -69,5 +83,8 @@ export class LocalElements {
         ...others.map((one) => ({ set: policySet('policy-selves', family), key: `${text} . ${one.address}`, cell: itself })),
       ];
     });
+    return [...here, ...judged];
   }
 }
+
+const slotsOf = (pod: PodEntry): Slot[] => directions.flatMap((direction) => pod.class.group?.slots[direction] ?? []);

@@ -13,6 +13,7 @@ export type PolicySet =
   | 'policy-egress-default'
   | 'policy-ingress-default'
   | 'policy-selves'
+  | 'policy-here'
   | 'policy-dns';
 
 const digit = { ipv4: '4', ipv6: '6' } as const;
@@ -54,6 +55,7 @@ function setsOf(family: Family): NftSetSpec[] {
     setSpec(policySet('policy-egress-default', family), address, 'local pod to class, for all other destinations', toValue),
     setSpec(policySet('policy-ingress-default', family), address, 'local pod to class, for all other sources', toValue),
     setSpec(policySet('policy-selves', family), `${address} . ${address}`, 'local pod and itself to class', toValue),
+    setSpec(policySet('policy-here', family), address, 'local pods: nobody else sends with these addresses'),
     setSpec(policySet('policy-dns', family), `${address} . inet_proto . inet_service`, 'cluster DNS: judged before translation'),
   ];
 }

@@ -69,7 +69,7 @@ const cases = Number(process.env.PODNET_POLICY_CASES ?? 200);
 
 for (const podCidrs of [[], ['10.0.0.0/24', 'fd00::/64']])
   test(
-    `NP1, NP4, NP6, NP9, NP10, NP11, NP12, NP14, NP16, NP17, CNP1, CNP5, CNP9, CNP12: packets between pods on two nodes go as the specification has it, in ${cases / 2} random worlds and as they change, pod CIDRs ${podCidrs.length > 0 ? 'known' : 'unknown'}`,
+    `NP1, NP2, NP3, NP4, NP5, NP6, NP7, NP8, NP9, NP10, NP11, NP12, NP13, NP14, NP16, NP17, NP22, CNP1, CNP2, CNP3, CNP4, CNP5, CNP6, CNP8, CNP9, CNP12: packets between pods on two nodes go as the specification has it, in ${cases / 2} random worlds and as they change, pod CIDRs ${podCidrs.length > 0 ? 'known' : 'unknown'}`,
     needsRoot,
     () =>
       onOneProcessor(async () => {
