@@ -11,6 +11,8 @@ export interface AdoptedSet {
 
 /** By which elements keys lead to a set, and where its slots are. */
 const leadSets = /^(service-ips|nodeports|nodeports-outside|external-ports|external-outside)[46]$/;
+/** That of an element that leads to a set: `tcp . 80` is the end of its key. */
+const protocolOf = (lead: string): string => lead.split(' ').at(-3)!;
 const slotSets = ['slots4', 'slots6', 'affinity-slots'] as const;
 
 /**
@@ -40,12 +42,12 @@ export class Adopted {
 
   /** @param leads keys of elements that would lead to the set, as `SET KEY` */
   find(leads: readonly string[]): AdoptedSet | undefined {
-    const value = leads.map((lead) => this.#data(lead)).find((data) => data !== undefined);
-    if (value === undefined) return undefined;
-    const { setId } = parseNumber(value);
+    const lead = leads.find((one) => this.#data(one) !== undefined);
+    if (lead === undefined) return undefined;
+    const { setId } = parseNumber(this.#data(lead)!);
     const found: AdoptedSet = { id: setId, slots: [], places: new Map() };
     const seen = new Set<string>();
-    for (const to of this.#slotsOf(setId)) {
+    for (const to of this.#slotsOf(setId, protocolOf(lead))) {
       const endpoint = to.includes(' . ') ? to : (this.#data(`endpoints4 ${to}`) ?? this.#data(`endpoints6 ${to}`));
       if (endpoint === undefined || seen.has(endpoint)) continue;
       if (endpoint !== to) {
@@ -60,11 +62,12 @@ export class Adopted {
   }
 
   /** By slot: what the element leads to, an endpoint or with session affinity its number. Where one is missing, those behind it are not looked for. */
-  *#slotsOf(setId: number): Iterable<string> {
-    for (let slot = 0, set: string | undefined; ; slot++) {
-      const key = slotKey(setId, slot);
-      set ??= slotSets.find((name) => this.#data(`${name} ${key}`) !== undefined);
-      const to = set && this.#data(`${set} ${key}`);
+  *#slotsOf(setId: number, protocol: string): Iterable<string> {
+    for (let slot = 0, set: (typeof slotSets)[number] | undefined; ; slot++) {
+      const at = (name: (typeof slotSets)[number]): string | undefined =>
+        this.#data(`${name} ${slotKey(setId, slot)}${name === 'affinity-slots' ? '' : ` . ${protocol}`}`);
+      set ??= slotSets.find((name) => at(name) !== undefined);
+      const to = set && at(set);
       if (to === undefined) return;
       yield to;
     }

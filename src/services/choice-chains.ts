@@ -8,16 +8,15 @@ import {
   classChoices,
   type ClassChoice,
   classMask,
-  exactCounts,
   pickerChain,
   stickyChain,
 } from './values.ts';
 
-const { rule, concat, saddr, protocol, priority, randomBelow, setPriorityByMap, verdictByPriority } = match;
+const { rule, concat, saddr, l4proto, protocol, priority, randomBelow, setPriorityByMap, verdictByPriority } = match;
 const { dnatByMap, dnatByNumber, returns, goto, jump } = match;
 
-/** A draw that meets an empty slot is made again, this often: it meets one in less than half of all cases, so fewer than 1 in 4,000 connections are left. */
-const draws = 12;
+/** A draw that meets an empty slot is made again, this often: it meets one in less than half of all cases, so fewer than 1 in a million connections are left. */
+const draws = 20;
 /** The same with session affinity, where each draw is a rule with a look-up of its own. */
 const picks = 8;
 const again = <T>(times: number, part: T): T[] => Array.from({ length: times }, () => part);
@@ -26,30 +25,21 @@ const again = <T>(times: number, part: T): T[] => Array.from({ length: times }, 
 const perProtocol = (translate: (family: Family) => match.Part): Rule[] =>
   perFamily((family) => protocols.map((name) => rule(protocol(name), translate(family))));
 
-/** Translates to the endpoint in one of the first so many slots, drawn at random; goes on where the slot is empty. */
-const draw = (slots: number): Rule[] =>
-  perProtocol((family) => dnatByMap(family, concat(setOfPriority, randomBelow(slots)), named('slots', family)));
+/**
+ * Translates to the endpoint in one of the first so many slots, drawn at random; goes back where the slot is empty. The protocol in the key says nothing that the
+ * set does not: nft prints a translation of ports only where their protocol is known, and so one rule is enough for all of them.
+ */
+const balancer = ({ name, slots }: ClassChoice): Chain => ({
+  name: balancerChain(name),
+  rules: perFamily((family) => rule(dnatByMap(family, concat(setOfPriority, randomBelow(slots), l4proto), named('slots', family)))),
+});
 
 const pick = (slots: number): match.Part => setPriorityByMap(concat(setOfPriority, randomBelow(slots)), 'affinity-slots');
 
-const drawChain = (slots: number): string => `draw-${slots}`;
-
 /**
- * Chooses any of so many endpoints: exactly so many, or up to a power of two, where a draw that meets an empty slot is made again; in the end among the lower
- * half, which has none. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups of the same packet.
+ * Puts the number of an endpoint into the priority, one of exactly so many, or of up to a power of two, where a draw that meets an empty slot is made again; in
+ * the end one of the lower half, which has none.
  */
-function balancer({ name, slots, isExact }: ClassChoice): Chain[] {
-  const first = rule(goto(balancerChain('1')));
-  if (isExact) return [{ name: balancerChain(name), rules: slots === 1 ? draw(slots) : [...draw(slots), first] }];
-  const half = slots / 2;
-  const below = half > exactCounts ? [rule(jump(drawChain(half))), first] : [rule(goto(balancerChain(`${half}`)))];
-  return [
-    { name: drawChain(slots), rules: draw(slots) },
-    { name: balancerChain(name), rules: [...again(draws, rule(jump(drawChain(slots)))), ...below] },
-  ];
-}
-
-/** Puts the number of an endpoint into the priority, as `balancer` chooses one. */
 function picker({ name, slots, isExact }: ClassChoice): Chain {
   if (isExact) return { name: pickerChain(name), rules: [rule(pick(slots))] };
   return { name: pickerChain(name), rules: [...again(picks, rule(pick(slots), returns)), rule(pick(slots / 2))] };
@@ -58,11 +48,13 @@ function picker({ name, slots, isExact }: ClassChoice): Chain {
 /**
  * From the value in the priority to the packet's translation, or by way of an endpoint's number. All of them are made with the table, while its maps are empty:
  * for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set). There are few, and few rules that look up:
- * each transaction visits every chain (nf_tables_commit) and, for an element, every rule that looks its map up (nft_add_set_elem).
+ * each transaction visits every chain (nf_tables_commit) and, for an element, every rule that looks its map up (nft_add_set_elem). So it is `balance` that has a
+ * draw made again, for all numbers of endpoints alike. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups
+ * of the same packet.
  */
 export const choiceChains: readonly Chain[] = [
-  { name: 'balance', rules: [rule(verdictByPriority(classMask, 'balancers'))] },
-  ...classChoices.flatMap(balancer),
+  { name: 'balance', rules: [...again(draws, rule(verdictByPriority(classMask, 'balancers'))), rule(goto(balancerChain('1')))] },
+  ...classChoices.map(balancer),
   {
     name: 'pick',
     rules: [rule(setPriorityByMap(setOfPriority, 'affinity-counts')), rule(verdictByPriority(classMask, 'pickers'))],

@@ -2,7 +2,7 @@ import type { NftElement } from '../reconcile/model.ts';
 import type { Adopted } from './adopted.ts';
 import type { Backend } from './endpoints.ts';
 import type { Ids } from './ids.ts';
-import { named } from './names.ts';
+import { named, type Protocol } from './names.ts';
 import type { Family } from '../net/ip.ts';
 import { assignSlots } from './slots.ts';
 import { classMask, maxEndpoints, numberOf, setKey, slotKey } from './values.ts';
@@ -41,22 +41,22 @@ export class EndpointSet {
    * The elements of these backends: slots, and who may meet itself; and how many endpoints were chosen.
    * @param isSticky with session affinity: slots lead to endpoints with numbers of their own
    */
-  plan(backends: readonly Backend[], family: Family, isSticky: boolean): { elements: NftElement[]; size: number } {
+  plan(backends: readonly Backend[], { family, protocol }: { family: Family; protocol: Protocol }, isSticky: boolean): { elements: NftElement[]; size: number } {
     const chosen = backends.length > maxEndpoints ? backends.slice(0, maxEndpoints) : backends;
     const wanted = new Set(chosen.map(({ key }) => key));
     const slots = assignSlots(this.#slots === '' ? [] : this.#slots.split(between), wanted);
     this.#slots = slots.join(between);
-    const elements = isSticky ? this.#sticky(slots, wanted, family) : this.#plain(slots, family);
+    const elements = isSticky ? this.#sticky(slots, wanted, family) : this.#plain(slots, family, protocol);
     const hairpin = new Set(chosen.flatMap(({ isLocal, address }) => (isLocal ? [`${address} . ${address}`] : [])));
     for (const key of hairpin) elements.push({ kind: 'nft-element', set: named('hairpin', family), key });
     return { elements, size: slots.length };
   }
 
-  #plain(slots: readonly string[], family: Family): NftElement[] {
+  #plain(slots: readonly string[], family: Family, protocol: Protocol): NftElement[] {
     this.#places = undefined;
     const set = named('slots', family);
     const id = setKey(this.id);
-    return slots.map((data, slot) => ({ kind: 'nft-element', set, key: `${id} . ${slot}`, data }));
+    return slots.map((data, slot) => ({ kind: 'nft-element', set, key: `${id} . ${slot} . ${protocol}`, data }));
   }
 
   #sticky(slots: readonly string[], wanted: ReadonlySet<string>, family: Family): NftElement[] {

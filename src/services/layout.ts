@@ -27,7 +27,7 @@ export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] 
     ...chains.map((chain): Item => ({ kind: 'nft-chain', ...chain })),
     ...allSets.map((spec): Item => ({ kind: 'nft-set', ...spec })),
     element('balancers', classKey(0), 'drop'),
-    ...classChoices.map((choice) => element('balancers', classKey(choice.class), `goto ${balancerChain(choice.name)}`)),
+    ...classChoices.map((choice) => element('balancers', classKey(choice.class), `jump ${balancerChain(choice.name)}`)),
     ...timeouts.map(([seconds, index]) =>
       element('balancers', classKey(affinityClass(index)), `goto ${affinityChain(seconds)}`),
     ),

@@ -3,7 +3,7 @@ import type { Family, IpAddr } from '../net/ip.ts';
 export const tableName = 'podnet';
 
 /** Another number replaces the whole table in one transaction. */
-export const layoutVersion = 'podnet layout 4';
+export const layoutVersion = 'podnet layout 5';
 
 const number = { ipv4: 4, ipv6: 6 } as const;
 const made = { ipv4: new Map<string, string>(), ipv6: new Map<string, string>() };

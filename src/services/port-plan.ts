@@ -101,13 +101,13 @@ export class PortPlan {
   #write(
     set: EndpointSet | undefined,
     backends: readonly Backend[],
-    { family }: ServicePortView,
+    port: ServicePortView,
     { affinity }: PortContext,
     elements: NftElement[],
   ): string | undefined {
     if (!set) return undefined;
     const isSticky = affinity !== undefined;
-    const { elements: own, size } = set.plan(backends, family, isSticky);
+    const { elements: own, size } = set.plan(backends, port, isSticky);
     for (const one of own) elements.push(one);
     const value = numberOf(set.id, classOf(size));
     if (!isSticky || size === 0) return value;

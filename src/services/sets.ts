@@ -44,7 +44,7 @@ function setsOf(family: Family): NftSetSpec[] {
     setSpec(named('affinity', family), `classid . ${address}`, 'set id and client to the endpoint that it had', {
       ...{ data: 'classid', flags: ['timeout', 'dynamic'], size: maxClients },
     }),
-    setSpec(named('slots', family), 'classid . integer', 'set id and slot to address and port', toEndpoint),
+    setSpec(named('slots', family), 'classid . integer . inet_proto', 'set id, slot and protocol to address and port', toEndpoint),
     setSpec(named('endpoints', family), 'classid', 'endpoint of a set with session affinity to address and port', toEndpoint),
     setSpec(named('hairpin', family), `${address} . ${address}`, 'endpoints on this node: a pod that reaches itself'),
     setSpec(named('answered', family), servicePort, 'service ports that this node answers itself'),

@@ -29,7 +29,7 @@ test('SA14: of more different timeouts than there are numbers the nearest one se
 test('SD22: numbers of timeouts are taken from the kernel', () => {
   const balancers = { kind: 'nft-element', set: 'balancers' } as const;
   const held = new Map([
-    ['a', { ...balancers, key: classKey(7), data: 'goto lb-7' }],
+    ['a', { ...balancers, key: classKey(7), data: 'jump lb-7' }],
     ['b', { ...balancers, key: classKey(affinityClass(5)), data: 'goto affinity-60' }],
   ]);
   const adopted = new Adopted(held, new Ids(maxSetId, 'ids'));

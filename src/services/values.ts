@@ -65,7 +65,7 @@ export function parseNumber(text: string): { setId: number; low: number } {
 /** Key of a set alone. */
 export const setKey = (setId: number): string => numberOf(setId, 0);
 
-/** Key of the n-th slot of a set. */
+/** Key of the n-th slot of a set with session affinity; of others the protocol follows. */
 export const slotKey = (setId: number, slot: number): string => `${setKey(setId)} . ${slot}`;
 
 /** Key of the maps of chains. */

@@ -56,11 +56,14 @@ const exprPayload = 7;
 const exprMeta = 9;
 const exprNumgen = 23;
 const metaPriority = 2;
+const metaL4proto = 16;
 
-const metaExpression = encode([
-  [0, u32(exprMeta)],
-  [1, encode([[0, u32(metaPriority)]])],
-]);
+const metaExpression = (key: number): Buffer =>
+  encode([
+    [0, u32(exprMeta)],
+    [1, encode([[0, u32(key)]])],
+  ]);
+const priorityExpression = metaExpression(metaPriority);
 /** numgen random mod 2; the modulus shown means nothing */
 const numgenExpression = encode([
   [0, u32(exprNumgen)],
@@ -96,11 +99,14 @@ const concatExpression = (...parts: readonly Buffer[]): Buffer =>
 
 /**
  * A number without a name of its own (`integer`) has no `type` in nft's grammar, only `typeof` an expression, and then data needs one too: podnet has such keys
- * of `meta priority . numgen`.
+ * of `meta priority . numgen`, with `meta l4proto` behind.
  */
-const typeofKey = new Map([['classid . integer', concatExpression(metaExpression, numgenExpression)]]);
+const typeofKey = new Map([
+  ['classid . integer', concatExpression(priorityExpression, numgenExpression)],
+  ['classid . integer . inet_proto', concatExpression(priorityExpression, numgenExpression, metaExpression(metaL4proto))],
+]);
 const typeofData = new Map([
-  ['classid', metaExpression],
+  ['classid', priorityExpression],
   ['ipv4_addr . inet_service', concatExpression(payloadExpression(12, 12), thDport)],
   ['ipv6_addr . inet_service', concatExpression(payloadExpression(13, 9), thDport)],
 ]);
