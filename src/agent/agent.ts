@@ -15,6 +15,7 @@ import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconc
 import { agentStatus } from './agent-status.ts';
 import { Announcements } from './announcements.ts';
 import { PodAttachments } from './attachments.ts';
+import { Warming } from './compilation.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
 import { Denials } from './denials.ts';
 import { DnsCondition } from './dns-condition.ts';
@@ -90,6 +91,7 @@ export class NodeAgent {
   readonly #health = new SyncHealth();
   readonly #rest = new Rest();
   readonly #litter = new Litter();
+  readonly #warming = new Warming();
   readonly #healthPorts: HealthPorts;
   readonly #takenNodePorts: TakenNodePorts;
   readonly #conntrackLimits: ConntrackLimits | undefined;
@@ -230,6 +232,7 @@ export class NodeAgent {
   async call(request: Buffer): Promise<Reply> {
     this.#litter.began();
     const reply = await answer(request, this.#attachments).finally(() => this.#litter.answered());
+    this.#warming.answered();
     this.#rest.worked();
     this.#problemLog.tell('addresses', scarce(this.#ipam.use()));
     this.#problemLog.tell('leases', unwritable(this.#ipam.storageFault()));

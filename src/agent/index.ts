@@ -1,8 +1,9 @@
 import { NetNs } from '../kernel/netns.ts';
 import { KubeClient } from '../kube/client.ts';
 import { NodeAgent } from './agent.ts';
+import { compileSoon } from './compilation.ts';
 import type { AgentConfig } from './config.ts';
-import { compileSoon, goFirst } from './priority.ts';
+import { goFirst } from './priority.ts';
 import { parseSettings } from './settings.ts';
 import type { AgentStatus } from './status.ts';
 

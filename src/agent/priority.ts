@@ -1,4 +1,3 @@
-import v8 from 'node:v8';
 import { schedule } from '../kernel/scheduling.ts';
 
 /**
@@ -7,12 +6,3 @@ import { schedule } from '../kernel/scheduling.ts';
  * @returns false without the right to (CAP_SYS_NICE)
  */
 export const goFirst = (): boolean => schedule({ nice: -5, sliceUs: 200 });
-
-/**
- * Has V8 compile what runs often after the first hundred ADDs instead of the first thousands: the calls of an agent are few and far between, each function takes
- * part in each once, and V8's budget until a function counts as hot (132 KB of its bytecode that ran) is made for loops.
- */
-export function compileSoon(): void {
-  v8.setFlagsFromString('--no-lazy-feedback-allocation');
-  v8.setFlagsFromString('--interrupt-budget=20000');
-}

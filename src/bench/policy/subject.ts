@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { compileSoon, goFirst } from '../../agent/priority.ts';
+import { compileSoon } from '../../agent/compilation.ts';
+import { goFirst } from '../../agent/priority.ts';
 import { Nft } from '../../kernel/nftables/index.ts';
 import { podGroup } from '../../links/pod-link.ts';
 import { Prefix } from '../../net/prefix.ts';

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { NodeAgent } from '../../agent/agent.ts';
+import { compileSoon } from '../../agent/compilation.ts';
 import type { AgentConfig } from '../../agent/config.ts';
-import { compileSoon, goFirst } from '../../agent/priority.ts';
+import { goFirst } from '../../agent/priority.ts';
 import { parseSettings } from '../../agent/settings.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
