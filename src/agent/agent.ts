@@ -35,6 +35,7 @@ import { readFacts, sameFacts } from './node-facts.ts';
 import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
 import { PodRanges } from './pod-ranges.ts';
+import { PolicyFaults } from './policy-faults.ts';
 import { PolicyPath } from './policy-path.ts';
 import { PolicyTeller } from './policy-status.ts';
 import { ProblemLog } from './problem-log.ts';
@@ -129,7 +130,9 @@ export class NodeAgent {
     this.#runner = new Runner((full) => this.#sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     // Settings of links come when these are there, and forwarding begins last.
     const writers = [new RtWriter(this.#rt), new NftWriter(this.#nft), new SysctlWriter(ns)];
+    const faults = new PolicyFaults();
     this.#reconciler = new Reconciler(writers, {
+      onStatus: (owner, status) => faults.heard(owner, status),
       onWork: () => {
         this.#health.queued();
         this.#runner.trigger();
@@ -155,7 +158,7 @@ export class NodeAgent {
       podLinks: { group: podGroup, ...(settings.attach === 'bridge' ? { bridge: bridgeLink } : {}) },
       clusterDns: settings.dnsHealthSocket === undefined ? [] : settings.clusterDns,
       dnsHealthSocket: settings.dnsHealthSocket,
-      ...{ reconciler: this.#reconciler, conntrack: this.#conntrack, sources: this.#sources, ipam: this.#ipam },
+      ...{ reconciler: this.#reconciler, faults, conntrack: this.#conntrack, sources: this.#sources, ipam: this.#ipam },
       // Pods' gateway is one of them, also before the first pod's link has it.
       ownAddresses: () => {
         const { linkNode } = network;
@@ -428,7 +431,7 @@ export class NodeAgent {
     const why = whyNot(this.#condition());
     if (why !== this.#gate.why) this.#parts.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);
     this.#gate.set(why);
-    this.#gate.setUnfit(this.#foreigners.problems.join('; ') || undefined);
+    this.#gate.setUnfit([this.#foreigners.problems, this.#policies.unfit ?? []].flat().join('; ') || undefined);
     if (why === undefined) this.#networkConfig.announce();
   }
 

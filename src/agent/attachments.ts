@@ -21,6 +21,8 @@ import type { Gate } from './gate.ts';
 import { type HostPorts, mappingItems, mappingOwner } from './hostports.ts';
 import { KeyQueue } from './key-queue.ts';
 import { type Asked, leaseFor } from './pod-lease.ts';
+import type { PodView } from './pod-view.ts';
+import { notIsolated } from './policy-faults.ts';
 import type { PolicyPath } from './policy-path.ts';
 import { recoveredLease } from './recover.ts';
 import { settleSoon } from './settling.ts';
@@ -105,7 +107,7 @@ export class PodAttachments implements Attachments {
       const { reconciler } = this.#options;
       // Before the link is there: its first packet meets them.
       const guest = this.#options.door.guest(link);
-      if (view) reconciler.contributeAllNow([...this.#options.isolation.attached(view), [guestOwner(key), guest]]);
+      if (view) this.#isolate(view, [guestOwner(key), guest]);
       else reconciler.contributeNow(guestOwner(key), guest);
       const items = await this.#attach(link, ns, node);
       this.#items.set(keyText(key), items);
@@ -121,6 +123,17 @@ export class PodAttachments implements Attachments {
       // The first ADD's link, addresses and lease are not this one's to take away.
       if (!before) this.#undo(lease, link);
       throw error;
+    }
+  }
+
+  /** NP15: both in one transaction. @throws CniError 11 when the kernel refuses it */
+  #isolate(view: PodView, guest: readonly [owner: string, items: readonly Item[]]): void {
+    const { reconciler, isolation } = this.#options;
+    const isolating = isolation.attached(view);
+    try {
+      reconciler.contributeAllNow([...isolating, guest]);
+    } catch (error) {
+      throw isolating.length > 0 ? notIsolated((error as Error).message, error) : error;
     }
   }
 

@@ -4,6 +4,8 @@ import type { Contribution } from './policy-parts.ts';
 
 /** Owner of chains and sets, which are there while there are policies. */
 export const policyLayoutOwner = 'policy layout';
+/** Owner of the two chains that a new epoch replaces. */
+export const policyEpochOwner = 'policy epoch';
 
 /**
  * Chains and sets of policies. Those chains that packets come to follow when the elements are there: sets of ranges become visible a moment after the rest of

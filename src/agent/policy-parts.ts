@@ -6,6 +6,7 @@ import type { Prefix } from '../net/prefix.ts';
 import type { PolicyPlanNode } from '../policy/plan/index.ts';
 import type { Item, Reconciler } from '../reconcile/index.ts';
 import type { Denials } from './denials.ts';
+import type { PolicyFaults } from './policy-faults.ts';
 import type { Sources } from './sources.ts';
 
 /** What an owner wants from now on: all of it. */
@@ -25,6 +26,8 @@ export interface PolicyPathParts {
   dnsHealthSocket: string | undefined;
   api: Api;
   reconciler: Reconciler;
+  /** What that tells of owners. */
+  faults: PolicyFaults;
   conntrack: Conntrack;
   /** In sync; heard from `begin` on. */
   sources: Sources;

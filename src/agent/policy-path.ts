@@ -8,12 +8,15 @@ import type { Operation } from '../reconcile/operations.ts';
 import { KeptTraits } from './kept-traits.ts';
 import type { PodView } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
+import { notIsolated, podOwner } from './policy-faults.ts';
 import { PolicyFeed } from './policy-feed.ts';
 import { PolicyNames } from './policy-names.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
 import { PolicyPods } from './policy-pods.ts';
 import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts';
 import { PolicyWrites } from './policy-writes.ts';
+
+const closedText = 'the kernel refuses a part of what isolates it, and so it has less than policies allow';
 
 /**
  * Policies on this node: plans what changed, contributes it, and begins an epoch each time the kernel holds other elements. While there are no policies there is
@@ -95,6 +98,7 @@ export class PolicyPath implements Disposable {
   /**
    * What is to be in the kernel before a pod's first packet (NP15). Its lease is there.
    * @param view what `admit` gave
+   * @throws CniError 11 when policies select the pod, and the kernel refuses what they need
    */
   attached(view: PodView): Contribution[] {
     const feed = this.#feed;
@@ -106,8 +110,14 @@ export class PolicyPath implements Disposable {
     if (namespace) feed.planner.setNamespace(view.namespace, namespace);
     const here = view.with({ node: this.#parts.nodeName, ended: false });
     // Of the watch the pod that had its name before may be still to come.
-    feed.setPod(podKey(here), here);
-    return this.#writes.take(feed.planner);
+    const key = podKey(here);
+    feed.setPod(key, here);
+    const contributions = this.#writes.take(feed.planner);
+    if (this.#parts.faults.failing.size === 0) return contributions;
+    const own = contributions.find(([owner]) => owner === podOwner(key))?.[1] ?? [...this.#parts.reconciler.itemsOf(podOwner(key))];
+    if (own.length === 0) return contributions;
+    this.#prove(key, contributions);
+    return [];
   }
 
   /** What is to be in the kernel before the addresses of a lease are free (NP20). */
@@ -138,6 +148,8 @@ export class PolicyPath implements Disposable {
     const missing = this.#active && !this.#feed ? policy.informers.flatMap(({ error }) => error?.message ?? []) : [];
     return [
       ...missing.map((error) => `policies are not in force yet, and no pod can be attached: ${error}`),
+      ...(this.unfit === undefined ? [] : [this.unfit]),
+      ...Array.from(this.#writes.closed, (key) => `pod ${key}: ${closedText}`),
       ...(this.#writes.problem === undefined ? [] : [this.#writes.problem]),
       ...(this.#feed?.unknown ?? []).map(
         (key) =>
@@ -146,13 +158,20 @@ export class PolicyPath implements Disposable {
     ];
   }
 
+  /** Why the node should get no more pods; those that no policy selects can be attached. */
+  get unfit(): string | undefined {
+    const why = this.#active ? this.#parts.faults.foundation : undefined;
+    return why && `the kernel refuses what network policies need, no pod that they select can be attached: ${why}`;
+  }
+
   status(): PolicyStatus {
     const { epoch } = this.#writes;
+    const isEnforced = this.#feed && this.#parts.faults.foundation === undefined;
     return policyStatus({
       policies: this.#policies(),
       owners: this.#parts.reconciler.statuses().keys(),
       identities: this.#feed?.planner.identities ?? 0,
-      ...(this.#feed && epoch !== undefined ? { epoch } : {}),
+      ...(isEnforced && epoch !== undefined ? { epoch } : {}),
     });
   }
 
@@ -160,6 +179,15 @@ export class PolicyPath implements Disposable {
     this.#ended = true;
     this.#names[Symbol.dispose]();
     this.#kept[Symbol.dispose]();
+  }
+
+  /** The kernel refuses something: whether it is this pod's, and opens it, shows when the kernel was written to. @throws CniError 11 */
+  #prove(key: string, contributions: readonly Contribution[]): void {
+    const { faults, reconciler, sync } = this.#parts;
+    for (const [owner, items] of contributions) reconciler.contribute(owner, items);
+    sync();
+    const why = faults.foundation ?? faults.of(key) ?? (this.#writes.closed.has(key) ? [...faults.failing.values()].join('; ') : undefined);
+    if (why !== undefined) throw notIsolated(why);
   }
 
   #policies(): Policy[] {

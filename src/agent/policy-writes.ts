@@ -1,19 +1,21 @@
 import { type PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
 import type { NodeNetwork } from '../reconcile/index.ts';
 import type { Operation } from '../reconcile/operations.ts';
+import { PolicyClosing } from './policy-closing.ts';
 import { PolicyEpoch } from './policy-epoch.ts';
-import { concernsPolicies, PolicyLayout } from './policy-layout.ts';
+import { concernsPolicies, PolicyLayout, policyEpochOwner } from './policy-layout.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
 
-/** Owner of the two chains that a new epoch replaces. */
-export const policyEpochOwner = 'policy epoch';
-
-export type PolicyWritesParts = Pick<PolicyPathParts, 'podLinks' | 'mask' | 'reconciler' | 'conntrack' | 'wake' | 'sync' | 'log'>;
+export type PolicyWritesParts = Pick<
+  PolicyPathParts,
+  'podLinks' | 'mask' | 'reconciler' | 'faults' | 'conntrack' | 'wake' | 'sync' | 'log'
+>;
 
 /** What is contributed of a plan, in which order: elements, the chains that look them up, and once the kernel holds them a new epoch (ADR 19). */
 export class PolicyWrites {
   readonly #parts: PolicyWritesParts;
   readonly #layout: PolicyLayout;
+  readonly #closing: PolicyClosing;
   #epoch: PolicyEpoch | undefined;
   /** Something was contributed that the kernel may not hold yet. */
   #isPending = false;
@@ -25,6 +27,7 @@ export class PolicyWrites {
   constructor(parts: PolicyWritesParts) {
     this.#parts = parts;
     this.#layout = new PolicyLayout(planPolicyChains({ podLinks: parts.podLinks }));
+    this.#closing = new PolicyClosing(parts);
   }
 
   /** Before the first plan. @param held what the kernel holds */
@@ -40,6 +43,11 @@ export class PolicyWrites {
   /** Why the kernel has no new epoch. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** Pods that have less than policies allow, since the kernel refuses a part of what isolates them. */
+  get closed(): ReadonlySet<string> {
+    return this.#closing.closed;
   }
 
   /** Contributes what changed in the plan. */
@@ -93,6 +101,10 @@ export class PolicyWrites {
     // Elements are complete now: from here on connections are judged by them.
     const rest = this.#layout.complete();
     if (rest) this.#writeNow(rest);
+    for (const part of this.#closing.update()) {
+      this.#epochDue = true;
+      this.#writeNow(part);
+    }
     if (this.#epochDue || (!this.#isForNew && operations.some(concernsPolicies))) this.#beginEpoch();
   }
 
@@ -104,7 +116,7 @@ export class PolicyWrites {
     }
     for (const change of planner.changes()) {
       this.#epochDue = true;
-      yield change;
+      yield this.#closing.pass(change);
     }
   }
 

@@ -341,7 +341,9 @@ export class Reconciler {
   }
 }
 
+/** What only names something that was refused itself (ENOENT) says least. */
 function summary(why: readonly string[]): string {
-  const shown = why.slice(0, 3).join('; ');
+  const isCause = (text: string): boolean => !/\bENOENT\b/.test(text);
+  const shown = [...why.filter(isCause), ...why.filter((text) => !isCause(text))].slice(0, 3).join('; ');
   return why.length > 3 ? `${shown}; and ${why.length - 3} more` : shown;
 }

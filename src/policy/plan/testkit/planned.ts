@@ -131,6 +131,11 @@ export class PlannedCluster {
     return new TracedCluster(new Map(Array.from(this.#plans.keys(), (name) => [name, this.elementsOf(name)])), this.epoch);
   }
 
+  /** The same by owner. */
+  plansOf(node: string): ReadonlyMap<string, readonly Item[]> {
+    return this.#plans.get(node)!;
+  }
+
   /** All that is planned for a node. */
   elementsOf(node: string): Item[] {
     return [...this.#plans.get(node)!.values()].flat();
