@@ -1,7 +1,7 @@
 import { classBits, classNumber, denied, parseValue, valueText } from '../policy/plan/index.ts';
 import type { Item, Reconciler } from '../reconcile/index.ts';
 import { keyOf, type NftElement } from '../reconcile/model.ts';
-import { podOwner, type PolicyFaults, rowsOwners } from './policy-faults.ts';
+import { isDefault, podOwner, type PolicyFaults, rowsOwners } from './policy-faults.ts';
 import type { Contribution } from './policy-parts.ts';
 
 const nothing = valueText(denied);
@@ -141,7 +141,7 @@ export class PolicyClosing {
     const owners = [...this.#parts.reconciler.statuses().keys(), ...this.#meant.keys()].filter((owner) => owner.startsWith(rowsOwners(pod)));
     const rows = [...new Set(owners)].flatMap((owner) => this.#elementsOf(owner));
     const own = this.#elementsOf(podOwner(pod));
-    const cells: PodCells = { rows: new Map(), defaults: new Map(), classes: new Set(own.map(({ data }) => data!)) };
+    const cells: PodCells = { rows: new Map(), defaults: new Map(), classes: new Set(own.flatMap(({ data }) => data ?? [])) };
     for (const { set, data } of own.filter(isDefault)) cells.defaults.set(set, data!);
     for (const { set, key, data } of rows) {
       cells.rows.set(rowKey(set, key.slice(0, key.indexOf(' '))), data!);
@@ -164,7 +164,6 @@ interface PodCells {
 
 const all = valueText(classBits.portless | classBits.otherPorts);
 const rowKey = (set: string, identity: string): string => `${set} ${identity}`;
-const isDefault = ({ set }: NftElement): boolean => set.includes('-default');
 
 /** Without its ports more than is meant: they are those that are denied. */
 function isOpenClass(text: string, number: number): boolean {
@@ -177,5 +176,5 @@ const podOf = (owner: string): string | undefined => /^policy (?:pod (.+)|rows (
 
 function closedItems(owner: string, items: readonly Item[], extent: Extent): readonly Item[] {
   if (!owner.startsWith('policy pod ')) return extent === 'all' ? [] : items;
-  return items.map((item) => (item.kind === 'nft-element' && isDefault(item) ? { ...item, data: nothing } : item));
+  return items.map((item) => (isDefault(item) ? { ...item, data: nothing } : item));
 }

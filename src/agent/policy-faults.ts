@@ -1,4 +1,5 @@
 import { CniError, cniCode } from '../cni/errors.ts';
+import type { Item } from '../reconcile/model.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { policyEpochOwner, policyLayoutOwner } from './policy-layout.ts';
 
@@ -10,6 +11,9 @@ const isOther = (owner: string): boolean => !owner.startsWith('policy ') || owne
 /** Owner of a pod's defaults, and the beginning of those of its rows (`src/policy/plan`). */
 export const podOwner = (key: string): string => `policy pod ${key}`;
 export const rowsOwners = (key: string): string => `policy rows ${key} `;
+
+/** Whether it says that policies select a pod; other elements say what a pod may do with itself, and which addresses are pods' of this node. */
+export const isDefault = (item: Item): boolean => item.kind === 'nft-element' && /^policy-(egress|ingress)-default/.test(item.set);
 
 /** What the kernel refuses of policies, by owner. */
 export class PolicyFaults {

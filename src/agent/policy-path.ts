@@ -8,7 +8,7 @@ import type { Operation } from '../reconcile/operations.ts';
 import { KeptTraits } from './kept-traits.ts';
 import type { PodView } from './pod-view.ts';
 import { PolicyAdmission } from './policy-admission.ts';
-import { notIsolated, podOwner } from './policy-faults.ts';
+import { isDefault, notIsolated, podOwner } from './policy-faults.ts';
 import { PolicyFeed } from './policy-feed.ts';
 import { PolicyNames } from './policy-names.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
@@ -115,7 +115,7 @@ export class PolicyPath implements Disposable {
     const contributions = this.#writes.take(feed.planner);
     if (this.#parts.faults.failing.size === 0) return contributions;
     const own = contributions.find(([owner]) => owner === podOwner(key))?.[1] ?? [...this.#parts.reconciler.itemsOf(podOwner(key))];
-    if (own.length === 0) return contributions;
+    if (!own.some(isDefault)) return contributions;
     this.#prove(key, contributions);
     return [];
   }
