@@ -116,7 +116,18 @@ test('what is not there, or said wrongly, is told with what there is; exit code 
     ['x/y', 'shop/db:5432', 'there is no pod or workload x/y; pods are in default, kube-system, shop'],
     ['tool', 'shop/db', '"shop/db" has no port; write shop/db:PORT'],
     ['tool', 'shop/db:70000', '70000 is no port: they go from 1 to 65535'],
-    ['tool', 'shop/db:http', 'shop/db-0 has no TCP port called "http"'],
+    ['tool', 'shop/db:http', 'shop/db-0 has no TCP port called "http"; it has sql (5432)'],
+    ...['0', '-1', '80.5', '65536'].map((port): [string, string, string] => ['tool', `shop/db:${port}`, `${port} is no port: they go from 1 to 65535`]),
+    ['tool', 'shop/db:', '"shop/db:" has no port; write shop/db:PORT'],
+    ['tool', '192.0.2.1:https', '"https": only containers have ports with names, 192.0.2.1 has none; name its number'],
+    ['tool', '2001:db8::1', '"2001:db8::1" has no port; with a port an IPv6 address is in brackets: [2001:db8::1]:PORT'],
+    ['tool', '[2001:db8::1]', '"[2001:db8::1]" has no port; write [2001:db8::1]:PORT'],
+    ['tool', '[2001:db8::1:443', '"[2001:db8::1" is no IP address'],
+    ['10.0.0.300', 'shop/db:80', '"10.0.0.300" is no IP address'],
+    ['fe80::1%eth0', 'shop/db:80', '"fe80::1%eth0" is no IP address: leave out the zone'],
+    ['10.0.0.0/8', 'shop/db:80', '"10.0.0.0/8" is a network; ask for one of its addresses'],
+    ['shop/frontend:80', 'shop/db:80', '"shop/frontend:80": whoever opens a connection is named without a port'],
+    ['shop/', 'shop/db:80', '"shop/" is neither NAMESPACE/POD nor node/NAME nor an address'],
     ['tool', 'svc/shop/x:80', 'there is no Service shop/x; there are shop/db, shop/none, kube-system/kube-dns'],
     ['tool', 'svc/shop/db:80', 'Service db has no port TCP 80; it has TCP 3306'],
     ['tool', 'svc/shop/none:80', 'Service shop/none leads to no pod: nothing that it selects serves port 80'],
@@ -132,6 +143,34 @@ test('what is not there, or said wrongly, is told with what there is; exit code 
   const { status, stderr } = podnet('policy', 'matrix', '--lab', 'nowhere');
   assert.ok(status === 2 || status === 3, stderr);
   assert.match(stderr, /or name manifests that hold what is there, with -f\n$/);
+});
+
+test('what no API would take, and manifests without pods, are told by name; exit code 2 where there is nothing to tell', () => {
+  const pod = (metadata: string, spec = '{}'): string => `{apiVersion: v1, kind: Pod, metadata: ${metadata}, spec: ${spec}}`;
+  const wrong: [text: string, message: string][] = [
+    [pod('{name: [1]}'), 'Pod: metadata.name is [1], not a text'],
+    [pod('{name: 7}'), 'Pod: metadata.name is 7, not a text: write it in quotes'],
+    [pod('{name: a, labels: {version: 1.10}}'), 'Pod: metadata.labels.version is 1.1, not a text: write it in quotes'],
+    [pod('{name: a, labels: {canary: yes}}'), 'Pod: metadata.labels.canary is true, not a text: write it in quotes'],
+    [pod('{name: a, labels: [x]}'), 'Pod: metadata.labels is ["x"], not a mapping'],
+    [pod('{name: a}', '7'), 'Pod: spec is 7, not a mapping'],
+  ];
+  for (const [text, message] of wrong) {
+    const path = file('wrong.yaml', text);
+    assert.deepEqual([podnet('policy', 'matrix', '-f', path).stderr, podnet('diff', '-f', path, '-f', shop).status], [`podnet: ${path}:1: ${message}\n`, 2]);
+  }
+  const matrix = podnet('policy', 'matrix', '-f', deny);
+  assert.deepEqual(
+    [matrix.status, matrix.stderr],
+    [0, 'podnet: there are neither pods nor what makes them (Deployments, ...): no policy is about anybody\n'],
+  );
+  const explained = podnet('policy', 'explain', '-f', deny, 'web');
+  assert.deepEqual(
+    [explained.status, explained.stderr],
+    [2, 'podnet: there is no pod or workload default/web: there are neither pods nor what makes them (Deployments, ...)\n'],
+  );
+  const deep = podnet('policy', 'explain', '-f', shop, 'shop/db/x');
+  assert.deepEqual([deep.status, deep.stderr], [2, 'podnet: "shop/db/x" is no pod; write NAMESPACE/POD, or NAMESPACE/WORKLOAD for the first of its pods\n']);
 });
 
 test('policy check as JSON and YAML has policy, rule, peer and misses by their paths', () => {

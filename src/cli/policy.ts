@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import { UsageError } from '../lab/errors.ts';
 import { AskError, findEnds, findTargets, podsCalled } from '../policy/ask.ts';
 import { check } from '../policy/check.ts';
+import { isClusterDns } from '../policy/cluster-dns.ts';
 import { explainPod } from '../policy/explain.ts';
 import { matrixOf } from '../policy/matrix.ts';
 import type { PacketProtocol } from '../policy/packet.ts';
@@ -68,6 +69,8 @@ export const collect = (value: string, before: string[] = []): string[] => [...b
 const formats = (...choices: string[]): Option =>
   new Option('-o, --output <format>', 'how to print').choices(choices).default('table');
 
+const exitCodesOfReading = 'Exit code 0: it is told. 2: what is named is not there, or a manifest cannot be read.';
+
 function checkCommand(): Command {
   return withObjects(
     new Command('check')
@@ -87,7 +90,7 @@ function checkCommand(): Command {
     .addOption(formats('table', 'json', 'yaml'))
     .addHelpText(
       'after',
-      `${whence}\n\nExit code 0: allowed, replies too. 1: denied, for some of the pods at least. 2: something that is named is not there.`,
+      `${whence}\n\nExit code 0: allowed, replies too. 1: denied, for some of the pods at least. 2: something that is named is not there, or a manifest cannot be read.`,
     )
     .action(runCheck);
 }
@@ -120,13 +123,15 @@ function explainCommand(): Command {
   )
     .option('-n, --namespace <namespace>', 'of a pod that is named without one', 'default')
     .addOption(formats('table', 'json', 'yaml'))
-    .addHelpText('after', whence)
+    .addHelpText('after', `${whence}\n\n${exitCodesOfReading}`)
     .action(runExplain);
 }
 
 async function runExplain(name: string, { namespace = 'default', output, color, ...source }: ExplainOptions): Promise<void> {
   const inventory = await inventoryOf(source);
-  const [inNamespace, podName] = name.includes('/') ? (name.split('/') as [string, string]) : [namespace, name];
+  const [inNamespace = '', podName = '', ...more] = name.includes('/') ? name.split('/') : [namespace, name];
+  if (more.length > 0 || inNamespace === 'node')
+    throw new UsageError(`"${name}" is no pod; write NAMESPACE/POD, or NAMESPACE/WORKLOAD for the first of its pods`);
   const pods = podsCalled(
     inventory.world.pods.filter((one) => one.namespace === inNamespace),
     podName,
@@ -146,7 +151,7 @@ function matrixCommand(): Command {
     .option('-n, --namespace <namespace>', 'only pods of this namespace, cluster DNS, and the outside')
     .option('--nodes', 'also nodes; a pod and its own node are left out: nothing keeps them apart')
     .addOption(formats('table', 'csv', 'json'))
-    .addHelpText('after', whence)
+    .addHelpText('after', `${whence}\n\n${exitCodesOfReading}`)
     .action(runMatrix);
 }
 
@@ -155,6 +160,7 @@ async function runMatrix({ namespace, nodes = false, output, color, ...source }:
   if (namespace !== undefined && !inventory.world.pods.some((pod) => pod.namespace === namespace))
     throw new UsageError(`there are no pods in namespace ${namespace}`);
   warn(warningsOf(inventory));
+  if (inventory.world.pods.every(isClusterDns)) warn(['there are neither pods nor what makes them (Deployments, ...): no policy is about anybody']);
   const matrix = matrixOf(inventory.world, { ...(namespace === undefined ? {} : { namespace }), nodes });
   if (output === 'json') console.log(JSON.stringify(matrixData(matrix), undefined, 2));
   else if (output === 'csv') process.stdout.write(matrixCsv(matrix));

@@ -82,7 +82,28 @@ function named(object: KubeObject, at: string): KubeObject {
       `${at}: an object needs apiVersion and kind; apiVersion is ${JSON.stringify(apiVersion)}, kind ${JSON.stringify(kind)}`,
     );
   if (!metadata?.name) throw new UsageError(`${at}: ${kind} has no metadata.name; give it one`);
+  checkTexts(object, `${at}: ${kind}`);
   return object;
+}
+
+/** What YAML reads otherwise than it was meant, and no API takes: names and labels that are numbers, yes and no, a list. */
+function checkTexts({ metadata, ...object }: KubeObject, what: string): void {
+  const refuse = (path: string, value: unknown): never => {
+    const hint = typeof value === 'object' ? '' : ': write it in quotes';
+    throw new UsageError(`${what}: ${path} is ${JSON.stringify(value)}, not a text${hint}`);
+  };
+  const { name, namespace, labels, annotations }: { [field in 'name' | 'namespace' | 'labels' | 'annotations']?: unknown } = metadata;
+  if (typeof name !== 'string') refuse('metadata.name', name);
+  if (typeof (namespace ?? '') !== 'string') refuse('metadata.namespace', namespace);
+  for (const [path, texts] of Object.entries({ labels, annotations })) {
+    if (texts === undefined || texts === null) continue;
+    if (typeof texts !== 'object' || Array.isArray(texts))
+      throw new UsageError(`${what}: metadata.${path} is ${JSON.stringify(texts)}, not a mapping`);
+    for (const [key, value] of Object.entries(texts)) if (typeof value !== 'string') refuse(`metadata.${path}.${key}`, value);
+  }
+  const { spec } = object as { spec?: unknown };
+  if (spec !== undefined && spec !== null && (typeof spec !== 'object' || Array.isArray(spec)))
+    throw new UsageError(`${what}: spec is ${JSON.stringify(spec)}, not a mapping`);
 }
 
 /** All that a lab's API serves and takes objects of. */

@@ -1,4 +1,5 @@
 import { IpAddr } from '../net/ip.ts';
+import { isClusterDns } from './cluster-dns.ts';
 import type { Inventory } from './manifests.ts';
 import type { PacketProtocol } from './packet.ts';
 import { serviceTargets } from './service-targets.ts';
@@ -26,10 +27,19 @@ export class AskError extends Error {}
  * @throws AskError
  */
 export function findEnds({ world }: Inventory, text: string, namespace: string): Named[] {
-  const address = IpAddr.tryParse(text);
+  const address = IpAddr.tryParse(/^\[(.*)\]$/.exec(text)?.[1] ?? text);
   if (address) return [{ label: labelAt(world, address), addresses: [address] }];
   const [first = '', second, ...more] = text.split('/');
-  if (more.length > 0 || text === '') throw new AskError(`"${text}" is neither NAMESPACE/POD nor node/NAME nor an address`);
+  if (more.length > 0 || first === '' || second === '')
+    throw new AskError(`"${text}" is neither NAMESPACE/POD nor node/NAME nor an address`);
+  // No name of a pod has a colon (RFC 1123), and who writes digits and dots alone means an address.
+  if (first.includes(':') || /^[\d.]+$/.test(first))
+    throw new AskError(
+      second === undefined
+        ? `"${text}" is no IP address${first.includes('%') ? ': leave out the zone' : ''}`
+        : `"${text}" is a network; ask for one of its addresses`,
+    );
+  if (second?.includes(':')) throw new AskError(`"${text}": whoever opens a connection is named without a port`);
   if (first === 'node' && second !== undefined) {
     const node = world.nodes.find(({ name }) => name === second);
     if (!node) throw new AskError(`there is no node ${second}; there are ${some(world.nodes.map(({ name }) => name))}`);
@@ -41,6 +51,8 @@ export function findEnds({ world }: Inventory, text: string, namespace: string):
     name,
   );
   if (pods.length === 0) {
+    if (world.pods.every(isClusterDns))
+      throw new AskError(`there is no pod or workload ${inNamespace}/${name}: there are neither pods nor what makes them (Deployments, ...)`);
     const there = world.pods.filter((pod) => pod.namespace === inNamespace).map(({ name: one }) => one);
     const hint =
       there.length > 0
@@ -87,18 +99,28 @@ export function findTargets(inventory: Inventory, text: string, protocol: Packet
     if (end.startsWith('svc/')) throw new AskError('a Service is asked by TCP, UDP or SCTP');
     return findEnds(inventory, end, namespace);
   }
-  if (port === undefined) throw new AskError(`"${text}" has no port; write ${text}:PORT`);
+  if (port === undefined) {
+    const withoutPort = text.replace(/:$/, '');
+    const isBare = IpAddr.tryParse(withoutPort)?.family === 'ipv6';
+    const hint = isBare ? `; with a port an IPv6 address is in brackets: [${withoutPort}]:PORT` : `; write ${withoutPort}:PORT`;
+    throw new AskError(`"${text}" has no port${hint}`);
+  }
   if (end.startsWith('svc/')) return throughService(inventory, end, port, protocol, namespace);
   return findEnds(inventory, end, namespace).map((named) => ({ ...named, port: portOf(named, port, protocol) }));
 }
 
 function portOf({ pod, label }: Named, port: string, protocol: PacketProtocol): number {
-  if (/^\d+$/.test(port)) {
-    if (Number(port) < 1 || Number(port) > 65535) throw new AskError(`${port} is no port: they go from 1 to 65535`);
+  // A name has a letter in it (RFC 6335).
+  if (!/[a-z]/i.test(port)) {
+    if (!/^\d+$/.test(port) || Number(port) < 1 || Number(port) > 65535) throw new AskError(`${port} is no port: they go from 1 to 65535`);
     return Number(port);
   }
-  const found = pod?.ports.find(({ name, protocol: its }) => name === port && its === protocol);
-  if (!found) throw new AskError(`${label} has no ${protocol} port called "${port}"`);
+  if (!pod) throw new AskError(`"${port}": only containers have ports with names, ${label} has none; name its number`);
+  const found = pod.ports.find(({ name, protocol: its }) => name === port && its === protocol);
+  if (!found) {
+    const names = pod.ports.filter((one) => one.name && one.protocol === protocol).map((one) => `${one.name} (${one.number})`);
+    throw new AskError(`${label} has no ${protocol} port called "${port}"${names.length > 0 ? `; it has ${some(names)}` : ''}`);
+  }
   return found.number;
 }
 
