@@ -14,6 +14,7 @@ import { PlannedElements } from '../testkit/planned-elements.ts';
 import { Random, randomCase } from '../testkit/random.ts';
 import { makeWorld, type PolicyPod, podKey, type World, type WorldParts } from '../world.ts';
 import { PolicyPlanner } from './index.ts';
+import { TrafficSets } from './traffic-sets.ts';
 
 const podCidrs = ['10.0.0.0/24', 'fd00::/64'].map((text) => Prefix.parse(text));
 const nodes = ['n1', 'n2'];
@@ -22,8 +23,8 @@ const nodes = ['n1', 'n2'];
 type Parts = Required<WorldParts> & { podCidrs: readonly Prefix[]; dns: readonly PolicyPod[] };
 
 /** A planner for a node that knows all of it, told in the order that `random` gives. */
-function plannerOf(node: string, parts: Parts, random: Random, held = new Map()): PolicyPlanner {
-  const planner = new PolicyPlanner({ node: { name: node, podLinks: { group: 1 }, podCidrs: parts.podCidrs }, held });
+function plannerOf(node: string, parts: Parts, random: Random, held = new Map(), traffic = new TrafficSets()): PolicyPlanner {
+  const planner = new PolicyPlanner({ node: { name: node, podLinks: { group: 1 }, podCidrs: parts.podCidrs }, held, traffic });
   const calls = [
     ...parts.pods.map((pod) => () => planner.setPod(pod)),
     ...[...parts.namespaces].map(([name, labels]) => () => planner.setNamespace(name, labels)),
@@ -34,6 +35,12 @@ function plannerOf(node: string, parts: Parts, random: Random, held = new Map())
   ];
   for (const call of random.shuffle(calls)) call();
   return planner;
+}
+
+class EagerSets extends TrafficSets {
+  override get isFull(): boolean {
+    return true;
+  }
 }
 
 const domains = ['kubernetes.io', 'www.kubernetes.io', 'a.b.example.org'];
@@ -213,7 +220,11 @@ test('after any changes what is planned means what a planner that begins then pl
     const { parts: first, packets, random } = partsOf(seed);
     const { parts: other } = partsOf(seed + 50_000);
     let parts = first;
-    const bedOf = (node: string) => ({ planner: plannerOf(node, parts, random), elements: new PlannedElements() });
+    // Of two one frees what is not in use before each plan.
+    const bedOf = (node: string) => ({
+      planner: plannerOf(node, parts, random, new Map(), seed % 2 === 0 ? new EagerSets() : undefined),
+      elements: new PlannedElements(),
+    });
     const planned = new Map(nodes.map((node) => [node, bedOf(node)]));
     const planners = [...planned.values()].map(({ planner }) => planner);
     for (const { planner, elements } of planned.values()) elements.take(planner);

@@ -1,7 +1,7 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Item, NftElement, NodeNetwork } from '../../reconcile/model.ts';
-import type { Policy, PolicyId } from '../model.ts';
+import { directions, type Policy, type PolicyId } from '../model.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../world.ts';
 import { Classes } from './classes.ts';
 import { Cluster } from './cluster.ts';
@@ -33,6 +33,8 @@ export interface PolicyPlannerStart {
   node: PolicyPlanNode;
   /** What the kernel holds (`reconciler.observe()`), or nothing: numbers are taken from it. */
   held: NodeNetwork;
+  /** For tests: one that frees sooner. */
+  traffic?: TrafficSets;
 }
 
 const dnsOwner = 'policy dns';
@@ -48,6 +50,7 @@ export class PolicyPlanner {
   readonly #policies = new PolicyTable();
   readonly #atoms = new Atoms();
   readonly #signatures = new Signatures();
+  readonly #traffic: TrafficSets;
   readonly #local: Local;
   readonly #remote: Remote;
   readonly #identities: Identities;
@@ -59,9 +62,9 @@ export class PolicyPlanner {
   #dnsText = '';
   #isFirst = true;
 
-  constructor({ node, held }: PolicyPlannerStart) {
+  constructor({ node, held, traffic = new TrafficSets() }: PolicyPlannerStart) {
     this.#node = node;
-    const traffic = new TrafficSets();
+    this.#traffic = traffic;
     const judge = new Judge(traffic);
     const numbers = readHeld(held);
     this.#cluster = new Cluster(node.name);
@@ -135,9 +138,10 @@ export class PolicyPlanner {
 
   /** Owners whose items changed since the last call, with all of their items (none: withdrawn). To be read to its end. */
   *changes(): Iterable<readonly [owner: string, items: readonly Item[]]> {
+    if (this.#traffic.isFull) this.#traffic.keepOnly(this.#usedTraffic());
     const areNetsChanged = this.#update();
     const classText = (id: TrafficId): string => valueText(this.#classes.valueOf(id));
-    const used = new Set([...this.#rows.used, ...this.#localElements.used()]);
+    const used = this.#plannedTraffic();
     for (const id of used) this.#classes.valueOf(id);
     for (const [number, elements] of this.#classes.sweep(used)) yield [`policy class ${number}`, elements];
     if (this.#isFirst) this.#classes.finishAdoption();
@@ -150,6 +154,20 @@ export class PolicyPlanner {
     const text = dns.map(({ key }) => key).join();
     if (text !== this.#dnsText) yield [dnsOwner, dns];
     this.#dnsText = text;
+  }
+
+  #plannedTraffic(): Set<TrafficId> {
+    return new Set([...this.#rows.used, ...this.#localElements.used()]);
+  }
+
+  /** All that is known by its number between two plans. */
+  #usedTraffic(): Set<TrafficId> {
+    const used = this.#plannedTraffic();
+    for (const { cells } of this.#signatures) for (const cell of cells) used.add(cell);
+    for (const entry of this.#policies.bySerial)
+      for (const direction of directions) for (const { ports } of entry?.rules?.[direction] ?? []) used.add(ports);
+    for (const slot of this.#local.groups.slots()) slot.common = new WeakMap();
+    return used;
   }
 
   /** @returns whether identities of networks may have changed */

@@ -32,15 +32,48 @@ export class TrafficSets {
   static readonly nothing: TrafficId = 0;
   static readonly all: TrafficId = 1;
 
-  readonly #edges: (readonly number[])[] = [];
+  /** By number; undefined: the number is free. */
+  readonly #edges: (readonly number[] | undefined)[] = [];
+  readonly #free: TrafficId[] = [];
   readonly #byText = new Map<string, TrafficId>();
   readonly #unions = new Map<number, TrafficId>();
   readonly #intersections = new Map<number, TrafficId>();
   readonly #differences = new Map<number, TrafficId>();
 
-  constructor() {
+  readonly #roomFor: number;
+  /** Of all sets, as they are kept. */
+  #edgeCount = 0;
+  /** From so many edges on it is worth while to look which sets are in use. */
+  #limit: number;
+
+  /** @param roomFor so many edges are kept before anybody asks which of them are in use */
+  constructor(roomFor = 50_000) {
+    this.#roomFor = this.#limit = roomFor;
     this.#intern([]);
     this.#intern([0, end]);
+  }
+
+  /** How many sets are kept. */
+  get size(): number {
+    return this.#byText.size;
+  }
+
+  /** Twice as much is kept as was in use when last asked: `keepOnly` is due. */
+  get isFull(): boolean {
+    return this.#edgeCount > this.#limit;
+  }
+
+  /** Forgets all other sets, and gives their numbers again. @param used every set that somebody knows by its number */
+  keepOnly(used: ReadonlySet<TrafficId>): void {
+    for (const [id, edges] of this.#edges.entries()) {
+      if (!edges || id === TrafficSets.nothing || id === TrafficSets.all || used.has(id)) continue;
+      this.#byText.delete(edges.join());
+      this.#edges[id] = undefined;
+      this.#edgeCount -= edges.length;
+      this.#free.push(id);
+    }
+    for (const results of [this.#unions, this.#intersections, this.#differences]) results.clear();
+    this.#limit = Math.max(this.#roomFor, 2 * this.#edgeCount);
   }
 
   range(range: PortRange): TrafficId {
@@ -124,7 +157,9 @@ export class TrafficSets {
     const text = edges.join();
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
-    const id = this.#edges.push(edges) - 1;
+    const id = this.#free.pop() ?? this.#edges.length;
+    this.#edges[id] = edges;
+    this.#edgeCount += edges.length;
     this.#byText.set(text, id);
     return id;
   }
