@@ -11,6 +11,7 @@ import type { Api } from '../kube/api.ts';
 import type { Change } from '../kube/informer.ts';
 import { Attacher, attachModes, bridgeLink, deletionGroup, podGroup } from '../links/index.ts';
 import type { IpAddr } from '../net/ip.ts';
+import { deniedCounter } from '../policy/plan/index.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { agentStatus } from './agent-status.ts';
 import { Announcements } from './announcements.ts';
@@ -147,10 +148,11 @@ export class NodeAgent {
         return network.serviceCidrs;
       },
     });
-    this.#sources = new Sources(api, settings.nodeName, (kind, error) => {
+    const onSourceError = (kind: string, error: Error): void => {
       log(`${kind}: ${error.message}`);
       this.#judge();
-    });
+    };
+    this.#sources = new Sources(api, settings.nodeName, onSourceError, () => this.#nft.counters('podnet').has(deniedCounter));
     this.#denials = new Denials({ nodeName: settings.nodeName, api, reconciler: this.#reconciler, nft: this.#nft, log });
     this.#policies = new PolicyPath({
       denials: this.#denials,

@@ -1,7 +1,7 @@
 import { type Api, ApiError, type KubeObject, type Resource } from '../kube/api.ts';
 import { Informer, type InformerOptions } from '../kube/informer.ts';
 
-export interface OptionalSourceOptions<O extends KubeObject, T> extends Pick<InformerOptions<O, T>, 'project' | 'backoffMs'> {
+export interface OptionalSourceOptions<O extends KubeObject, T> extends Pick<InformerOptions<O, T>, 'project' | 'backoffMs' | 'confirmEmptyMs'> {
   /** HTTP status codes by which a server says that it has none of it: 404, and 403 where what one may not see does not count. */
   absentCodes: readonly number[];
   onError: (error: Error) => void;
@@ -9,7 +9,7 @@ export interface OptionalSourceOptions<O extends KubeObject, T> extends Pick<Inf
 
 /**
  * Objects of a kind that a server may not have: then there are none, and nobody waits for them. It is asked again each half minute, so that what comes to be
- * there is heard of.
+ * there is heard of. With `confirmEmptyMs` a server that had it and has it no more is believed when it says so again.
  */
 export class OptionalSource<O extends KubeObject, T = O> {
   readonly informer: Informer<O, T>;
@@ -22,6 +22,7 @@ export class OptionalSource<O extends KubeObject, T = O> {
     const noneHere = new Promise<void>((resolve) => (absent = resolve));
     this.informer = new Informer(api, resource, {
       ...options,
+      absentCodes,
       onError: (error) => {
         const again = this.#isAbsent;
         this.#isAbsent = error instanceof ApiError && absentCodes.includes(error.code) && !this.informer.isSynced;

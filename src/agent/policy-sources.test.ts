@@ -135,3 +135,27 @@ test('of a pod stays what policies read; a static one has the uid that the node 
   ];
   for (const change of changes) assert.equal(samePod(podView({ ...pod, ...change }, 'me'), view), false, JSON.stringify(change));
 });
+
+test('F13, P2: an API that has lost all policies at a start is asked once more before it is believed, if the kernel holds some', async () => {
+  const api = new FakeApi();
+  const errors: string[] = [];
+  const options = { nodeName: 'me', confirmEmptyMs: 60, hadPolicies: () => true, onError: (kind: string, error: Error) => errors.push(`${kind}: ${error.message}`) };
+  const begun = performance.now();
+  using lost = new PolicySources(api, options);
+  lost.start();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(lost.isSynced, false);
+  await lost.known;
+  assert.ok(performance.now() - begun >= 59);
+  assert.deepEqual([lost.isSynced, lost.count, lost.world], [true, 0, undefined]);
+  assert.deepEqual(errors, [
+    'policies: the API server tells of none, but there were some before this start: it is asked again in 0.06 s',
+  ]);
+
+  using back = new PolicySources(api, { ...options, confirmEmptyMs: 300 });
+  back.start();
+  await eventually(() => assert.equal(errors.length, 2));
+  await api.create(NetworkPolicies, policy('deny') as never);
+  await back.known;
+  assert.deepEqual([back.count, back.world?.pods.isSynced], [1, true], 'with the world, as any start with policies');
+});

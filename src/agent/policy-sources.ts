@@ -21,6 +21,10 @@ export interface PolicySourcesOptions {
   onError: (kind: string, error: Error) => void;
   /** So long after the last policy is gone the world is still watched. */
   lingerMs?: number;
+  /** Whether there were policies before this start: that there are none now is to be said twice, too. */
+  hadPolicies?: () => boolean;
+  /** So much later a server that says all at once that there is nothing of a kind is asked once more, and believed then (F13). */
+  confirmEmptyMs?: number;
 }
 
 /**
@@ -35,6 +39,7 @@ export class PolicySources implements Disposable {
   readonly #clusterPolicies: readonly OptionalSource<KubeObject, Policy>[];
   #world: PolicyWorld | undefined;
   #linger: NodeJS.Timeout | undefined;
+  #confirming: NodeJS.Timeout | undefined;
   #isSynced = false;
   /** Of the policies those on which something is to be said: it shows in the objects, which are not kept. */
   readonly unsaid = new WeakSet<Policy>();
@@ -48,12 +53,13 @@ export class PolicySources implements Disposable {
     this.#networkPolicies = new Informer(api, NetworkPolicies as Resource<KubeObject>, {
       project: this.#viewOf(NetworkPolicies as Resource<KubeObject>),
       onError: (error) => onError('networkpolicies', error),
+      confirmEmptyMs: this.#confirmEmptyMs,
     });
     // That they are forbidden to be seen does not mean that there are none.
     this.#clusterPolicies = clusterPolicyResources.map(
       (resource) =>
         new OptionalSource(api, resource, {
-          ...{ project: this.#viewOf(resource), absentCodes: [404] },
+          ...{ project: this.#viewOf(resource), absentCodes: [404], confirmEmptyMs: this.#confirmEmptyMs },
           // Most clusters have not installed them.
           onError: (error) => (error as ApiError).code !== 404 && onError(resource.plural, error),
         }),
@@ -109,14 +115,29 @@ export class PolicySources implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#linger);
+    clearTimeout(this.#confirming);
     for (const informer of this.policies) informer.stop();
     this.#endWorld();
   }
 
   async #learn(): Promise<void> {
     await Promise.all([this.#networkPolicies.synced, ...this.#clusterPolicies.map(({ known }) => known)]);
+    if (this.count === 0 && this.#options.hadPolicies?.()) await this.#confirmNone();
     if (this.count > 0) await this.openWorld();
     this.#isSynced = true;
+  }
+
+  get #confirmEmptyMs(): number {
+    return this.#options.confirmEmptyMs ?? 5000;
+  }
+
+  /** The kernel holds what followed from policies, which an API that lost them must not take away. */
+  async #confirmNone(): Promise<void> {
+    const ms = this.#confirmEmptyMs;
+    const again = `the API server tells of none, but there were some before this start: it is asked again in ${ms / 1000} s`;
+    this.#options.onError('policies', new Error(again));
+    await new Promise((resolve) => (this.#confirming = setTimeout(resolve, ms)));
+    await Promise.all(this.policies.filter(({ isSynced }) => isSynced).map((informer) => informer.refresh()));
   }
 
   #viewOf(resource: Resource<KubeObject>): (object: KubeObject) => Policy {
@@ -131,12 +152,15 @@ export class PolicySources implements Disposable {
 
   #watchWorld(): PolicyWorld {
     const { nodeName, onError } = this.#options;
+    const confirmEmptyMs = this.#confirmEmptyMs;
     return {
       pods: new Informer(this.#api, Pods, {
+        confirmEmptyMs,
         project: (pod: Pod) => podView(pod, nodeName),
         onError: (error) => onError('pods', error),
       }).start(),
       namespaces: new Informer(this.#api, Namespaces, {
+        confirmEmptyMs,
         project: ({ metadata }: Namespace) => labelsOfNamespace(metadata.name, metadata.labels),
         onError: (error) => onError('namespaces', error),
       }).start(),

@@ -17,8 +17,11 @@ export class Sources implements Disposable {
   readonly serviceCidrs: ServiceCidrSource;
   readonly policy: PolicySources;
 
-  /** @param nodeName of this node */
-  constructor(api: Api, nodeName: string, onError: (kind: string, error: Error) => void) {
+  /**
+   * @param nodeName of this node
+   * @param hadPolicies whether the kernel holds what followed from policies before this start
+   */
+  constructor(api: Api, nodeName: string, onError: (kind: string, error: Error) => void, hadPolicies?: () => boolean) {
     const told = (kind: string) => ({ onError: (error: Error) => onError(kind, error) });
     this.nodes = new Informer(api, Nodes, { project: nodeView, ...told('nodes') });
     this.services = new Informer(api, Services, { labelSelector: servicesWanted, project: serviceView, ...told('services') });
@@ -27,7 +30,7 @@ export class Sources implements Disposable {
       ...told('endpointslices'),
     });
     this.serviceCidrs = new ServiceCidrSource(api, told('servicecidrs').onError);
-    this.policy = new PolicySources(api, { nodeName, onError });
+    this.policy = new PolicySources(api, { nodeName, onError, ...(hadPolicies ? { hadPolicies } : {}) });
   }
 
   start(): void {

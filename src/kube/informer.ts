@@ -21,6 +21,13 @@ export interface InformerOptions<O extends KubeObject, T = O> {
   backoffMs?: { first: number; longest: number };
   /** Seconds that a watch lasts; a random number between both spreads reconnects. */
   watchSeconds?: { least: number; most: number };
+  /**
+   * F13: a snapshot without objects, where there were some, counts when another one, asked for so much later, has none either (milliseconds). What is known stays until then. Without it
+   * the server is believed at once. That the watch tells of the end of each needs nothing more.
+   */
+  confirmEmptyMs?: number;
+  /** HTTP status codes by which a server that had this kind says that it has none of it: an empty snapshot, that is confirmed by another one. Only with `confirmEmptyMs`. */
+  absentCodes?: readonly number[];
 }
 
 /**
@@ -61,6 +68,9 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   #close: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
+  /** When the server was first heard to have nothing, by performance.now(), while it is not believed. */
+  #emptySince: number | undefined;
+  #refreshing: (() => void)[] = [];
 
   constructor(api: Api, resource: Resource<O>, options: InformerOptions<O, T> = {}) {
     this.#api = api;
@@ -90,6 +100,7 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     clearImmediate(this.#flushScheduled);
     for (const waiting of this.#waiting) waiting.resolve();
     this.#waiting.clear();
+    this.#refreshed();
   }
 
   [Symbol.dispose](): void {
@@ -149,6 +160,19 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     return Number.isNaN(wanted) ? Promise.resolve() : this.#until(() => Number(this.#store.newest) >= wanted);
   }
 
+  /** Asks for a snapshot anew. Fulfilled when it is in the cache, or by `stop`. */
+  refresh(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    const done = new Promise<void>((resolve) => this.#refreshing.push(resolve));
+    this.#resourceVersion = undefined;
+    if (this.#close) {
+      this.#close();
+      this.#close = undefined;
+      void this.#next();
+    }
+    return done;
+  }
+
   /** Waits until the cache knows that this very object is gone, or about to go. */
   hasSeenDeletion(key: string, uid: string | undefined): Promise<void> {
     return this.#until(() => {
@@ -186,7 +210,10 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
       version = page.metadata.resourceVersion;
       next = page.metadata.continue;
     } while (next && this.#running);
-    if (this.#running) this.#replace(snapshot, version);
+    if (!this.#running) return;
+    const doubt = this.#doubt(snapshot.size);
+    if (doubt) throw doubt;
+    this.#replace(snapshot, version);
   }
 
   #watch(): void {
@@ -244,8 +271,12 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
         if (event.type === 'BOOKMARK') {
           if (metadata.annotations?.[initialEventsEnd] !== 'true') return;
           const complete = snapshot;
-          snapshot = undefined;
-          this.#replace(complete, metadata.resourceVersion);
+          const doubt = this.#doubt(complete.size);
+          if (doubt) end(doubt);
+          else {
+            snapshot = undefined;
+            this.#replace(complete, metadata.resourceVersion);
+          }
         } else if (event.type === 'DELETED') snapshot.delete(keyOf(event.object));
         else snapshot.set(keyOf(event.object), this.#cached(event.object));
         return;
@@ -264,6 +295,7 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   #apply(event: WatchEvent<O>): void {
     this.#resourceVersion = event.object.metadata.resourceVersion;
     this.#lastError = undefined;
+    this.#emptySince = undefined;
     this.#store.newest = this.#resourceVersion;
     if (event.type !== 'BOOKMARK') {
       const key = keyOf(event.object);
@@ -280,11 +312,37 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.#resourceVersion = resourceVersion;
     this.#store.newest = resourceVersion;
     this.#lastError = undefined;
+    this.#emptySince = undefined;
     this.#flush();
     if (!this.#hasSynced) {
       this.#hasSynced = true;
       this.#markSynced();
     }
+    this.#refreshed();
+  }
+
+  #refreshed(): void {
+    for (const resolve of this.#refreshing.splice(0)) resolve();
+  }
+
+  /** @param size of a snapshot @returns why it does not count yet */
+  #doubt(size: number): Error | undefined {
+    const { confirmEmptyMs = 0 } = this.#options;
+    if (confirmEmptyMs === 0 || size > 0 || this.#store.size === 0) return undefined;
+    this.#emptySince ??= performance.now();
+    return this.#doubtMs > 0 ? new DoubtError(this.resource, this.#store.size, confirmEmptyMs) : undefined;
+  }
+
+  /** So long an empty snapshot does not count. */
+  get #doubtMs(): number {
+    if (this.#emptySince === undefined) return 0;
+    return Math.max(0, this.#emptySince + (this.#options.confirmEmptyMs ?? 0) - performance.now());
+  }
+
+  /** The server does not have the kind any more, of which it had some objects. */
+  #isGone(error: unknown): boolean {
+    const { confirmEmptyMs, absentCodes = [] } = this.#options;
+    return confirmEmptyMs !== undefined && this.#hasSynced && error instanceof ApiError && absentCodes.includes(error.code);
   }
 
   #cached(object: O): Cached<T> {
@@ -315,12 +373,30 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
 
   #retry(error: Error | undefined): void {
     if (!this.#running) return;
-    const waitMs = this.#backoff.next();
+    if (error && this.#isGone(error)) {
+      this.#resourceVersion = undefined;
+      const doubt = this.#doubt(0);
+      if (doubt) error = doubt;
+      else if (this.#store.size > 0) this.#replace(new Map(), '');
+      this.#resourceVersion = undefined;
+    }
+    // Of an answer that is doubted another one is wanted, and not before it can count.
+    const waitMs = error instanceof DoubtError ? Math.ceil(this.#doubtMs) + 1 : this.#backoff.next();
     if (error) {
       this.#lastError = error;
       this.#options.onError?.(error, waitMs);
     }
     this.#timer = setTimeout(() => void this.#next(), waitMs);
+  }
+}
+
+/** F13. */
+class DoubtError extends Error {
+  constructor({ plural }: Resource, size: number, confirmMs: number) {
+    super(
+      `list ${plural}: the server has none, where there were ${size}; they are kept until it says so again after ${confirmMs / 1000} s`,
+    );
+    this.name = 'DoubtError';
   }
 }
 
