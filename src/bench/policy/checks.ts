@@ -22,12 +22,14 @@ export function checksOf(traffic: readonly TrafficSample[], changes: readonly Ch
 
 /** The null test is two nodes with a policy that selects none of the pods: what the measurement itself cannot tell apart. */
 function trafficChecks(traffic: readonly TrafficSample[]): Check[] {
-  return (['mixed', 'request'] as const).flatMap((kind) => {
-    const many = traffic.find((one) => one.kind === kind && one.policies === 10_000 && one.isPodnet);
-    const off = away(traffic.find((one) => one.kind === kind && one.isNull));
+  const families = ['IPv4', 'IPv6'].flatMap((series) => (['mixed', 'request'] as const).map((kind) => ({ series, kind })));
+  return families.flatMap(({ series, kind }) => {
+    const ofIt = traffic.filter((one) => one.series === series && one.kind === kind);
+    const many = ofIt.find((one) => one.policies === 10_000 && one.isPodnet);
+    const off = away(ofIt.find((one) => one.isNull));
     return [
-      below(`CPU above that with no policy that selects, 10,000 policies: ${words[kind]}`, away(many), 5, '%', 2),
-      below(`null test, no policy that selects: ${words[kind]}`, off === undefined ? undefined : Math.abs(off), 3, '%', 2),
+      below(`${series}: CPU above that with no policy that selects, 10,000 policies: ${words[kind]}`, away(many), 5, '%', 2),
+      below(`${series}: null test, no policy that selects: ${words[kind]}`, off === undefined ? undefined : Math.abs(off), 3, '%', 2),
     ];
   });
 }

@@ -1,3 +1,4 @@
+import type { Family } from '../../net/ip.ts';
 import { endpointAddressOf } from '../objects.ts';
 import type { AnyObject } from '../../policy/policies.ts';
 
@@ -13,11 +14,40 @@ export const podsPerSide = 64;
 /** Of the rest of the cluster, on other nodes. */
 export const elsewhere = 10_000;
 
-export const clientCidr = '10.128.0.0/25';
-export const serverCidr = '10.128.0.128/25';
-/** The way to it leads to the servers' namespace, where nobody has these addresses, and nobody answers. */
-export const silentCidr = '10.128.1.0/24';
-export const silentAddressOf = (i: number): string => `10.128.1.${1 + (i % 250)}`;
+/** Where everything is, in one family. */
+export interface Layout {
+  node: string;
+  /** Of the links to clients and servers: the node's end, then theirs. */
+  clientLink: readonly [node: string, pods: string];
+  serverLink: readonly [node: string, pods: string];
+  clientCidr: string;
+  serverCidr: string;
+  /** The way to it leads to the servers' namespace, where nobody has these addresses, and nobody answers. */
+  silentCidr: string;
+  all: string;
+  silent: (i: number) => string;
+  /** A local pod: clients are below 128. */
+  local: (place: number) => string;
+  /** A pod of another node. */
+  elsewhere: (i: number) => string;
+}
+
+export const layouts: Readonly<Record<Family, Layout>> = {
+  ipv4: {
+    ...{ node: nodeAddress, clientLink: [nodeAddress, '192.0.2.2'], serverLink: ['198.51.100.1', '198.51.100.2'] },
+    ...{ clientCidr: '10.128.0.0/25', serverCidr: '10.128.0.128/25', silentCidr: '10.128.1.0/24', all: '0.0.0.0/0' },
+    silent: (i) => `10.128.1.${1 + (i % 250)}`,
+    local: (place) => `10.128.0.${place}`,
+    elsewhere: endpointAddressOf,
+  },
+  ipv6: {
+    ...{ node: 'fd00:192::1', clientLink: ['fd00:192::1', 'fd00:192::2'], serverLink: ['fd00:198::1', 'fd00:198::2'] },
+    ...{ clientCidr: 'fd00:128::/121', serverCidr: 'fd00:128::80/121', silentCidr: 'fd00:128:0:1::/64', all: '::/0' },
+    silent: (i) => `fd00:128:0:1::${(1 + (i % 250)).toString(16)}`,
+    local: (place) => `fd00:128::${place.toString(16)}`,
+    elsewhere: (i) => `fd00:129::${(1 + i).toString(16)}`,
+  },
+};
 
 export const apps = (policies: number): number => Math.max(1, Math.min(policies, mostApps));
 
@@ -31,12 +61,12 @@ export interface LocalPod {
 }
 
 /** Every fourth pod is a stranger, the others are of apps spread over all that policies name. */
-export function localPods(policies: number, perSide = podsPerSide): LocalPod[] {
+export function localPods(policies: number, perSide = podsPerSide, family: Family = 'ipv4'): LocalPod[] {
   return (['client', 'server'] as const).flatMap((side, s) =>
     Array.from({ length: perSide }, (_, i) => {
       const isStranger = i % 4 === 3;
       const app = isStranger ? 'stranger' : `app-${((s * perSide + i) * 7919) % apps(policies)}`;
-      return { name: `${side}-${i}`, address: `10.128.0.${(side === 'client' ? 2 : 130) + i}`, side, isStranger, app };
+      return { name: `${side}-${i}`, address: layouts[family].local((side === 'client' ? 2 : 130) + i), side, isStranger, app };
     }),
   );
 }
@@ -81,14 +111,14 @@ export function* addressesOf(local: readonly LocalPod[]): Iterable<readonly [add
 }
 
 /** All objects of the cluster in which connections are measured. @param namespace that the policies are in; pods are in `shop` */
-export function* objectsOf(policies: number, local: readonly LocalPod[], namespace = 'shop'): Iterable<AnyObject> {
+export function* objectsOf(policies: number, local: readonly LocalPod[], namespace = 'shop', family: Family = 'ipv4'): Iterable<AnyObject> {
   for (const name of new Set(['shop', namespace]))
     yield { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: {} } } as AnyObject;
   yield {
     ...{ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: {} } },
-    status: { addresses: [{ type: 'InternalIP', address: nodeAddress }] },
+    status: { addresses: [{ type: 'InternalIP', address: layouts[family].node }] },
   } as AnyObject;
   for (const { name, address, app } of local) yield pod(name, address, nodeName, { app });
-  for (let i = 0; i < elsewhere; i++) yield pod(`pod-${i}`, endpointAddressOf(i), `node-${1 + (i % 100)}`, { app: `app-${i % mostApps}` });
+  for (let i = 0; i < elsewhere; i++) yield pod(`pod-${i}`, layouts[family].elsewhere(i), `node-${1 + (i % 100)}`, { app: `app-${i % mostApps}` });
   for (let i = 0; i < policies; i++) yield policyOf(i, policies, namespace);
 }

@@ -2,13 +2,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { processors, runOn } from '../../kernel/scheduling.ts';
 import { loadAverage, thisMachine } from '../machine.ts';
 import { withScratch } from '../scratch.ts';
-import { contenders } from './contenders.ts';
+import { allSeries } from './contenders.ts';
 import { missingPeers } from './iptables-layout.ts';
 import { measureChanges } from './measure-changes.ts';
 import { measurePeerChanges } from './peer-changes.ts';
 import { pictureOf } from './picture.ts';
 import { reportOf, textOf } from './report.ts';
-import { measureTraffic } from './traffic.ts';
+import { measureTraffic, type TrafficSample } from './traffic.ts';
 
 export interface PolicyBenchOptions {
   /** Turns of each node for each kind of transaction. */
@@ -29,7 +29,8 @@ export function benchPolicy({ turns, events, policies: most, output, json }: Pol
     const missing = missingPeers();
     const peers = missing.length > 0 ? [] : await measurePeerChanges(directory, events, signal);
     runOn(all.slice(0, 1));
-    const traffic = await measureTraffic(contenders(most, missing.length === 0), { directory, turns, signal });
+    const traffic: TrafficSample[] = [];
+    for (const series of allSeries(most, missing.length === 0)) traffic.push(...(await measureTraffic(series, { directory, turns, signal })));
     runOn(all);
     loadAverages.push(loadAverage());
     const { loaded, changes } = most >= 1000 ? await measureChanges(directory, events, signal) : { loaded: undefined, changes: [] };

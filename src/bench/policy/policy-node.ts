@@ -7,8 +7,8 @@ import { Prefix } from '../../net/prefix.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';
 import { ServicePlanner } from '../../services/index.ts';
 import { nodeCidr, serviceCidr, servicesOf, slicesOf } from '../objects.ts';
-import { type LocalPod, nodeAddress, nodeName, serverPort, silentAddressOf } from './cluster.ts';
-import { Pods } from './pods.ts';
+import { layouts, type LocalPod, nodeAddress, nodeName, serverPort } from './cluster.ts';
+import { type Attachment, Pods } from './pods.ts';
 
 /**
  * What is done over and over:
@@ -38,13 +38,15 @@ export class PolicyNode implements Disposable {
   readonly #clients = new Map<string, { connections: ShortConnections; next: number }>();
   readonly #sides: Readonly<Record<LocalPod['side'], readonly LocalPod[]>>;
   readonly #standing: RequestResponse[] = [];
-  readonly #silent = Array.from({ length: 250 }, (_, i) => sockaddr(IpAddr.parse(silentAddressOf(i)), serverPort));
+  readonly #silent: readonly Buffer[];
   readonly #targets: ReadonlyMap<string, Buffer>;
 
-  constructor(path: string, pods: readonly LocalPod[], enforcement: Enforcement) {
+  constructor(path: string, pods: readonly LocalPod[], enforcement: Enforcement, attachment: Attachment) {
     this.#sides = { client: pods.filter(({ side }) => side === 'client'), server: pods.filter(({ side }) => side === 'server') };
     this.#targets = new Map(pods.map(({ address }) => [address, sockaddr(IpAddr.parse(address), serverPort)]));
-    this.#at = new Pods(path);
+    const { silent } = layouts[attachment.family];
+    this.#silent = Array.from({ length: 250 }, (_, i) => sockaddr(IpAddr.parse(silent(i)), serverPort));
+    this.#at = new Pods(path, attachment);
     this.#nft = Nft.open(this.#at.node);
     const reconciler = new Reconciler([new NftWriter(this.#nft)]);
     planServices(reconciler);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readWorld } from '../../policy/read-world.ts';
 import { evaluate } from '../../policy/evaluate.ts';
-import { IpAddr } from '../../net/ip.ts';
+import { families, IpAddr } from '../../net/ip.ts';
 import type { ChangeKind, ChangeRow } from './changes.ts';
 import { checksOf } from './checks.ts';
 import { localPods, objectsOf, policyRow, serverPort } from './cluster.ts';
@@ -16,7 +16,7 @@ const spread = (median: number) => ({ median, least: median, most: median });
 const kinds: readonly TransactionKind[] = ['allowed', 'denied', 'mixed', 'request'];
 const traffic = (ratio: number, of: Partial<TrafficSample>): TrafficSample[] =>
   kinds.map((kind) => ({
-    ...{ title: 'a node', policies: 0, isNull: false, isPodnet: false, kind, transactions: 1, cpuUs: spread(10), relative: spread(ratio) },
+    ...{ series: 'IPv4', title: 'a node', policies: 0, isNull: false, isPodnet: false, kind, transactions: 1, cpuUs: spread(10), relative: spread(ratio) },
     ...of,
   }));
 const change = (kind: ChangeKind, kernel: number, packets: number): ChangeRow => ({
@@ -24,12 +24,15 @@ const change = (kind: ChangeKind, kernel: number, packets: number): ChangeRow =>
 });
 
 test('each figure that must be shown is a check, and one that is missed or was not measured fails', () => {
-  const null3 = traffic(0.98, { isNull: true });
-  const peer = traffic(9, { policies: 10_000 });
-  const good = [...null3, ...peer, ...traffic(1.04, { policies: 10_000, isPodnet: true })];
+  const good = ['IPv4', 'IPv6'].flatMap((series) => [
+    ...[...traffic(0.98, { series, isNull: true }), ...traffic(9, { series, policies: 10_000 })],
+    ...traffic(1.04, { series, policies: 10_000, isPodnet: true }),
+  ]);
   const changes = [change('pod-label', 5, 6), change('namespace-label', 500, 600), change('policy', 1, 1)];
   const checks = checksOf(good, changes, 10_000);
-  assert.deepEqual([checks.length, checks.filter(({ ok }) => !ok)], [8, []]);
+  assert.deepEqual([checks.length, checks.filter(({ ok }) => !ok)], [12, []]);
+  const alone = checksOf(good.filter(({ series }) => series === 'IPv4'), changes, 10_000);
+  assert.deepEqual(alone.filter(({ ok }) => !ok).map(({ name }) => name.slice(0, 4)), ['IPv6', 'IPv6', 'IPv6', 'IPv6']);
   assert.equal(checksOf([], [], 10_000).filter(({ ok }) => ok).length, 0);
   assert.equal(checksOf([], [], 100).length, 0);
   const bad = [...traffic(1.04, { isNull: true }), ...traffic(1.06, { policies: 10_000, isPodnet: true })];
@@ -48,9 +51,9 @@ test('a peer that is missing is told among the checks', () => {
 });
 
 test('pairs are allowed and denied as the policies of the cluster say, at each number of policies', () => {
-  for (const policies of [0, 1, 100, 1500]) {
-    const pods = localPods(policies, 8);
-    const world = readWorld([...objectsOf(policies, pods)]);
+  for (const [policies, family] of [0, 1, 100, 1500].flatMap((count) => families.map((one) => [count, one] as const))) {
+    const pods = localPods(policies, 8, family);
+    const world = readWorld([...objectsOf(policies, pods, 'shop', family)]);
     for (const from of pods.filter(({ side }) => side === 'client'))
       for (const to of pods.filter(({ side }) => side === 'server')) {
         const [source, destination] = [IpAddr.parse(from.address), IpAddr.parse(to.address)];

@@ -54,10 +54,10 @@ export function textOf({ machine, results, checks }: PolicyReport): string {
     `load average ${one(loadAverage.median)} (${one(loadAverage.least)} to ${one(loadAverage.most)})`,
   ];
   if (traffic.length > 0) {
-    const rows = traffic.map(({ kind, title, cpuUs, relative }) => [
-      ...[kind, title, cpuUs.median.toFixed(2), relative.median.toFixed(3), range(relative, 3)],
+    const rows = traffic.map(({ series, kind, title, cpuUs, relative }) => [
+      ...[series, kind, title, cpuUs.median.toFixed(2), relative.median.toFixed(3), range(relative, 3)],
     ]);
-    lines.push('', table([['TRANSACTION', '', 'CPU, US', 'RATIO TO THE FIRST', 'QUARTILES'], ...rows], [0, 1]));
+    lines.push('', table([['', 'TRANSACTION', '', 'CPU, US', 'RATIO TO THE FIRST', 'QUARTILES'], ...rows], [0, 1, 2]));
   }
   if (loaded) {
     const { pods, policies, coldMs, planMs, kernelMs, elements, rssMb, peakMb, laterMb } = loaded;

@@ -1,6 +1,7 @@
 import { tell } from '../progress.ts';
 import { percentile, type Spread, spreadOf } from '../stats.ts';
 import type { LocalPod } from './cluster.ts';
+import type { Series } from './contenders.ts';
 import { type Enforcement, PolicyNode, type TransactionKind, transactionKinds } from './policy-node.ts';
 
 /** A node that takes part. */
@@ -17,6 +18,8 @@ export interface Contender {
 
 /** One kind of transaction on one node. */
 export interface TrafficSample {
+  /** Which nodes it was compared with: `IPv4`, `IPv6`, `bridge`. */
+  series: string;
   title: string;
   policies: number;
   isNull: boolean;
@@ -40,12 +43,12 @@ export interface TrafficOptions {
 }
 
 /** The others are compared with the first contender, turn by turn. The null test is a contender that is like the first. */
-export async function measureTraffic(contenders: readonly Contender[], { directory, turns, signal }: TrafficOptions): Promise<TrafficSample[]> {
+export async function measureTraffic({ name: series, attachment, contenders }: Series, { directory, turns, signal }: TrafficOptions): Promise<TrafficSample[]> {
   const nodes: PolicyNode[] = [];
   try {
     for (const [i, { title, pods, enforcement }] of contenders.entries()) {
-      nodes.push(new PolicyNode(`${directory}/policy-${i}`, pods, enforcement));
-      tell(`traffic: the node with ${title} is there`);
+      nodes.push(new PolicyNode(`${directory}/policy-${i}`, pods, enforcement, attachment));
+      tell(`traffic, ${series}: the node with ${title} is there`);
       await new Promise(setImmediate);
       signal.throwIfAborted();
     }
@@ -68,12 +71,12 @@ export async function measureTraffic(contenders: readonly Contender[], { directo
           relative[i]!.push(us / cpu[0]!);
         }
       }
-      tell(`traffic: ${kind} is measured`);
+      tell(`traffic, ${series}: ${kind} is measured`);
       for (const [i, { title, policies, isNull = false, isPodnet = false }] of contenders.entries()) {
         const ratios = relative[i]!;
         const transactions = taken[i]!.length * perTurn[kind];
         samples.push({
-          ...{ title, policies, isNull, isPodnet, kind, transactions, cpuUs: spreadOf(taken[i]!) },
+          ...{ series, title, policies, isNull, isPodnet, kind, transactions, cpuUs: spreadOf(taken[i]!) },
           relative: { median: spreadOf(ratios).median, least: percentile(ratios, 25), most: percentile(ratios, 75) },
         });
       }
