@@ -303,7 +303,7 @@ export class NodeAgent {
       api,
       log,
       nodeName: this.#settings.nodeName,
-      nodes: this.#sources.nodes,
+      nodes: () => this.#sources.nodes.size,
       policy: this.#sources.policy,
     });
   }

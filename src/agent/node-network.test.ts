@@ -28,7 +28,6 @@ const peer = (n: number, addresses = [`192.0.2.${n}`, `2001:db8::${n}`]): NodeVi
   zone: undefined,
   addresses: addresses.map(IpAddr.parse),
   podCidrs: [`10.1.${n}.0/24`, `fd01:0:0:${n}::/64`].map(Prefix.parse),
-  ready: true,
   balances: true,
   dnsReady: true,
   faults: [],

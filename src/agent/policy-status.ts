@@ -1,69 +1,88 @@
 import { type Api, isConflict, isForbidden, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
 import { EventRecorder } from '../kube/events.ts';
 import type { Change, Informer } from '../kube/informer.ts';
+import { LeaderElection, type LeaderElectionOptions } from '../kube/leader-election.ts';
 import { NetworkPolicies } from '../kube/resources.ts';
-import type { Node } from '../kube/types.ts';
 import type { Policy } from '../policy/model.ts';
 import { PolicyStatusWriter } from '../policy/status-writer.ts';
 import type { PolicySources } from './policy-sources.ts';
 import { ProblemLog } from './problem-log.ts';
-import type { NodeView } from './views.ts';
 
 export interface PolicyTellerParts {
   /** Of this node. */
   nodeName: string;
   api: Api;
-  nodes: Pick<Informer<Node, NodeView>, 'list' | 'onChange'>;
+  /** How many agents there may be. */
+  nodes: () => number;
   policy: Pick<PolicySources, 'policies' | 'unsaid'>;
   log: (line: string) => void;
   /** After a failure. */
   retryMs?: number;
+  /** Times of the election. */
+  election?: Pick<LeaderElectionOptions, 'durationMs' | 'renewDeadlineMs' | 'retryMs'>;
 }
 
+/** By which agents find the one that says it: `kubectl -n kube-system get lease podnet-policy-status` tells which it is. */
+export const statusLease = { namespace: 'kube-system', name: 'podnet-policy-status' };
+
 /**
- * Says on policies what of them is not understood (NP19, CNP10). All agents would say the same, so one does: that of the first Ready node by name. When the turn moves, the next one says what
- * does not stand there yet; two that think it theirs for a moment do no harm. Nothing is asked and nothing is written while all is understood.
+ * Says on policies what of them is not understood (NP19, CNP10). All agents would say the same, so one does: the holder of a Lease, for which all ask while there is something to be said.
+ * Nothing is asked and nothing is written while all is understood. Two that think it theirs for a moment do no harm: they write what does not stand there yet.
  */
 export class PolicyTeller implements Disposable {
-  readonly #parts: PolicyTellerParts;
-  readonly #problems: ProblemLog;
-  readonly #end: () => void;
-  /** Name of the node whose turn it is. */
-  #first: string | undefined;
+  readonly #election: LeaderElection;
+  readonly #ends: readonly (() => void)[];
+  /** Policies on which something is to be said. */
+  readonly #unsaid = new Set<string>();
   #turn: Turn | undefined;
 
   /** @param parts with sources that are in sync */
   constructor(parts: PolicyTellerParts) {
-    this.#parts = parts;
-    this.#problems = new ProblemLog(parts.log);
-    this.#end = parts.nodes.onChange((changes) => this.#hearNodes(changes));
+    const problems = new ProblemLog(parts.log);
+    this.#election = new LeaderElection({
+      ...{ api: parts.api, identity: parts.nodeName, ...statusLease, candidates: parts.nodes },
+      ...{ durationMs: 30_000, renewDeadlineMs: 20_000, retryMs: 5000, ...parts.election },
+      onStarted: () => (this.#turn = new Turn(parts, problems, () => this.#judge())),
+      onStopped: () => this.#endTurn(),
+      onError: (error) => problems.tell('turn', [`agents cannot agree on which of them says what of policies is not understood: ${whyNot(error)}`]),
+      onWell: () => problems.tell('turn', []),
+    });
+    this.#ends = parts.policy.policies.map((policies) =>
+      policies.onChange((changes) => {
+        for (const { type, key, object } of changes) {
+          const isUnsaid = type !== 'deleted' && parts.policy.unsaid.has(object);
+          this.#unsaid[isUnsaid ? 'add' : 'delete'](idOf(policies, key));
+        }
+        this.#judge();
+      }),
+    );
   }
 
   [Symbol.dispose](): void {
-    this.#end();
-    this.#turn?.[Symbol.dispose]();
+    for (const end of this.#ends) end();
+    this.#election[Symbol.dispose]();
   }
 
-  #hearNodes(changes: readonly Change<NodeView>[]): void {
-    for (const { type, key, object } of changes) {
-      if (type !== 'deleted' && object.ready) {
-        if (this.#first === undefined || key < this.#first) this.#first = key;
-      } else if (key === this.#first) this.#first = firstReady(this.#parts.nodes.list());
-    }
-    const isOurs = this.#first === this.#parts.nodeName;
-    if (isOurs === (this.#turn !== undefined)) return;
+  /** Whose turn it is goes on until all is said. */
+  #judge(): void {
+    if (this.#unsaid.size > 0 || this.#turn?.isBusy) this.#election.start();
+    else this.#election.stop();
+  }
+
+  #endTurn(): void {
     this.#turn?.[Symbol.dispose]();
-    this.#turn = isOurs ? new Turn(this.#parts, this.#problems) : undefined;
+    this.#turn = undefined;
   }
 }
 
-const firstReady = (nodes: readonly NodeView[]): string | undefined =>
-  nodes.reduce<string | undefined>(
-    (first, { name, ready }) => (ready && (first === undefined || name < first) ? name : first),
-    undefined,
-  );
+const whyNot = (error: Error): string =>
+  isForbidden(error)
+    ? `${error.message}; grant the agent create on leases of coordination.k8s.io in ${statusLease.namespace}, and get and update on ${statusLease.name}`
+    : error.message;
 
 type Policies = Informer<KubeObject, Policy>;
+
+const idOf = ({ resource }: Policies, key: string): string => `${resource.plural} ${key}`;
 
 interface Task {
   policies: Policies;
@@ -87,16 +106,24 @@ class Turn implements Disposable {
   #retry: NodeJS.Timeout | undefined;
   #isWorking = false;
   #isOver = false;
+  readonly #onIdle: () => void;
 
-  constructor(parts: PolicyTellerParts, problems: ProblemLog) {
+  /** @param onIdle nothing is to be done for the moment */
+  constructor(parts: PolicyTellerParts, problems: ProblemLog, onIdle: () => void) {
     this.#parts = parts;
     this.#problems = problems;
+    this.#onIdle = onIdle;
     this.#events = new EventRecorder(parts.api, {
       ...{ component: 'podnet', host: parts.nodeName },
       onError: (error) => (this.#eventFault = error),
     });
     this.#writer = new PolicyStatusWriter(parts.api, this.#events);
     this.#ends = parts.policy.policies.map((policies) => policies.onChange((changes) => this.#hear(policies, changes)));
+  }
+
+  /** Something is to be said, or will be when what was told is mended. */
+  get isBusy(): boolean {
+    return this.#isWorking || this.#waiting.size + this.#told.size + this.#failed.size > 0;
   }
 
   [Symbol.dispose](): void {
@@ -107,7 +134,7 @@ class Turn implements Disposable {
 
   #hear(policies: Policies, changes: readonly Change<Policy>[]): void {
     for (const { type, key, object } of changes) {
-      const id = `${policies.resource.plural} ${key}`;
+      const id = idOf(policies, key);
       if (type === 'deleted') this.#forget(id);
       else if (this.#parts.policy.unsaid.has(object) || this.#told.has(id)) this.#waiting.set(id, { policies, key });
     }
@@ -140,6 +167,7 @@ class Turn implements Disposable {
       }
     }
     this.#isWorking = false;
+    this.#onIdle();
   }
 
   async #write(id: string, { policies, key }: Task): Promise<void> {

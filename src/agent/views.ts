@@ -19,7 +19,6 @@ export interface NodeView {
   podCidrs: readonly Prefix[];
   /** metadata.creationTimestamp */
   created?: string | undefined;
-  ready: boolean;
   /** Ready, and not taken out of load balancing. */
   balances: boolean;
   /** It is being deleted, or the cluster's autoscaler is about to: load balancers should send it nothing new (SD27). */
@@ -55,7 +54,6 @@ export function nodeView({ metadata, spec, status }: Node): NodeView {
     addresses: each(internal, 'InternalIP', IpAddr.parse),
     podCidrs: each(podCidrs, 'podCIDR', Prefix.parse),
     created: metadata.creationTimestamp,
-    ready,
     balances: ready && metadata.deletionTimestamp === undefined && metadata.labels?.[excludeLabel] === undefined,
     ...(metadata.deletionTimestamp || spec?.taints?.some(({ key }) => key === leavingTaint) ? { isLeaving: true } : {}),
     dnsReady: isDnsReady({ metadata, spec, status }),
