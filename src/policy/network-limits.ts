@@ -94,6 +94,11 @@ function closeRules(policy: Policy, rules: ReadonlySet<Rule>, what: string): Pol
   };
 }
 
+/** Of what is left of one policy at two times: whether the same rules are closed, and the same is said of it. */
+const isSame = (a: Policy, b: Policy): boolean =>
+  a.problems.at(-1)!.what === b.problems.at(-1)!.what &&
+  directions.every((direction) => (a.rules[direction] ?? []).every((rule, i) => rule.closed === b.rules[direction]![i]!.closed));
+
 /** The same for policies that come and go one by one: only what may be closed otherwise than before is counted again. */
 export class NetworkLimits {
   readonly #limits: typeof maxOverlap;
@@ -138,7 +143,7 @@ export class NetworkLimits {
       for (const policy of some) {
         const now = closed.get(policy);
         const before = this.#closed.get(policy);
-        if (now === before || (now && before && JSON.stringify(now) === JSON.stringify(before))) continue;
+        if (now === before || (now && before && isSame(now, before))) continue;
         if (now) this.#closed.set(policy, now);
         else this.#closed.delete(policy);
         changed.push(policy);
