@@ -48,11 +48,11 @@ export class PolicyFaults {
   }
 }
 
-/** Rather no pod than one without its isolation. @param why in the kernel's words */
+/** Rather no pod than one without its isolation. @param why in the words of the kernel, or of the planner */
 export const notIsolated = (why: string, cause?: unknown): CniError =>
   new CniError(
     cniCode.tryAgainLater,
-    `network policies select the pod, and the kernel does not take what isolates it: ${why}`,
-    'the pod is not let out without its isolation; the runtime tries again by itself, and succeeds once the kernel takes it (see podnet status)',
+    `network policies select the pod, and what isolates it is not in the kernel: ${why}`,
+    'the pod is not let out without its isolation; the runtime tries again by itself, and succeeds once the kernel takes all (see podnet status)',
     { cause },
   );

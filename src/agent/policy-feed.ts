@@ -4,7 +4,7 @@ import type { Service } from '../kube/types.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { clusterDnsPod, usualClusterDns } from '../policy/cluster-dns.ts';
 import type { Policy } from '../policy/model.ts';
-import { PolicyPlanner } from '../policy/plan/index.ts';
+import { GuardedPlanner, PolicyPlanner } from '../policy/plan/index.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../policy/world.ts';
 import type { NodeNetwork } from '../reconcile/index.ts';
 import { isolatesUnknown, type PodTraits, unknownLabels } from './pod-traits.ts';
@@ -19,7 +19,7 @@ const formerKey = (key: string): string => `${key} formerly`;
 const namespaceOf = (key: string): string => key.slice(0, key.indexOf('/'));
 export type PolicyFeedParts = Pick<
   PolicyPathParts,
-  'nodeName' | 'podLinks' | 'clusterCidrs' | 'clusterDns' | 'sources' | 'ownAddresses'
+  'nodeName' | 'podLinks' | 'clusterCidrs' | 'clusterDns' | 'sources' | 'ownAddresses' | 'log'
 > & {
   pods: PolicyPods;
   held: NodeNetwork;
@@ -29,7 +29,7 @@ export type PolicyFeedParts = Pick<
 
 /** A planner, and what of the cluster it is told. */
 export class PolicyFeed {
-  readonly planner: PolicyPlanner;
+  readonly planner: GuardedPlanner;
   readonly #parts: PolicyFeedParts;
   /** What was known last of pods of this node: who was deleted by force may run on until DEL, also when a pod of its name is elsewhere by now. */
   readonly #latest = new Map<string, PodTraits>();
@@ -41,10 +41,15 @@ export class PolicyFeed {
 
   /** Nodes are known to it from the beginning. */
   constructor(parts: PolicyFeedParts) {
-    const { nodeName, podLinks, sources, held } = parts;
+    const { nodeName, podLinks, sources, held, log } = parts;
     this.#parts = parts;
     this.#podCidrs = this.#allPodCidrs();
-    this.planner = new PolicyPlanner({ node: { name: nodeName, podLinks, podCidrs: this.#podCidrs }, held });
+    this.planner = new GuardedPlanner({
+      node: { name: nodeName, podLinks, podCidrs: this.#podCidrs },
+      make: (node) => new PolicyPlanner({ node, held }),
+      unknown: { labels: unknownLabels, policy: isolatesUnknown },
+      log,
+    });
     for (const node of sources.nodes.list()) this.planner.setNode(this.peerOf(node));
   }
 

@@ -16,6 +16,7 @@ import { PolicyPods } from './policy-pods.ts';
 import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts';
 import { PolicyWrites } from './policy-writes.ts';
 
+const unplanned = (why: string): string => `network policies cannot be planned any more, what was planned before stands: ${why}`;
 const closedText = 'the kernel refuses a part of what isolates it, and so it has less than policies allow';
 
 /**
@@ -113,6 +114,8 @@ export class PolicyPath implements Disposable {
     const key = podKey(here);
     feed.setPod(key, here);
     const contributions = this.#writes.take(feed.planner);
+    const { broken } = feed.planner;
+    if (broken !== undefined) throw notIsolated(unplanned(broken));
     if (this.#parts.faults.failing.size === 0) return contributions;
     const own = contributions.find(([owner]) => owner === podOwner(key))?.[1] ?? [...this.#parts.reconciler.itemsOf(podOwner(key))];
     if (!own.some(isDefault)) return contributions;
@@ -149,6 +152,7 @@ export class PolicyPath implements Disposable {
     return [
       ...missing.map((error) => `policies are not in force yet, and no pod can be attached: ${error}`),
       ...(this.unfit === undefined ? [] : [this.unfit]),
+      ...(this.#feed?.planner.problems ?? []),
       ...Array.from(this.#writes.closed, (key) => `pod ${key}: ${closedText}`),
       ...(this.#writes.problem === undefined ? [] : [this.#writes.problem]),
       ...(this.#feed?.unknown ?? []).map(
@@ -160,6 +164,8 @@ export class PolicyPath implements Disposable {
 
   /** Why the node should get no more pods; those that no policy selects can be attached. */
   get unfit(): string | undefined {
+    const broken = this.#feed?.planner.broken;
+    if (broken !== undefined) return `${unplanned(broken)}; no pod can be attached`;
     const why = this.#active ? this.#parts.faults.foundation : undefined;
     return why && `the kernel refuses what network policies need, no pod that they select can be attached: ${why}`;
   }

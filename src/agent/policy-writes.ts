@@ -1,4 +1,4 @@
-import { type PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
+import { type GuardedPlanner, planPolicyChains } from '../policy/plan/index.ts';
 import type { NodeNetwork } from '../reconcile/index.ts';
 import type { Operation } from '../reconcile/operations.ts';
 import { PolicyClosing } from './policy-closing.ts';
@@ -51,7 +51,7 @@ export class PolicyWrites {
   }
 
   /** Contributes what changed in the plan. */
-  contribute(planner: PolicyPlanner): void {
+  contribute(planner: GuardedPlanner): void {
     for (const [owner, items] of this.#changes(planner)) {
       this.#parts.reconciler.contribute(owner, items);
       this.#isPending = true;
@@ -59,7 +59,7 @@ export class PolicyWrites {
   }
 
   /** What changed in the plan, for who writes it now. */
-  take(planner: PolicyPlanner): Contribution[] {
+  take(planner: GuardedPlanner): Contribution[] {
     const changes = [...this.#changes(planner)];
     if (changes.length > 0) this.#parts.wake();
     return changes;
@@ -74,7 +74,7 @@ export class PolicyWrites {
    * Has a change of the plan in the kernel when it returns, for new connections: those that are there stay as they were judged.
    * @param what in words, for who reads why it failed
    */
-  writeForNew(planner: PolicyPlanner, what: string, change: () => void): void {
+  writeForNew(planner: GuardedPlanner, what: string, change: () => void): void {
     try {
       // With an epoch of its own, where it needs one.
       this.settle();
@@ -108,7 +108,7 @@ export class PolicyWrites {
     if (this.#epochDue || (!this.#isForNew && operations.some(concernsPolicies))) this.#beginEpoch();
   }
 
-  *#changes(planner: PolicyPlanner): Iterable<Contribution> {
+  *#changes(planner: GuardedPlanner): Iterable<Contribution> {
     const layout = this.#layout.set(planner.isActive, this.#parts.reconciler.actual());
     if (layout) {
       yield layout;
