@@ -63,6 +63,8 @@ const conntrackAttrs = attrs({
   replyCounters: [10, nested(counters)],
   id: [12, be32],
   zone: [18, be16],
+  // CTA_MARK_MASK: the bits of the mark that are replaced
+  markMask: [21, be32],
   // CTA_FILTER: which fields of a tuple count, as flags in host byte order
   filter: [25, nested(attrs({ original: [1, u32], reply: [2, u32] }))],
 });

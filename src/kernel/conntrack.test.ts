@@ -53,6 +53,24 @@ test('connections of both families are listed as conntrack made them, and filter
   assert.deepEqual([...table.marks()].sort(), [0, 7]);
 });
 
+test('bits of marks are cleared in connections whose mark is meant, and all else of them stays', needsRoot, () => {
+  using world = new TestWorld('conntrack');
+  const { table, path } = fill(world);
+  using _ = table;
+  run(path, 'conntrack', '-U', '-f', 'ipv4', '--mark', '0x1207');
+  run(path, 'conntrack', '-U', '-f', 'ipv6', '--mark', '0x1307');
+  const before = table.list();
+  const [four, six] = (['ipv4', 'ipv6'] as const).map((family) => table.list({ family }).length);
+  assert.ok(four! > 0 && six! > 0);
+  assert.equal(table.clearMarks(0xff00, (mark) => (mark & 0xff00) === 0x1400), 0);
+  assert.equal(table.clearMarks(0xff00, (mark) => (mark & 0xff00) === 0x1200), four);
+  assert.deepEqual([...table.marks()].sort(), [0x1307, 0x7].sort());
+  assert.equal(table.clearMarks(0xff00, () => true), four! + six!);
+  assert.deepEqual([...table.marks()], [7]);
+  const plain = (all: typeof before): unknown => all.map(({ mark: _mark, timeoutS: _timeout, ...rest }) => rest).sort((a, b) => a.id - b.id);
+  assert.deepEqual(plain(table.list()), plain(before));
+});
+
 test('a connection is deleted alone, a second time is no error, and a new one with the same tuple is left', needsRoot, () => {
   using world = new TestWorld('conntrack');
   const filled = fill(world);

@@ -94,6 +94,30 @@ export class Conntrack implements Disposable {
     return marks;
   }
 
+  /**
+   * Clears bits in the marks of connections; the whole table is read for it. One that is marked anew meanwhile may lose its bits too.
+   * @param wanted whether a connection with this mark is meant
+   * @returns how many there were
+   */
+  clearMarks(mask: number, wanted: (mark: number) => boolean): number {
+    const write = (batch: NetlinkBatch): void => conntrack.body.encode(batch, { family: familyNumber(undefined) });
+    const entries = this.#socket.dump(getConntrack, write, 'list marks of conntrack', (type, reader) =>
+      type === conntrack.type && wanted(markIn(reader)) ? entryOf(conntrack.body.decode(reader)) : undefined,
+    );
+    if (entries.length === 0) return 0;
+    const batch = this.#socket.batch();
+    for (const { reply, zone } of entries) {
+      // Without NLM_F_CREATE one that is gone is not made again.
+      batch.begin(conntrack.type);
+      const family = familyNumber(reply.source.family);
+      conntrack.body.encode(batch, { family, reply: tupleAttributes(reply), zone: zone || undefined, mark: 0, markMask: mask });
+      batch.end();
+    }
+    const errors = this.#socket.exchange(batch, (index) => `clear the mark of conntrack ${JSON.stringify(entries[index]?.original)}`);
+    for (const error of errors.values()) if (!isNotFound(error)) throw error;
+    return entries.length - errors.size;
+  }
+
   /** @returns false when it was gone already */
   delete(entry: ConntrackName): boolean {
     return this.deleteAll([entry]) === 1;
