@@ -245,3 +245,18 @@ for (const policyStatus of [true, false])
       else assert.equal(await condition(node.api), undefined);
     },
   );
+
+test('a policy over the limit of networks is told of, and that there is room again, though nothing of it changed', async () => {
+  const fake = new FakeApi();
+  const wide = (name: string, from: number): KubeObject => {
+    const ingress = Array.from({ length: 200 }, (_, i) => ({ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: [`10.${from}.${i}.0/32`] } }] }));
+    return { metadata: { name, namespace: 'default' }, spec: { podSelector: {}, ingress } } as KubeObject;
+  };
+  await fake.create(NetworkPolicies as Resource<KubeObject>, wide('a', 1));
+  using _one = await agent(fake, 'a');
+  using _other = await agent(fake, 'b');
+  await fake.create(NetworkPolicies as Resource<KubeObject>, wide('b', 2));
+  await eventually(() => assert.deepEqual(reasons(fake), ['PolicyNotUnderstood b']));
+  await fake.delete(NetworkPolicies, 'a', 'default');
+  await eventually(() => assert.deepEqual(reasons(fake), ['PolicyNotUnderstood b', 'PolicyUnderstood b']));
+});

@@ -4,6 +4,7 @@ import type { Change, Informer } from '../kube/informer.ts';
 import { LeaderElection, type LeaderElectionOptions } from '../kube/leader-election.ts';
 import { NetworkPolicies } from '../kube/resources.ts';
 import type { Policy } from '../policy/model.ts';
+import { LimitedPolicies } from '../policy/limited-policies.ts';
 import { PolicyStatusWriter } from '../policy/status-writer.ts';
 import type { PolicySources } from './policy-sources.ts';
 import { ProblemLog } from './problem-log.ts';
@@ -34,6 +35,9 @@ export class PolicyTeller implements Disposable {
   readonly #ends: readonly (() => void)[];
   /** Policies on which something is to be said. */
   readonly #unsaid = new Set<string>();
+  readonly #limited = new LimitedPolicies();
+  /** Those that are over a limit, by what others need too: it is not seen by one object. */
+  readonly #closed = new Set<string>();
   #turn: Turn | undefined;
 
   /** @param parts with sources that are in sync */
@@ -42,7 +46,7 @@ export class PolicyTeller implements Disposable {
     this.#election = new LeaderElection({
       ...{ api: parts.api, identity: parts.nodeName, ...statusLease, candidates: parts.nodes },
       ...{ durationMs: 30_000, renewDeadlineMs: 20_000, retryMs: 5000, ...parts.election },
-      onStarted: () => (this.#turn = new Turn(parts, problems, () => this.#judge())),
+      onStarted: () => (this.#turn = new Turn(parts, problems, this.#limited, () => this.#judge())),
       onStopped: () => this.#endTurn(),
       onError: (error) => problems.tell('turn', [`agents cannot agree on which of them says what of policies is not understood: ${whyNot(error)}`]),
       onWell: () => problems.tell('turn', []),
@@ -52,6 +56,13 @@ export class PolicyTeller implements Disposable {
         for (const { type, key, object } of changes) {
           const isUnsaid = type !== 'deleted' && parts.policy.unsaid.has(object);
           this.#unsaid[isUnsaid ? 'add' : 'delete'](idOf(policies, key));
+          this.#limited.set(idOf(policies, key), type === 'deleted' ? undefined : object);
+          if (type === 'deleted') this.#closed.delete(idOf(policies, key));
+        }
+        for (const id of this.#limited.settle()) {
+          this.#closed[this.#limited.problemsOf(id).length > 0 ? 'add' : 'delete'](id);
+          const [plural, key = ''] = id.split(' ');
+          this.#turn?.say(parts.policy.policies.find(({ resource }) => resource.plural === plural)!, key);
         }
         this.#judge();
       }),
@@ -65,7 +76,7 @@ export class PolicyTeller implements Disposable {
 
   /** Whose turn it is goes on until all is said. */
   #judge(): void {
-    if (this.#unsaid.size > 0 || this.#turn?.isBusy) this.#election.start();
+    if (this.#unsaid.size + this.#closed.size > 0 || this.#turn?.isBusy) this.#election.start();
     else this.#election.stop();
   }
 
@@ -98,6 +109,7 @@ class Turn implements Disposable {
   readonly #writer: PolicyStatusWriter;
   readonly #ends: readonly (() => void)[];
   readonly #waiting = new Map<string, Task>();
+  readonly #limited: Pick<LimitedPolicies, 'problemsOf'>;
   /** NetworkPolicies that Events tell of: these are to be told when they are mended. */
   readonly #told = new Map<string, KubeObject>();
   /** What failed last, by task. */
@@ -109,8 +121,9 @@ class Turn implements Disposable {
   readonly #onIdle: () => void;
 
   /** @param onIdle nothing is to be done for the moment */
-  constructor(parts: PolicyTellerParts, problems: ProblemLog, onIdle: () => void) {
+  constructor(parts: PolicyTellerParts, problems: ProblemLog, limited: Pick<LimitedPolicies, 'problemsOf'>, onIdle: () => void) {
     this.#parts = parts;
+    this.#limited = limited;
     this.#problems = problems;
     this.#onIdle = onIdle;
     this.#events = new EventRecorder(parts.api, {
@@ -136,9 +149,19 @@ class Turn implements Disposable {
     for (const { type, key, object } of changes) {
       const id = idOf(policies, key);
       if (type === 'deleted') this.#forget(id);
-      else if (this.#parts.policy.unsaid.has(object) || this.#told.has(id)) this.#waiting.set(id, { policies, key });
+      else if (this.#isUnsaid(id, object) || this.#told.has(id)) this.#waiting.set(id, { policies, key });
     }
     void this.#work();
+  }
+
+  /** Something else is to be said of it, by what others need: it is over a limit, or no more. */
+  say(policies: Policies, key: string): void {
+    this.#waiting.set(idOf(policies, key), { policies, key });
+    void this.#work();
+  }
+
+  #isUnsaid(id: string, policy: Policy): boolean {
+    return this.#parts.policy.unsaid.has(policy) || this.#limited.problemsOf(id).length > 0;
   }
 
   #forget(id: string): void {
@@ -179,7 +202,7 @@ class Turn implements Disposable {
       throw error;
     });
     if (!object || this.#isOver) return;
-    await this.#writer.write(resource, object);
+    await this.#writer.write(resource, object, this.#limited.problemsOf(id));
     await this.#events.flushed();
     const fault = this.#eventFault;
     this.#eventFault = undefined;
@@ -188,7 +211,7 @@ class Turn implements Disposable {
       throw fault;
     }
     const view = policies.get(key);
-    if (isEventful(resource) && view && policy.unsaid.has(view)) this.#told.set(id, object);
+    if (isEventful(resource) && view && this.#isUnsaid(id, view)) this.#told.set(id, object);
     else this.#told.delete(id);
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { TestServer } from '../apiserver/testkit/server.ts';
-import type { Api, KubeObject } from '../kube/api.ts';
+import type { Api, KubeObject, Resource } from '../kube/api.ts';
 import { Events, NetworkPolicies } from '../kube/resources.ts';
 import type { Condition, Event, NetworkPolicySpec } from '../kube/types.ts';
 import { clusterPolicyResources } from '../policy/resources.ts';
@@ -148,5 +148,25 @@ describe('status of policies', () => {
       (await versions()).filter((version) => version !== last!.metadata.resourceVersion),
       before,
     );
+  });
+
+  test('policies over the limit of networks say so, with the size, and say that all is well when others of the namespace leave them room', async () => {
+    const rules = (from: number) =>
+      Array.from({ length: 200 }, (_, i) => ({ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: [`10.${from}.${i}.0/32`] } }] }));
+    const create = (name: string, from: number): Promise<KubeObject> => {
+      const spec = { podSelector: {}, ingress: rules(from) };
+      return api.create(NetworkPolicies as Resource<KubeObject>, { metadata: { name, namespace: 'default' }, spec } as KubeObject);
+    };
+    await create('wide-a', 1);
+    await create('wide-b', 2);
+    await eventually(async () => {
+      const [event] = await events('wide-b');
+      assert.equal(event?.reason, 'PolicyNotUnderstood');
+      assert.match(event!.message!, /^spec\.ingress\[\d+\]: the networks that rules of all NetworkPolicies in namespace default name overlap 320000 times, more than the 250000/);
+    });
+    assert.deepEqual(await events('wide-a'), []);
+    await api.delete(NetworkPolicies, 'wide-a', 'default');
+    await eventually(async () => assert.ok((await events('wide-b')).some(({ reason }) => reason === 'PolicyUnderstood')));
+    await api.delete(NetworkPolicies, 'wide-b', 'default');
   });
 });

@@ -1,4 +1,4 @@
-import { directions, type Policy, type Rule } from './model.ts';
+import { directions, type Policy, type Problem, type Rule } from './model.ts';
 import { comparePolicies } from './policies.ts';
 import { closedRule } from './read-rules.ts';
 import { type Networks, networksOf, overlapOf } from './spans.ts';
@@ -132,6 +132,11 @@ export class NetworkLimits {
   /** What is left of a policy as `settle` found last. */
   of(policy: Policy): Policy {
     return this.#closed.get(policy) ?? policy;
+  }
+
+  /** What is to be said of a policy beside what stands in it. */
+  problemsOf(policy: Policy): readonly Problem[] {
+    return this.#closed.get(policy)?.problems.slice(policy.problems.length) ?? [];
   }
 
   /** @returns policies of which something else is left than before */

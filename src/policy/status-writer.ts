@@ -3,6 +3,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import { conditionOf, jsonEqual, kubeTime, withCondition } from '../kube/objects.ts';
 import { apiVersionOf, Events, NetworkPolicies } from '../kube/resources.ts';
 import type { Condition } from '../kube/types.ts';
+import type { Problem } from './model.ts';
 import { type AnyObject, readPolicy } from './policies.ts';
 import { eventReasons, problemsText, understood, understoodCondition } from './status.ts';
 
@@ -29,12 +30,14 @@ export class PolicyStatusWriter {
 
   /**
    * @param object as the API has it now
+   * @param more problems that do not show in the object alone: it is over a limit (`NetworkLimits`)
    * @throws ApiError, a conflict too: call it again with the object as it is then
    */
-  async write(resource: Resource<KubeObject>, object: KubeObject): Promise<void> {
+  async write(resource: Resource<KubeObject>, object: KubeObject, more: readonly Problem[] = []): Promise<void> {
     const known: AnyObject = { ...object, apiVersion: apiVersionOf(resource), kind: resource.kind };
-    const policy = readPolicy(known);
-    if (!policy) return;
+    const read = readPolicy(known);
+    if (!read) return;
+    const policy = { ...read, problems: [...read.problems, ...more] };
     if (policy.kind === 'NetworkPolicy') await this.#tell(object, problemsText(policy));
     else await this.#setCondition(resource, object, understood(policy, object.metadata.generation));
   }
