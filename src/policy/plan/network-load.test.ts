@@ -116,3 +116,25 @@ test('a rule of many networks that gains one writes that one', () => {
   planner.setPolicy(ingress('shop/p', [{ from: blocks(2001) }]));
   assert.deepEqual(elements.take(planner), ['policy networks 10.15']);
 });
+
+test('a rule of 4,000 peers of pods is one atom for each pod, and a pod that nobody means any more has none', () => {
+  const peer = (i: number) => ({ namespaceSelector: {}, podSelector: { matchExpressions: [{ key: 'app', operator: 'NotIn', values: [`a${i}`] }] } });
+  const planner = startPlanner();
+  const elements = new PlannedElements();
+  const policies = [ingress('shop/p', [{ from: Array.from({ length: 4000 }, (_, i) => peer(i)) }])];
+  for (const policy of policies) planner.setPolicy(policy);
+  elements.take(planner);
+  const from = (source: string) => ({ source: IpAddr.parse(source), destination: pods[0]!.addresses[0]!, protocol: 'TCP', port: 80 }) as const;
+  assert.ok(elements.allows('ingress', from('10.0.0.2')) && !elements.allows('ingress', from('10.0.0.3')));
+  assert.equal(planner.identities, 1);
+  planner.setPolicy(ingress('shop/p', [{ from: [{ namespaceSelector: { matchLabels: { team: 'x' } } }, { podSelector: { matchLabels: { a: 'b' } } }] }]));
+  elements.take(planner);
+  assert.ok(!elements.allows('ingress', from('10.0.0.2')));
+  // One of the selections of a peer begins to mean it, and ends to.
+  planner.setNamespace('bank', { team: 'x' });
+  elements.take(planner);
+  assert.ok(elements.allows('ingress', from('10.0.0.2')));
+  planner.setNamespace('bank', { team: 'y' });
+  elements.take(planner);
+  assert.ok(!elements.allows('ingress', from('10.0.0.2')));
+});

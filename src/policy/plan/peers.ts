@@ -1,11 +1,13 @@
+import { createHash } from 'node:crypto';
 import type { Selector } from '../../kube/selectors.ts';
 import type { Peer, PodSelection } from '../model.ts';
 import type { Networks } from '../spans.ts';
 import type { RuleUse } from './rules.ts';
 
-/** A peer, or all networks of a rule together. */
+/** A peer, or all networks or all pods of a rule together: its peers are or-ed and have one effect. */
 export type AtomPeer =
-  | Exclude<Peer, { kind: 'networks' }>
+  | Exclude<Peer, { kind: 'networks' | 'pods' }>
+  | { kind: 'pods'; selections: readonly PodSelection[] }
   | { kind: 'networks'; scope: string; networks: Networks };
 
 /** A peer that rules in use name, once however many name it: what tells remote addresses apart. */
@@ -21,14 +23,18 @@ export interface Atom {
 const selectorKey = (selector: Selector): string =>
   JSON.stringify(selector.map(({ key, operator, values }) => [key, operator, ...values]).sort());
 
-const podsKey = ({ namespaces, pods }: PodSelection): string =>
+/** Selections that mean the same for certain have the same. */
+export const podsKey = ({ namespaces, pods }: PodSelection): string =>
   `${'name' in namespaces ? `=${namespaces.name}` : selectorKey(namespaces.labels)} ${selectorKey(pods)}`;
+
+/** Keys of long lists would be most of what is kept of them. */
+const short = (key: string): string => (key.length <= 400 ? key : createHash('sha256').update(key).digest('base64'));
 
 /** Peers that mean the same for certain have the same key. */
 export function peerKey(peer: AtomPeer): string {
   switch (peer.kind) {
     case 'pods':
-      return `pods ${podsKey(peer)}`;
+      return `pods ${short(peer.selections.map(podsKey).sort().join('|'))}`;
     case 'networks':
       return `networks ${peer.scope} ${peer.networks.key}`;
     case 'nodes':

@@ -1,22 +1,27 @@
 import { matches } from '../../kube/selectors.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { PodSelection } from '../model.ts';
 import { type AddressEntry, isUnused, nodeAt, podAt } from './addresses.ts';
 import type { Cluster } from './cluster.ts';
 import type { Groups } from './groups.ts';
 import { type LabelClass, noNames } from './label-classes.ts';
 import type { Atom, Atoms } from './peers.ts';
 import { Pieces } from './pieces.ts';
-import { SelectionIndex, selectsNamespace } from './selection-index.ts';
+import { type PodTraits, SelectionIndex, selectsNamespace, selectsTraits } from './selection-index.ts';
 import { merged, type Signature, type Signatures, type Traits } from './signatures.ts';
 
 /** More changed peers than this are found by labels instead of being held against each class. */
 const few = 64;
 
-/** A peer of pods, as the index wants it. */
+/** One selection of a peer of pods, as the index wants it. */
 interface PodsAtom {
   atom: Atom;
-  selection: Extract<Atom['peer'], { kind: 'pods' }>;
+  selection: PodSelection;
 }
+
+const selectionsOf = ({ peer }: Atom): readonly PodSelection[] => (peer.kind === 'pods' ? peer.selections : []);
+const selectsPods = (atom: Atom, traits: PodTraits): boolean =>
+  selectionsOf(atom).some((selection) => selectsTraits(selection, traits));
 
 const byId = (a: Atom, b: Atom): number => a.id - b.id;
 const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean =>
@@ -29,7 +34,7 @@ export class Remote {
   readonly #atoms: Atoms;
   readonly #signatures: Signatures;
   readonly #index = new SelectionIndex<PodsAtom>();
-  readonly #podsAtoms = new Map<Atom, PodsAtom>();
+  readonly #podsAtoms = new Map<Atom, readonly PodsAtom[]>();
   /** Those that are found by labels of namespaces. */
   readonly #byNamespaceLabels = new Set<PodsAtom>();
   /** Peers by the domain names that they name. */
@@ -69,41 +74,50 @@ export class Remote {
     const { classes, dirtyClasses, dirtyNamespaces } = this.#cluster;
     const { added, removed } = this.#changed('pods');
     for (const atom of removed) {
-      const one = this.#podsAtoms.get(atom)!;
-      this.#index.delete(one);
-      this.#byNamespaceLabels.delete(one);
+      for (const one of this.#podsAtoms.get(atom)!) {
+        this.#index.delete(one);
+        this.#byNamespaceLabels.delete(one);
+      }
       this.#podsAtoms.delete(atom);
     }
     for (const atom of added) {
-      const one: PodsAtom = { atom, selection: atom.peer as PodsAtom['selection'] };
-      this.#index.add(one);
-      if ('labels' in one.selection.namespaces) this.#byNamespaceLabels.add(one);
-      this.#podsAtoms.set(atom, one);
+      const some = selectionsOf(atom).map((selection): PodsAtom => ({ atom, selection }));
+      this.#podsAtoms.set(atom, some);
+      for (const one of some) {
+        this.#index.add(one);
+        if ('labels' in one.selection.namespaces) this.#byNamespaceLabels.add(one);
+      }
     }
-    const all = added.length + removed.length > few;
+    const all = [...added, ...removed].reduce((sum, atom) => sum + selectionsOf(atom).length, 0) > few;
     if (!all && added.length + removed.length + dirtyNamespaces.size > 0)
       for (const { name, labels, classes: some } of this.#cluster.namespaces()) {
-        const here = added.filter(({ peer }) => peer.kind === 'pods' && selectsNamespace(peer, name, labels));
-        const gone = removed.slice();
+        const here = new Set(added.filter((atom) => selectionsOf(atom).some((one) => selectsNamespace(one, name, labels))));
+        const gone = new Set(removed);
         const before = dirtyNamespaces.get(name);
+        let changed = here.size + gone.size;
         for (const { atom, selection } of before ? this.#byNamespaceLabels : []) {
-          const is = selectsNamespace(selection, name, labels);
-          if (is !== selectsNamespace(selection, name, before!) && !here.includes(atom)) (is ? here : gone).push(atom);
+          if (selectsNamespace(selection, name, labels) === selectsNamespace(selection, name, before!)) continue;
+          // Another selection of the same peer may mean them still.
+          changed += selectionsOf(atom).length;
+          here.add(atom);
+          gone.add(atom);
         }
-        if (here.length + gone.length > few) for (const one of some) dirtyClasses.add(one);
-        else if (here.length + gone.length > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, gone);
+        if (changed > few) for (const one of some) dirtyClasses.add(one);
+        else if (changed > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, gone);
       }
     for (const one of all ? classes : dirtyClasses) {
-      const found = this.#index.find(this.#cluster.traitsOf(one)).map(({ atom }) => atom);
-      this.#setAtoms(one, found.sort(byId));
+      const found = new Set<Atom>();
+      for (const { atom } of this.#index.find(this.#cluster.traitsOf(one), (other) => found.has(other.atom))) found.add(atom);
+      this.#setAtoms(one, [...found].sort(byId));
     }
   }
 
-  /** @param added those that mean its namespace */
-  #change(one: LabelClass, added: readonly Atom[], removed: readonly Atom[]): void {
-    const come = added.filter(({ peer }) => peer.kind === 'pods' && matches(peer.pods, one.labels));
-    const gone = one.atoms.some((atom) => removed.includes(atom));
-    if (come.length > 0 || gone) this.#setAtoms(one, [...one.atoms.filter((atom) => !removed.includes(atom)), ...come].sort(byId));
+  /** @param added those that may mean it, @param removed those that may not any more, unless they are among them */
+  #change(one: LabelClass, added: ReadonlySet<Atom>, removed: ReadonlySet<Atom>): void {
+    const traits = this.#cluster.traitsOf(one);
+    const come = [...added].filter((atom) => selectsPods(atom, traits));
+    const gone = one.atoms.some((atom) => removed.has(atom));
+    if (come.length > 0 || gone) this.#setAtoms(one, [...one.atoms.filter((atom) => !removed.has(atom)), ...come].sort(byId));
   }
 
   #setAtoms(one: LabelClass, atoms: readonly Atom[]): void {

@@ -1,7 +1,7 @@
 import type { Direction, Policy, PodSelection, PortProtocol, Rule } from '../model.ts';
 import { directions, portProtocols } from '../model.ts';
 import type { PodPort } from '../world.ts';
-import type { Atom, AtomPeer, Atoms } from './peers.ts';
+import { type Atom, type AtomPeer, type Atoms, podsKey } from './peers.ts';
 import { scopeOf } from '../network-limits.ts';
 import { networksOf } from '../spans.ts';
 import { type PortRange, type TrafficId, TrafficSets } from './traffic-sets.ts';
@@ -47,11 +47,17 @@ export function compileRules(entry: PolicyEntry, atoms: Atoms, traffic: TrafficS
   return { egress: compile('egress'), ingress: compile('ingress') };
 }
 
-/** Its networks are one peer: a rule costs one atom, however many it names. */
+/** Its networks are one peer, and its selections of pods: a rule costs an atom for each kind, however many it names. */
 function peersOf(rule: Rule, scope: string): AtomPeer[] {
-  const others = rule.peers?.filter((peer) => peer.kind !== 'networks') ?? [];
+  const peers: AtomPeer[] = [];
+  const selections = new Map<string, PodSelection>();
+  for (const peer of rule.peers ?? [])
+    if (peer.kind === 'pods') selections.set(podsKey(peer), peer);
+    else if (peer.kind !== 'networks') peers.push(peer);
   const networks = networksOf(rule);
-  return networks ? [...others, { kind: 'networks', scope, networks }] : others;
+  if (networks) peers.push({ kind: 'networks', scope, networks });
+  if (selections.size > 0) peers.push({ kind: 'pods', selections: [...selections.values()] });
+  return peers;
 }
 
 export function releaseRules(entry: PolicyEntry, atoms: Atoms): void {

@@ -17,13 +17,17 @@ export const selectsNamespace = ({ namespaces }: PodSelection, name: string, lab
 export const selectsTraits = (selection: PodSelection, { namespace, namespaceLabels, labels }: PodTraits): boolean =>
   selectsNamespace(selection, namespace, namespaceLabels) && matches(selection.pods, labels);
 
-/** `key=value` for each value that a label must have one of; the shortest list there is. Nothing: any labels may do. */
+/** `key=value` for each value that a label must have one of, the shortest list there is, else a key that must be there. Nothing: any labels may do. */
 function required(selector: Selector): readonly string[] {
   let best: readonly string[] | undefined;
   for (const { key, operator, values } of selector)
     if (operator === 'In' && (!best || values.length < best.length)) best = values.map((value) => `${key}=${value}`);
-  return best ?? [''];
+  const present = best ? undefined : selector.find(({ operator }) => operator === 'Exists');
+  return best ?? [present ? present.key : ''];
 }
+
+/** Under what selections that mean these labels may stand. */
+const possible = (labels: Labels): string[] => ['', ...Object.entries(labels).flatMap(([key, value]) => [`${key}=${value}`, key])];
 
 const namespaceParts = ({ namespaces }: PodSelection): readonly string[] =>
   'name' in namespaces ? [`=${namespaces.name}`] : required(namespaces.labels);
@@ -58,22 +62,22 @@ export class SelectionIndex<T extends { selection: PodSelection }> {
     }
   }
 
-  /** Those that mean pods like these, each once. */
-  find(traits: PodTraits): T[] {
+  /**
+   * Those that mean pods like these, each once.
+   * @param isKnown those that are of no interest any more: it is asked before each is looked at
+   */
+  *find(traits: PodTraits, isKnown: (one: T) => boolean = () => false): Iterable<T> {
     const maps: Map<string, Set<T>>[] = [];
     const take = (part: string): void => {
       const found = this.#byNamespace.get(part);
       if (found) maps.push(found);
     };
     take(`=${traits.namespace}`);
-    take('');
-    for (const [key, value] of Object.entries(traits.namespaceLabels)) take(`${key}=${value}`);
-    if (maps.length === 0) return [];
-    const inner = ['', ...Object.entries(traits.labels).map(([key, value]) => `${key}=${value}`)];
-    const all: T[] = [];
+    for (const part of possible(traits.namespaceLabels)) take(part);
+    if (maps.length === 0) return;
+    const inner = possible(traits.labels);
     for (const byLabel of maps)
       for (const part of inner)
-        for (const one of byLabel.get(part) ?? []) if (selectsTraits(one.selection, traits)) all.push(one);
-    return all;
+        for (const one of byLabel.get(part) ?? []) if (!isKnown(one) && selectsTraits(one.selection, traits)) yield one;
   }
 }
