@@ -9,6 +9,7 @@ import {
   type ClassChoice,
   classMask,
   pickerChain,
+  pickerSlots,
   stickyChain,
 } from './values.ts';
 
@@ -17,7 +18,7 @@ const { dnatByMap, dnatByNumber, returns, goto, jump } = match;
 
 /** A draw that meets an empty slot is made again, this often: it meets one in less than half of all cases, so fewer than 1 in a million connections are left. */
 const draws = 20;
-/** The same with session affinity, where each draw is a rule with a look-up of its own. */
+/** The same with session affinity, where each draw is a rule with a look-up of its own; fewer than 1 in 250 are left. */
 const picks = 8;
 const again = <T>(times: number, part: T): T[] => Array.from({ length: times }, () => part);
 
@@ -37,13 +38,13 @@ const balancer = ({ name, slots }: ClassChoice): Chain => ({
 const pick = (slots: number): match.Part => setPriorityByMap(concat(setOfPriority, randomBelow(slots)), 'affinity-slots');
 
 /**
- * Puts the number of an endpoint into the priority, one of exactly so many, or of up to a power of two, where a draw that meets an empty slot is made again; in
- * the end one of the lower half, which has none.
+ * Puts the number of an endpoint into the priority. A draw that meets an empty slot is made again; in the end one of the lower half is drawn, which has none. Only
+ * who is not remembered comes here, so there are as few of these chains as do: each one that there is costs each transaction.
  */
-function picker({ name, slots, isExact }: ClassChoice): Chain {
-  if (isExact) return { name: pickerChain(name), rules: [rule(pick(slots))] };
-  return { name: pickerChain(name), rules: [...again(picks, rule(pick(slots), returns)), rule(pick(slots / 2))] };
-}
+const picker = (slots: number): Chain => ({
+  name: pickerChain(slots),
+  rules: slots === 1 ? [rule(pick(1))] : [...again(picks, rule(pick(slots), returns)), rule(pick(slots / 2))],
+});
 
 /**
  * From the value in the priority to the packet's translation, or by way of an endpoint's number. All of them are made with the table, while its maps are empty:
@@ -59,9 +60,8 @@ export const choiceChains: readonly Chain[] = [
     name: 'pick',
     rules: [rule(setPriorityByMap(setOfPriority, 'affinity-counts')), rule(verdictByPriority(classMask, 'pickers'))],
   },
-  ...classChoices.map(picker),
+  ...pickerSlots.map(picker),
   { name: 'translate', rules: perProtocol((family) => dnatByNumber(family, priority, named('endpoints', family))) },
-  { name: 'translate-first', rules: [rule(pick(1), goto('translate'))] },
 ];
 
 /**
@@ -84,7 +84,7 @@ export function affinityChains(seconds: number): Chain[] {
         rule(jump('pick')),
         ...remember,
         rule(jump('translate')),
-        rule(goto('translate-first')),
+        rule(pick(1), goto('translate')),
       ],
     },
     { name: stickyChain(seconds), rules: [...remember, rule(jump('translate')), ...forget] },

@@ -8,7 +8,7 @@ import { textOf, withoutCovered } from './prefixes.ts';
 import { allSets } from './sets.ts';
 import { sourceChains } from './source-chains.ts';
 import { untrackedChains } from './untracked-chains.ts';
-import { affinityChain, affinityClass, balancerChain, classChoices, classKey, pickerChain } from './values.ts';
+import { affinityChain, affinityClass, balancerChain, classChoices, classKey, pickerChain, pickerSlots } from './values.ts';
 
 /** Timeouts of session affinity and their indexes: what the chains depend on beside the node. */
 export type LayoutTimeouts = readonly (readonly [seconds: number, index: number])[];
@@ -31,7 +31,7 @@ export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] 
     ...timeouts.map(([seconds, index]) =>
       element('balancers', classKey(affinityClass(index)), `goto ${affinityChain(seconds)}`),
     ),
-    ...classChoices.map((choice) => element('pickers', classKey(choice.class), `goto ${pickerChain(choice.name)}`)),
+    ...classChoices.map(({ class: low, slots }) => element('pickers', classKey(low), `goto ${pickerChain(pickerSlots.find((most) => most >= slots)!)}`)),
     ...nodePortAddressesOf(node).map((address) => element(named('nodeport-ips', address.family), `${address}`)),
     ...withoutCovered(node.podCidrs).map((cidr) => element(named('pods', cidr.family), textOf(cidr))),
     ...withoutCovered(node.serviceCidrs).map((cidr) => element(named('service-cidrs', cidr.family), textOf(cidr))),

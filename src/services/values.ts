@@ -71,7 +71,8 @@ export const slotKey = (setId: number, slot: number): string => `${setKey(setId)
 /** Key of the maps of chains. */
 export const classKey = (low: number): string => formatClassid(low);
 export const balancerChain = (choice: string): string => `lb-${choice}`;
-/** Picks like the balancer of the same choice, and returns. */
-export const pickerChain = (choice: string): string => `pick-${choice}`;
+/** How many slots the chains draw from that pick for session affinity: of any number of endpoints the next power of two. */
+export const pickerSlots: readonly number[] = Array.from({ length: Math.log2(maxEndpoints) + 1 }, (_, i) => 2 ** i);
+export const pickerChain = (slots: number): string => `pick-${slots}`;
 export const affinityChain = (seconds: number): string => `affinity-${seconds}`;
 export const stickyChain = (seconds: number): string => `sticky-${seconds}`;
