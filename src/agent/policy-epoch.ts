@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Conntrack } from '../kernel/conntrack.ts';
-import { epochOf, lastEpoch, nextEpoch, planEpoch } from '../policy/plan/index.ts';
+import { epochOf, lastEpoch, nextEpoch, planEpoch, planUnmarked } from '../policy/plan/index.ts';
 import { satisfies } from '../reconcile/items.ts';
 import type { Item, NodeNetwork } from '../reconcile/model.ts';
 import { Reader } from '../wire/reader.ts';
@@ -18,6 +18,8 @@ export class PolicyEpoch {
   readonly #mask: number;
   readonly #conntrack: Marks;
   #present: number;
+  /** Connections bear epochs. Without that each packet is judged. */
+  isMarked = true;
   /** What connections may bear of numbers that were given before; read when such a number may come next. */
   #borne: ReadonlySet<number> | undefined;
 
@@ -35,7 +37,7 @@ export class PolicyEpoch {
   }
 
   items(): Item[] {
-    return planEpoch(this.#present, this.#mask);
+    return this.isMarked ? planEpoch(this.#present, this.#mask) : planUnmarked();
   }
 
   /**

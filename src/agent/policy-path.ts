@@ -14,7 +14,7 @@ import { PolicyNames } from './policy-names.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
 import { PolicyPods } from './policy-pods.ts';
 import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts';
-import { PolicyWrites } from './policy-writes.ts';
+import { PolicyWrites, unmarkedText } from './policy-writes.ts';
 
 const unplanned = (why: string): string => `network policies cannot be planned any more, what was planned before stands: ${why}`;
 const closedText = 'the kernel refuses a part of what isolates it, and so it has less than policies allow';
@@ -154,6 +154,7 @@ export class PolicyPath implements Disposable {
       ...(this.unfit === undefined ? [] : [this.unfit]),
       ...(this.#feed?.planner.problems ?? []),
       ...Array.from(this.#writes.closed, (key) => `pod ${key}: ${closedText}`),
+      ...(this.#feed && this.#writes.isUnmarked ? [unmarkedText] : []),
       ...(this.#writes.problem === undefined ? [] : [this.#writes.problem]),
       ...(this.#feed?.unknown ?? []).map(
         (key) =>

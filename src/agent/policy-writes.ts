@@ -6,6 +6,10 @@ import { PolicyEpoch } from './policy-epoch.ts';
 import { concernsPolicies, PolicyLayout, policyEpochOwner } from './policy-layout.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
 
+/** For people. */
+export const unmarkedText =
+  'this kernel keeps no marks of connections (it was built without CONFIG_NF_CONNTRACK_MARK): policies are in force, but judge each packet in place of each connection, which costs more, and a connection to an address of a domain name ends with the time of the name';
+
 export type PolicyWritesParts = Pick<
   PolicyPathParts,
   'podLinks' | 'mask' | 'reconciler' | 'faults' | 'conntrack' | 'wake' | 'sync' | 'log'
@@ -17,6 +21,7 @@ export class PolicyWrites {
   readonly #layout: PolicyLayout;
   readonly #closing: PolicyClosing;
   #epoch: PolicyEpoch | undefined;
+  #triedWithoutMarks = false;
   /** Something was contributed that the kernel may not hold yet. */
   #isPending = false;
   #epochDue = false;
@@ -43,6 +48,11 @@ export class PolicyWrites {
   /** Why the kernel has no new epoch. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** The kernel keeps no marks of connections, and each packet is judged. */
+  get isUnmarked(): boolean {
+    return this.#epoch?.isMarked === false;
   }
 
   /** Pods that have less than policies allow, since the kernel refuses a part of what isolates them. */
@@ -98,6 +108,7 @@ export class PolicyWrites {
       this.#epochDue = false;
       return;
     }
+    this.#doWithoutMarks();
     // Elements are complete now: from here on connections are judged by them.
     const rest = this.#layout.complete();
     if (rest) this.#writeNow(rest);
@@ -120,7 +131,27 @@ export class PolicyWrites {
     }
   }
 
+  /** A kernel without CONFIG_NF_CONNTRACK_MARK refuses `ct mark` (nft_ct_get_init, nft_ct_set_init). Tried once: what else it refuses so it goes on refusing. */
+  #doWithoutMarks(): void {
+    const epoch = this.#epoch!;
+    const why = this.#parts.faults.failing.get(policyEpochOwner);
+    if (this.#triedWithoutMarks || why === undefined || !/\bEOPNOTSUPP\b/.test(why)) return;
+    this.#triedWithoutMarks = true;
+    epoch.isMarked = false;
+    if (this.#writeNow([policyEpochOwner, epoch.items()])) {
+      this.#parts.log(`policies: ${unmarkedText}: ${why}`);
+      return;
+    }
+    epoch.isMarked = true;
+    this.#parts.reconciler.contribute(policyEpochOwner, epoch.items());
+  }
+
   #beginEpoch(): void {
+    if (this.isUnmarked) {
+      this.#epochDue = false;
+      this.#problem = undefined;
+      return;
+    }
     this.#epochDue = true;
     try {
       this.#epoch!.begin();

@@ -69,3 +69,6 @@ export function planEpoch(epoch: number, mask: number): Item[] {
     { kind: 'nft-chain', name: 'policy-settle', rules: [rule(setCtMark(mark, mask >>> 0))] },
   ];
 }
+
+/** The two chains where the kernel keeps no marks of connections: none is known, and each packet is judged. */
+export const planUnmarked = (): Item[] => ['policy-known', 'policy-settle'].map((name) => ({ kind: 'nft-chain', name, rules: [] }));

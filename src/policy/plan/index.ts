@@ -1,5 +1,5 @@
 export { deniedCounter, planPolicyChains, type PodLinks } from './chains.ts';
-export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch } from './epoch.ts';
+export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch, planUnmarked } from './epoch.ts';
 export { GuardedPlanner, type GuardedPlannerParts } from './guarded.ts';
 export {
   allowed,
