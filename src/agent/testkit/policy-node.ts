@@ -118,6 +118,8 @@ export class PolicyNode implements AsyncDisposable {
     await api.create(NetworkPolicies, policy).catch(() => api.update(NetworkPolicies, policy));
     if (!this.node.isStarted) return;
     await eventually(() => assert.equal(this.node.status().policy.policies.NetworkPolicy, api.dump(NetworkPolicies).length));
+    // The cache has it, and tells its listeners within this turn.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   deletePolicy(name: string, namespace = 'default'): Promise<void> {
