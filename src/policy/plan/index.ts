@@ -1,5 +1,5 @@
-export { deniedCounter, planPolicyChains, type PodLinks } from './chains.ts';
-export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch, planUnmarked } from './epoch.ts';
+export { deniedCounter, planPolicyChains, type PodLinks } from './chains/chains.ts';
+export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch, planUnmarked } from './chains/epoch.ts';
 export { GuardedPlanner, type GuardedPlannerParts } from './guarded.ts';
 export {
   allowed,
@@ -21,6 +21,6 @@ export {
   rangesSet,
   rowsSet,
   valueText,
-} from './names.ts';
+} from './elements/names.ts';
 export { PolicyPlanner, type PolicyPlannerStart, type PolicyPlanNode } from './planner.ts';
-export { plainConnection, PolicyTracer, type Trace, type TracedConnection, type TracedPacket } from './trace.ts';
+export { plainConnection, PolicyTracer, type Trace, type TracedConnection, type TracedPacket } from './chains/trace.ts';

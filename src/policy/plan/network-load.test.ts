@@ -8,12 +8,12 @@ import { evaluate } from '../evaluate.ts';
 import { networkPolicy } from '../testkit/objects.ts';
 import { PlannedElements } from '../testkit/planned-elements.ts';
 import { makeWorld, type PolicyPod } from '../world.ts';
-import { Atoms } from './peers.ts';
-import { Pieces } from './pieces.ts';
+import { Atoms } from './remote/peers.ts';
+import { Pieces } from './remote/pieces.ts';
 import { PolicyPlanner } from './planner.ts';
-import { compileRules } from './rules.ts';
-import { Signatures } from './signatures.ts';
-import { TrafficSets } from './traffic-sets.ts';
+import { compileRules } from './local/rules.ts';
+import { Signatures } from './remote/signatures.ts';
+import { TrafficSets } from './local/traffic-sets.ts';
 
 const addressOf = (i: number): string => `10.9.${i >> 8}.${i & 255}`;
 const allBut = (i: number) => ({ ipBlock: { cidr: '0.0.0.0/0', except: [`${addressOf(i)}/32`] } });

@@ -4,7 +4,7 @@ import { Prefix } from '../../net/prefix.ts';
 import { readWorld } from '../read-world.ts';
 import { Random, randomCase } from '../testkit/random.ts';
 import { hasIdentity } from '../world.ts';
-import { defaultConnmarkMask, markOf } from './epoch.ts';
+import { defaultConnmarkMask, markOf } from './chains/epoch.ts';
 import { holdAgainst, holdDnsAgainst } from './testkit/agree.ts';
 import { changeSomething, dnsPod, objectsOf, PlannedCluster } from './testkit/planned.ts';
 

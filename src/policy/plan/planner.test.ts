@@ -14,7 +14,7 @@ import { PlannedElements } from '../testkit/planned-elements.ts';
 import { Random, randomCase } from '../testkit/random.ts';
 import { makeWorld, type PolicyPod, podKey, type World, type WorldParts } from '../world.ts';
 import { PolicyPlanner } from './index.ts';
-import { TrafficSets } from './traffic-sets.ts';
+import { TrafficSets } from './local/traffic-sets.ts';
 
 const podCidrs = ['10.0.0.0/24', 'fd00::/64'].map((text) => Prefix.parse(text));
 const nodes = ['n1', 'n2'];

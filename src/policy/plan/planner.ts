@@ -3,21 +3,21 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { Item, NftElement, NodeNetwork } from '../../reconcile/model.ts';
 import { directions, type Policy, type PolicyId } from '../model.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../world.ts';
-import { Classes } from './classes.ts';
-import { Cluster } from './cluster.ts';
-import { readHeld } from './held.ts';
-import { Identities } from './identities.ts';
-import { IdentityElements } from './identity-elements.ts';
-import { Judge } from './judge.ts';
-import { LocalElements } from './local-elements.ts';
-import { Local } from './local.ts';
-import { policySet, protocolNames, valueText } from './names.ts';
-import { Atoms } from './peers.ts';
-import { PolicyTable } from './policy-table.ts';
-import { Remote } from './remote.ts';
-import { Rows } from './rows.ts';
-import { Signatures } from './signatures.ts';
-import { type TrafficId, TrafficSets } from './traffic-sets.ts';
+import { Classes } from './elements/classes.ts';
+import { Cluster } from './remote/cluster.ts';
+import { readHeld } from './elements/held.ts';
+import { Identities } from './remote/identities.ts';
+import { IdentityElements } from './elements/identity-elements.ts';
+import { Judge } from './local/judge.ts';
+import { LocalElements } from './elements/local-elements.ts';
+import { Local } from './local/local.ts';
+import { policySet, protocolNames, valueText } from './elements/names.ts';
+import { Atoms } from './remote/peers.ts';
+import { PolicyTable } from './local/policy-table.ts';
+import { Remote } from './remote/remote.ts';
+import { Rows } from './elements/rows.ts';
+import { Signatures } from './remote/signatures.ts';
+import { type TrafficId, TrafficSets } from './local/traffic-sets.ts';
 
 /** What the plan needs to know of its own node. */
 export interface PolicyPlanNode {

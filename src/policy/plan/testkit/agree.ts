@@ -1,8 +1,8 @@
 import { evaluate } from '../../evaluate.ts';
 import type { Packet } from '../../packet.ts';
 import type { PolicyNode, PolicyPod, World } from '../../world.ts';
-import { defaultConnmarkMask, markOf } from '../epoch.ts';
-import type { Trace } from '../trace.ts';
+import { defaultConnmarkMask, markOf } from '../chains/epoch.ts';
+import type { Trace } from '../chains/trace.ts';
 import { back, connectionOf, crossingsOf, type TracedCluster } from './cluster.ts';
 
 /** What one packet's connection was asked in, for the counts of a test. */

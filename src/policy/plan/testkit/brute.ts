@@ -16,7 +16,7 @@ import {
   rangesSet,
   rowsSet,
   valueText,
-} from '../names.ts';
+} from '../elements/names.ts';
 
 /**
  * Elements for one node, made by asking the specification for each address and each port: no cleverness that could be wrong, and far too many for a cluster. What

@@ -2,9 +2,9 @@ import { IpAddr } from '../../../net/ip.ts';
 import type { Item } from '../../../reconcile/model.ts';
 import type { Packet, PacketProtocol } from '../../packet.ts';
 import { hasIdentity, type World } from '../../world.ts';
-import { planPolicyChains } from '../chains.ts';
-import { defaultConnmarkMask, planEpoch } from '../epoch.ts';
-import { PolicyTracer, type Trace, type TracedConnection, type TracedPacket } from '../trace.ts';
+import { planPolicyChains } from '../chains/chains.ts';
+import { defaultConnmarkMask, planEpoch } from '../chains/epoch.ts';
+import { PolicyTracer, type Trace, type TracedConnection, type TracedPacket } from '../chains/trace.ts';
 
 export const podLinks = { group: 28782 };
 

@@ -1,7 +1,7 @@
 import type { Reconciler } from '../../../reconcile/index.ts';
 import type { Item } from '../../../reconcile/model.ts';
-import { planPolicyChains } from '../chains.ts';
-import { defaultConnmarkMask, nextEpoch, planEpoch } from '../epoch.ts';
+import { planPolicyChains } from '../chains/chains.ts';
+import { defaultConnmarkMask, nextEpoch, planEpoch } from '../chains/epoch.ts';
 import type { PolicyPlanNode, PolicyPlanner } from '../planner.ts';
 
 /** What one change came to. */

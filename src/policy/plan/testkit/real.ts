@@ -11,8 +11,8 @@ import { run } from '../../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../../testing/netns.ts';
 import type { Packet } from '../../packet.ts';
 import { hasIdentity, type World } from '../../world.ts';
-import { planPolicyChains } from '../chains.ts';
-import { defaultConnmarkMask, planEpoch } from '../epoch.ts';
+import { planPolicyChains } from '../chains/chains.ts';
+import { defaultConnmarkMask, planEpoch } from '../chains/epoch.ts';
 import { podLinks } from './cluster.ts';
 
 /** How long is waited for what must come, on a busy machine too. */

@@ -11,8 +11,8 @@ import { Prefix } from '../../../net/prefix.ts';
 import { type Item, NftWriter, Reconciler, SysctlWriter } from '../../../reconcile/index.ts';
 import { run } from '../../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../../testing/netns.ts';
-import { planPolicyChains } from '../chains.ts';
-import { defaultConnmarkMask, planEpoch } from '../epoch.ts';
+import { planPolicyChains } from '../chains/chains.ts';
+import { defaultConnmarkMask, planEpoch } from '../chains/epoch.ts';
 
 const at = IpAddr.parse;
 /** Of pods, on the node. */

@@ -1,0 +1,84 @@
+import { addressesText } from '../../../kernel/nftables/index.ts';
+import { families, type IpAddr } from '../../../net/ip.ts';
+import type { NftElement } from '../../../reconcile/model.ts';
+import { type AddressEntry, isUnused } from '../remote/addresses.ts';
+import { nobodyInNetwork } from '../remote/identities.ts';
+import { element, policySet, valueText } from './names.ts';
+import type { Piece } from '../remote/networks.ts';
+import type { Pieces } from '../remote/pieces.ts';
+import { identityOf } from '../remote/signatures.ts';
+
+/** Addresses that differ in their last part only have one owner: those of a node's pods. */
+function bucketOf(address: IpAddr): string {
+  const text = String(address);
+  return text.slice(0, text.lastIndexOf(address.family === 'ipv4' ? '.' : ':'));
+}
+
+/** Networks of one beginning: those of 10.244.0.0 to 10.244.255.255, of fd00:10::. */
+function netBucketOf(first: IpAddr): string {
+  const [a, b, c, d] = first.bytes;
+  return first.family === 'ipv4' ? `${a}.${b}` : Buffer.from([a!, b!, c!, d!]).toString('hex');
+}
+
+/** Who has which identity: by address, and for all other addresses by network. */
+export class IdentityElements {
+  readonly #buckets = new Map<string, Set<AddressEntry>>();
+  readonly #dirty = new Set<string>();
+  /** Elements of networks as planned last, by family and bucket. */
+  #nets = new Map<string, string>();
+
+  /** An address may have another identity now. */
+  place(entry: AddressEntry): void {
+    const identity = identityOf(entry.signature);
+    const ofNetwork = identityOf(entry.piece?.signature);
+    const wanted = isUnused(entry) || identity === ofNetwork ? 0 : identity === 0 ? nobodyInNetwork : identity;
+    if (wanted === entry.planned) return;
+    entry.planned = wanted;
+    const name = bucketOf(entry.address);
+    this.#dirty.add(name);
+    const bucket = this.#buckets.get(name);
+    if (wanted !== 0 && bucket) bucket.add(entry);
+    else if (wanted !== 0) this.#buckets.set(name, new Set([entry]));
+    else if (bucket?.delete(entry) && bucket.size === 0) this.#buckets.delete(name);
+  }
+
+  *changes(): Iterable<[string, NftElement[]]> {
+    for (const name of this.#dirty)
+      yield [
+        `policy identities ${name}`,
+        Array.from(this.#buckets.get(name) ?? [], ({ address, planned }) =>
+          element(policySet('policy-ids', address.family), String(address), valueText(planned)),
+        ),
+      ];
+    this.#dirty.clear();
+  }
+
+  /** @returns what changed of networks; all of them are looked at */
+  *netChanges(pieces: Pieces): Iterable<[string, NftElement[]]> {
+    const now = new Map<string, NftElement[]>();
+    for (const family of families)
+      for (const { first, text, identity } of intervalsOf(pieces.of(family))) {
+        const owner = `policy networks ${netBucketOf(first)}`;
+        const one = element(policySet('policy-nets', family), text, valueText(identity));
+        const some = now.get(owner);
+        if (some) some.push(one);
+        else now.set(owner, [one]);
+      }
+    const before = this.#nets;
+    const textOf = (elements: readonly NftElement[]): string => elements.map(({ key, data }) => `${key} ${data}`).join();
+    this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, textOf(elements)]));
+    for (const [owner, elements] of now) if (before.get(owner) !== this.#nets.get(owner)) yield [owner, elements];
+    for (const owner of before.keys()) if (!now.has(owner)) yield [owner, []];
+  }
+}
+
+/** Neighbours of one identity as one interval; those of nobody are left out. */
+function* intervalsOf(pieces: readonly Piece[]): Iterable<{ first: IpAddr; text: string; identity: number }> {
+  for (let i = 0; i < pieces.length; ) {
+    const { first, signature } = pieces[i]!;
+    const identity = identityOf(signature);
+    let last = pieces[i++]!.last;
+    for (; i < pieces.length && identityOf(pieces[i]!.signature) === identity; i++) last = pieces[i]!.last;
+    if (identity !== 0) yield { first, text: addressesText(first, last), identity };
+  }
+}
