@@ -8,7 +8,7 @@ import { askUdp } from '../dns/testkit/client.ts';
 import { answer, question } from '../dns/testkit/message.ts';
 import { TestUpstream } from '../dns/testkit/upstream.ts';
 import { FakeApi } from '../kube/fake.ts';
-import { ResolvedNames } from './resolved-names.ts';
+import { NameListener } from './name-listener.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'podnet-test-resolved-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -32,7 +32,7 @@ test('CNP11: addresses of the names that policies want come from the DNS before 
   const told = new Map<string, string>();
   const clock = { aheadMs: 0 };
   let enforced = 0;
-  using names = new ResolvedNames({
+  using names = new NameListener({
     socketPath,
     now: () => Date.now() + clock.aheadMs,
     onChange: async (name, addresses) => {

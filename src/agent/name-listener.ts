@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { IpAddr } from '../net/ip.ts';
 import { getJson, readLines } from '../unix/http.ts';
 
-export interface ResolvedNamesOptions {
+export interface NameListenerOptions {
   /** The health socket of the node's own DNS. */
   socketPath: string;
   /** A name (lower case, without the last dot) has other addresses; the pod that asked gets its answer when the promise is fulfilled, a tenth of a second later at most. */
@@ -27,8 +27,8 @@ let count = 0;
  * The addresses of the domain names that policies want, as the node's own DNS gives them to pods (CNP11): a stream of its health socket, opened again when another process answers there. What was told
  * counts until its time is over, whoever answers meanwhile.
  */
-export class ResolvedNames implements Disposable {
-  readonly #options: Required<ResolvedNamesOptions>;
+export class NameListener implements Disposable {
+  readonly #options: Required<NameListenerOptions>;
   readonly #names = new Map<string, Map<string, number>>();
   readonly #id = `agent-${process.pid}-${++count}`;
   #patterns: readonly string[] = [];
@@ -38,7 +38,7 @@ export class ResolvedNames implements Disposable {
   #settled = Promise.resolve();
   #markSettled: () => void = () => {};
 
-  constructor(options: ResolvedNamesOptions) {
+  constructor(options: NameListenerOptions) {
     this.#options = { now: () => Date.now(), ...options };
   }
 
