@@ -47,9 +47,10 @@ interface Claim {
 export function closeBeyond(policies: readonly Policy[], limits = maxOverlap): Map<Policy, Policy> {
   const scope = policies[0] ? scopeOf(policies[0]) : '';
   const limit = limitOf(scope, limits);
-  const claims = policies.toSorted(comparePolicies).flatMap(claimsOf);
-  const all = overlapOfFirst(claims, claims.length);
+  const unsorted = policies.flatMap(claimsOf);
+  const all = overlapOfFirst(unsorted, unsorted.length);
   if (all <= limit) return new Map();
+  const claims = policies.toSorted(comparePolicies).flatMap(claimsOf);
   let [low, high] = [0, claims.length];
   while (high - low > 1) {
     const middle = (low + high) >>> 1;
