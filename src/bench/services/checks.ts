@@ -40,6 +40,7 @@ function changeChecks(rows: readonly ChangeRow[]): Check[] {
       below(`${kind} at 10,000 Services, of that at 100, event to kernel`, times(({ rounds }) => rounds.median), 1.5, 'times'),
       below(`${kind} at 10,000 Services, of that at 100, kernel`, times(({ kernelRounds }) => kernelRounds.median), 1.5, 'times'),
       below(`${kind} at 10,000 Services, event to kernel, p50`, large?.p50Ms, 5, 'ms'),
+      below(`${kind} at 10,000 Services, kernel, alone, p50`, large?.kernelUs, 100, 'us', 0),
       below(`${kind} at 10,000 Services, kernel, one after the other, p50`, large?.inARowUs, 100, 'us', 0),
     ];
   });

@@ -36,7 +36,7 @@ test('each figure that must be shown is a check, and one that is missed or was n
   const rows = rowsOf([...changes, ...users.map((size) => ({ ...changes[0]!, size }))]);
   const loads = [load(1900, 190), ...users.map((size) => ({ ...load(5000, 400), size }))];
   const good = { rows, loads, traffic: [traffic(1, true, 1.01), traffic(50_000, false, 1.02)], most: 50_000 };
-  const count = 4 * changeKinds.length + 1 + 2 + 2 + 2;
+  const count = 5 * changeKinds.length + 1 + 2 + 2 + 2;
   assert.equal(checksOf(good).length, count);
   assert.deepEqual(failed(checksOf(good)), []);
   assert.equal(failed(checksOf({ rows: [], loads: [], traffic: [], most: 50_000 })).length, count);
@@ -45,6 +45,7 @@ test('each figure that must be shown is a check, and one that is missed or was n
   assert.deepEqual(failed(checksOf({ ...good, rows: [...slow, ...rows.slice(-2)] })).sort(), [
     'SD29: changes of endpoints at 10,000 Services, event to kernel, p99',
     'add at 10,000 Services, event to kernel, p50',
+    'add at 10,000 Services, kernel, alone, p50',
     'add at 10,000 Services, kernel, one after the other, p50',
     'add at 10,000 Services, of that at 100, event to kernel',
     'add at 10,000 Services, of that at 100, kernel',
