@@ -68,7 +68,7 @@ for (const attach of ['routed', 'bridge'] as const)
       await node.startReady();
       const far = ['203.0.113.8', '2001:db8:8::8'];
       for (const address of far) {
-        run(node.peer.path, 'ip', 'address', 'add', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'lo', 'nodad');
+        node.peer.own(address);
         run(node.ns.path, 'ip', 'route', 'add', address, 'via', address.includes(':') ? '2001:db8::2' : '192.0.2.2');
       }
       const resolver = await node.addPod('resolver', asking('resolver', both(53, 53)));

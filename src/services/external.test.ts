@@ -146,7 +146,7 @@ for (const family of families) {
     needsRoot,
     async () => {
       await using bed = await bedWith(family, ['b']);
-      run(bed.node.path, 'ip', 'address', 'add', `${balanced[family]}/${family === 'ipv4' ? 32 : 128}`, 'dev', 'lo', ...(family === 'ipv6' ? ['nodad'] : []));
+      bed.node.own(balanced[family]);
       bed.planner.setSlice(slice('web', family, ['b']));
       const mask = family === 'ipv4' ? 32 : 128;
       bed.planner.setService(loadBalancer(family, { loadBalancerSourceRanges: [`${nodeIp[family]}/${mask}`] }));
@@ -160,7 +160,7 @@ for (const family of families) {
 
   test(`SD11 (${family}): an address with ipMode Proxy is the load balancer's own; one with VIP is the nodes'`, needsRoot, async () => {
     await using bed = await bedWith(family, ['b']);
-    run(bed.outside.path, 'ip', 'address', 'add', `${balanced[family]}/${family === 'ipv4' ? 32 : 128}`, 'dev', 'lo', ...(family === 'ipv6' ? ['nodad'] : []));
+    bed.outside.own(balanced[family]);
     await bed.serveTcp('outside', family, 80);
     bed.planner.setSlice(slice('web', family, ['b']));
     for (const [mode, who] of [

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { NetNs } from '../kernel/netns.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../net/ip.ts';
+import { run } from './judge.ts';
 
 /** A network namespace for one test: bound to a file in /tmp, so that tools can enter it, with `lo` up. */
 export class TestNs implements Disposable {
@@ -27,6 +28,20 @@ export class TestNs implements Disposable {
     const link = this.rt.link(name);
     if (!link) throw new Error(`${this.path} has no link ${name}`);
     return link.index;
+  }
+
+  /**
+   * Gives the namespace an address, on `lo`, and returns when packets to it are its own. Until then the kernel has a route of an IPv6 address that rejects
+   * (`addrconf_prefix_route` on lo: ENETUNREACH), and makes it local in a work queue (`addrconf_dad_work`), which takes a while where others compute.
+   */
+  own(address: string): void {
+    const isLong = address.includes(':');
+    run(this.path, 'ip', 'address', 'add', `${address}/${isLong ? 128 : 32}`, 'dev', 'lo', ...(isLong ? ['nodad'] : []));
+    const deadline = Date.now() + 20_000;
+    while (run(this.path, 'ip', isLong ? '-6' : '-4', 'route', 'show', 'table', 'local', address).trim() === '') {
+      if (Date.now() > deadline) throw new Error(`${address} is not local in ${this.path} after 20 s`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
   }
 
   [Symbol.dispose](): void {

@@ -72,8 +72,7 @@ export class World implements AsyncDisposable {
     const [a, b] = [await node.addPod('a'), await node.addPod('b')];
     const far = ['10.1.1.2', 'fd01:0:0:1::2'];
     for (const [i, address] of far.entries()) {
-      // A tentative address is no source yet, on lo neither: the kernel ends that later, in a work queue.
-      run(node.peer.path, 'ip', 'address', 'add', address, 'dev', 'lo', 'nodad');
+      node.peer.own(address);
       // It answers from the address that was asked, as pods do.
       const [cidr, via] = [['10.1.0.0/24', '192.0.2.1'] as const, ['fd01::/64', '2001:db8::1'] as const][i]!;
       run(node.peer.path, 'ip', 'route', 'replace', cidr, 'via', via, 'src', address);

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { Namespaces, NetworkPolicies, Pods } from '../../kube/resources.ts';
 import type { NetworkPolicySpec } from '../../kube/types.ts';
 import { IpAddr } from '../../net/ip.ts';
-import { run } from '../../testing/judge.ts';
 import type { TestNs } from '../../testing/netns.ts';
 import type { AgentConfig } from '../config.ts';
 import type { CniCall } from './cni.ts';
@@ -104,11 +103,8 @@ export class PolicyNode implements AsyncDisposable {
   }
 
   /** Gives a namespace more addresses. */
-  addresses({ path }: TestNs, addresses: readonly string[]): void {
-    for (const address of addresses) {
-      const isLong = address.includes(':');
-      run(path, 'ip', 'address', 'add', `${address}/${isLong ? 128 : 32}`, 'dev', 'lo', ...(isLong ? ['nodad'] : []));
-    }
+  addresses(where: TestNs, addresses: readonly string[]): void {
+    for (const address of addresses) where.own(address);
   }
 
   /** Heard of by the agent, if it runs: what is attached from then on is isolated by it. */
