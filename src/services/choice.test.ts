@@ -7,6 +7,7 @@ import { sockaddr } from '../kernel/sockaddr.ts';
 import { sys } from '../kernel/sys.ts';
 import { families } from '../net/ip.ts';
 import { needsRoot } from '../testing/root.ts';
+import { allSets } from './sets.ts';
 import { at, podAddress, service, slice, Testbed, wildcard } from './testkit/testbed.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
@@ -25,11 +26,21 @@ function send(bed: Testbed, address: string): void {
   }
 }
 
-for (const family of families)
-  test(`SD1 (${family}): any of the endpoints, each as often as the others, whatever their number, and through every change of it`, needsRoot, async () => {
+const cases = families.flatMap((family) => [false, true].map((isSticky) => ({ family, isSticky })));
+for (const { family, isSticky } of cases)
+  test(`SD1 (${family}${isSticky ? ', session affinity' : ''}): any of the endpoints, each as often as the others, whatever their number, and through every change of it`, needsRoot, async () => {
     await using bed = new Testbed();
     using conntrack = Conntrack.open(bed.node.ns);
-    bed.planner.setService(service('dns', [vip[family]], [{ name: '', port: 53, protocol: 'UDP' }]));
+    if (isSticky) {
+      // Nobody can be remembered when the one place is taken: each connection is a new client's.
+      const name = family === 'ipv4' ? 'affinity4' : 'affinity6';
+      bed.reconciler.contribute('a smaller map', [
+        { kind: 'nft-set', ...allSets.find((set) => set.name === name)!, size: 1 },
+        { kind: 'nft-element', set: name, key: `7fff:e000 . ${podAddress('c', family)}`, data: '7fff:e000' },
+      ]);
+    }
+    const spec = isSticky ? { sessionAffinity: 'ClientIP' } : {};
+    bed.planner.setService(service('dns', [vip[family]], [{ name: '', port: 53, protocol: 'UDP' }], spec));
     // One pod's ports, each in a slice of its own.
     const sliceOf = (i: number) => {
       const one = slice('dns', family, ['b'], firstPort + i, 'UDP');

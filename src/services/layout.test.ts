@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
-import { Nft } from '../kernel/nftables/index.ts';
+import { match, Nft, setSpec } from '../kernel/nftables/index.ts';
 import { families } from '../net/ip.ts';
-import { NftWriter, Reconciler } from '../reconcile/index.ts';
+import { type Item, NftWriter, Reconciler } from '../reconcile/index.ts';
 import { nft, run } from '../testing/judge.ts';
 import { type TestNs, TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
 import { planLayout } from './layout.ts';
 import { layoutVersion } from './names.ts';
-import { serviceNode } from './testkit/testbed.ts';
+import { setOfPriority } from './parts.ts';
+import { ServicePlanner } from './planner.ts';
+import { service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
 const plan = planLayout(serviceNode, [[10_800, 0]]);
 
@@ -58,4 +61,71 @@ test('SD23, SD30: chains of another priority or hook, and a whole table of anoth
     assert.deepEqual(tableOf(node), right, what);
     assert.equal(JSON.stringify(nft(node.path, 'list', 'table', 'ip', 'foreign')), foreign, what);
   }
+});
+
+/** As layout 4 had it: no protocol in the key of a slot. */
+function former(item: Item): Item {
+  if (item.kind === 'nft-table') return { ...item, comment: 'podnet layout 4' };
+  if (item.kind === 'nft-set' && /^slots[46]$/.test(item.name)) {
+    const { name, comment, data } = item;
+    return { kind: 'nft-set', ...setSpec(name, 'classid . integer', comment!, { data: data! }) };
+  }
+  if (item.kind === 'nft-element' && /^slots[46]$/.test(item.set)) return { ...item, key: item.key.replace(/ \. tcp$/, '') };
+  const draws = item.kind === 'nft-chain' && /^lb-(?:to-)?(\d+)$/.exec(item.name)?.[1];
+  if (!draws) return item;
+  const slot = match.concat(setOfPriority, match.randomBelow(Number(draws)));
+  return { ...item, rules: families.map((family) => match.rule(match.dnatByMap(family, slot, family === 'ipv4' ? 'slots4' : 'slots6'))) };
+}
+
+test('SD23, SD24: an agent that finds a table of the layout before replaces it in one transaction; open connections go on, new ones are led, and the numbers of sets stay', needsRoot, async () => {
+  await using bed = new Testbed();
+  const port = [{ name: '', port: 80, protocol: 'TCP' }];
+  const vips = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
+  const sticky = { ipv4: '10.96.0.2', ipv6: 'fd00:96::2' };
+  for (const family of families) for (const pod of ['b', 'c']) await bed.serveTcp(pod, family, 8080);
+  const objects = {
+    node: serviceNode,
+    services: families.flatMap((family) => [
+      service(`one-${family}`, [vips[family]], port),
+      service(`two-${family}`, [sticky[family]], port, { sessionAffinity: 'ClientIP' }),
+    ]),
+    slices: families.flatMap((family) => ['one', 'two'].map((name) => slice(`${name}-${family}`, family, ['b', 'c']))),
+  };
+  const start = (held: ReadonlyMap<string, Item>, as = (item: Item) => item): number => {
+    const before = generation();
+    for (const [owner, items] of new ServicePlanner({ ...objects, held }).take()) bed.reconciler.contribute(owner, [...items].map(as));
+    assert.deepEqual(bed.reconciler.sync().failures, []);
+    return generation() - before;
+  };
+  using kernel = Nft.open(bed.node.ns);
+  const generation = (): number => kernel.generation();
+  const table = (): string => run(bed.node.path, 'nft', 'list', 'table', 'inet', 'podnet');
+  const leads = (text: string): string[] => [...text.matchAll(/(?:10\.96\.0\.\d|fd00:96::\d) \. tcp \. 80 : [0-9a-f]+:[0-9a-f]+/g)].map(([lead]) => lead).sort();
+  const remembered = (text: string): number => text.split(' expires ').length - 1;
+
+  start(new Map(), former);
+  const old = table();
+  assert.match(old, /layout 4/);
+  const addresses = families.flatMap((family) => [vips[family], sticky[family]]);
+  const open = await Promise.all(addresses.map(async (address) => {
+    const socket = await bed.connect('a', address, 80);
+    const [greeting] = (await once(socket, 'data')) as [Buffer];
+    return { socket, who: greeting.toString().split(' ')[0]! };
+  }));
+  assert.equal(remembered(table()), 2);
+
+  assert.equal(start(bed.reconciler.observe()), 1, 'one transaction');
+  const now = table();
+  assert.ok(now.includes(layoutVersion));
+  assert.equal(leads(now).length, 4);
+  assert.deepEqual(leads(now), leads(old));
+  assert.equal(remembered(now), 0, 'the memory of clients was in the table');
+  for (const { socket, who } of open) {
+    socket.write('hello');
+    assert.equal(String((await once(socket, 'data'))[0]), `${who} again hello`);
+    socket.destroy();
+  }
+  for (const address of addresses) for (let i = 0; i < 10; i++) assert.match((await bed.ask('a', address, 80)).who, /^[bc]$/);
+  assert.equal(remembered(table()), 2);
+  assert.equal(start(bed.reconciler.observe()), 0, 'what is right is not written again');
 });

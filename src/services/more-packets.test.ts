@@ -7,7 +7,7 @@ import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
 import { named } from './names.ts';
 import { refused } from './testkit/outcomes.ts';
-import { podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
+import { at, podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
 const nodeIp = { ipv4: String(serviceNode.addresses[0]), ipv6: String(serviceNode.addresses[1]) };
@@ -155,6 +155,11 @@ test("the whole table is text that nft reads back the same: session affinity, so
     });
     bed.planner.setService({ ...lb, status: { loadBalancer: { ingress: [{ ip: family === 'ipv4' ? '198.51.100.1' : 'fd00:198::1' }] } } });
     bed.planner.setSlice(slice(`web-${family}`, family, ['b', 'far']));
+    for (const protocol of ['TCP', 'UDP', 'SCTP']) {
+      const name = `any-${family}-${protocol.toLowerCase()}`;
+      bed.planner.setService(service(name, [at(vip[family]).offset(1).toString()], [{ port: 53, protocol }]));
+      bed.planner.setSlice(slice(name, family, ['b', 'far'], 53, protocol));
+    }
   }
   bed.sync();
   const list = (path: string): string =>
@@ -162,6 +167,7 @@ test("the whole table is text that nft reads back the same: session affinity, so
   const text = list(bed.node.path);
   assert.match(text, /update @affinity4 \{ meta priority & ffff:e000 \. ip saddr timeout 3h : meta priority \}/);
   assert.match(text, /198\.51\.100\.1 \. tcp \. 80 \. 10\.0\.0\.0\/8/);
+  assert.equal(text.match(/[0-9a-f]+:[0-9a-f]+ \. [01] \. (?:tcp|udp|sctp) : \S+ \. 53/g)?.length ?? 0, 12, 'slots');
   const copy = bed.world.namespace('copy');
   const file = `${bed.world.directory}/table.nft`;
   writeFileSync(file, text);
