@@ -37,6 +37,8 @@ const balancer = ({ name, slots }: ClassChoice): Chain => ({
 
 const pick = (slots: number): match.Part => setPriorityByMap(concat(setOfPriority, randomBelow(slots)), 'affinity-slots');
 
+const firstOfSticky = rule(pick(1), goto('translate'));
+
 /**
  * Puts the number of an endpoint into the priority. A draw that meets an empty slot is made again; in the end one of the lower half is drawn, which has none. Only
  * who is not remembered comes here, so there are as few of these chains as do: each one that there is costs each transaction.
@@ -51,10 +53,10 @@ const picker = (slots: number): Chain => ({
  * for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set). There are few, and few rules that look up:
  * each transaction visits every chain (nf_tables_commit) and, for an element, every rule that looks its map up (nft_add_set_elem). So it is `balance` that has a
  * draw made again, for all numbers of endpoints alike. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups
- * of the same packet.
+ * of the same packet; or give the set session affinity, or take it, and then the first slot stands in the other map.
  */
 export const choiceChains: readonly Chain[] = [
-  { name: 'balance', rules: [...again(draws, rule(verdictByPriority(classMask, 'balancers'))), rule(goto(balancerChain('1')))] },
+  { name: 'balance', rules: [...again(draws, rule(verdictByPriority(classMask, 'balancers'))), rule(jump(balancerChain('1'))), firstOfSticky] },
   ...classChoices.map(balancer),
   {
     name: 'pick',
@@ -84,7 +86,8 @@ export function affinityChains(seconds: number): Chain[] {
         rule(jump('pick')),
         ...remember,
         rule(jump('translate')),
-        rule(pick(1), goto('translate')),
+        firstOfSticky,
+        rule(goto(balancerChain('1'))),
       ],
     },
     { name: stickyChain(seconds), rules: [...remember, rule(jump('translate')), ...forget] },

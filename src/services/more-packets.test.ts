@@ -8,6 +8,7 @@ import { needsRoot } from '../testing/root.ts';
 import { named } from './names.ts';
 import { refused } from './testkit/outcomes.ts';
 import { at, podAddress, service, serviceNode, slice, Testbed } from './testkit/testbed.ts';
+import { affinityClass, numberOf, parseNumber } from './values.ts';
 
 const vip = { ipv4: '10.96.0.1', ipv6: 'fd00:96::1' };
 const nodeIp = { ipv4: String(serviceNode.addresses[0]), ipv6: String(serviceNode.addresses[1]) };
@@ -117,6 +118,32 @@ for (const family of families) {
       }
     },
   );
+
+  test(`SD22, SD24 (${family}): a packet that meets the transaction by which a Service gets session affinity, or loses it, is led all the same`, needsRoot, async () => {
+    await using bed = new Testbed();
+    await bed.serveTcp('b', family, 8080);
+    const key = `${vip[family]} . tcp . 80`;
+    // Another Service keeps the chain of the timeout.
+    bed.planner.setService(service('other', [String(at(vip[family]).offset(1))], web.slice(0, 1).map(({ nodePort, ...port }) => ({ ...port, port: nodePort })), { sessionAffinity: 'ClientIP' }));
+    bed.planner.setSlice(slice('other', family, ['b']));
+    bed.planner.setSlice(slice('web', family, ['b']));
+    for (const [spec, low] of [
+      [{ sessionAffinity: 'ClientIP' }, 3],
+      [{}, affinityClass(0)],
+      // No chain any more, or not yet, of the timeout that it read.
+      [{}, affinityClass(7)],
+      [{ sessionAffinity: 'ClientIP' }, affinityClass(7)],
+    ] as const) {
+      bed.reconciler.contribute('a packet', []);
+      bed.planner.setService(service('web', [vip[family]], web, spec));
+      bed.sync();
+      const set = named('service-ips', family);
+      const [, lead] = new RegExp(`${vip[family]} \\. tcp \\. 80 : ([0-9a-f]+:[0-9a-f]+)`).exec(run(bed.node.path, 'nft', 'list', 'map', 'inet', 'podnet', set))!;
+      bed.reconciler.contribute('a packet', [{ kind: 'nft-element', set, key, data: numberOf(parseNumber(lead!).setId, low) }]);
+      bed.sync();
+      for (const from of ['a', 'b', 'node', 'a']) assert.equal((await bed.ask(from, vip[family], 80)).who, 'b', `${from}: class ${low}, ${JSON.stringify(spec)}`);
+    }
+  });
 
   test(`SD16, SD1 (${family}): affinity of UDP, in fragments too`, needsRoot, async () => {
     await using bed = new Testbed();

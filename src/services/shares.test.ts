@@ -23,7 +23,7 @@ function play(chain: string, count: number, likely: number, shares: Float64Array
   };
   const texts = rules.get(chain)!;
   for (const [i, text] of texts.entries()) {
-    const drawn = /(dnat ip to )?meta priority .*numgen random mod (\d+).* map @(slots4|affinity-slots)( return)?$/.exec(text);
+    const drawn = /(dnat ip to )?meta priority .*numgen random mod (\d+).* map @(slots4|affinity-slots)( return| goto translate)?$/.exec(text);
     const dispatch = /^meta priority & \S+ vmap @(balancers|pickers)$/.exec(text)?.[1];
     if (drawn) {
       const among = Number(drawn[2]);
@@ -34,9 +34,8 @@ function play(chain: string, count: number, likely: number, shares: Float64Array
       const verdict = verdicts.get(`${dispatch} ${classKey(classOf(count))}`)!;
       left = follow(verdict, left);
       if (verdict.startsWith('goto')) return left;
-    } else if (text.startsWith('goto ')) {
-      follow(text, left);
-      return 0;
+    } else if (/^(jump|goto) /.test(text)) {
+      left = follow(text, left);
     } else assert.match(text, /@slots6$|@affinity-counts$/, `${chain}: ${text}`);
   }
   return left;
