@@ -47,3 +47,62 @@ test('a policy that planning fails with is closed, with the error in the status 
     Object.assign(PolicyPlanner.prototype, { changes, setPolicy });
   }
 });
+
+const denyAll: NetworkPolicySpec = { podSelector: { matchLabels: { app: 'shut' } }, policyTypes: ['Ingress', 'Egress'] };
+
+/** Nothing can be planned, until that is disposed of. */
+function unplannable(): Disposable {
+  const { changes } = PolicyPlanner.prototype;
+  PolicyPlanner.prototype.changes = () => {
+    throw new RangeError('no numbers are left');
+  };
+  return { [Symbol.dispose]: () => void (PolicyPlanner.prototype.changes = changes) };
+}
+
+test('P4: an agent that begins and cannot plan at all leaves in force what the kernel holds, attaches no pod, and goes on by the next start', needsRoot, async () => {
+  await using it = await PolicyNode.start();
+  const { node } = it;
+  using _echo = await Echo.start(node.peer.ns, echoPort);
+  await it.policy('deny', denyAll);
+  const shut = await it.pod('shut', { labels: { app: 'shut' } });
+  const open = await it.pod('open');
+  const reach = async () => [await it.hears(shut, it.neighbour), await it.hears(it.neighbour, shut), await it.hears(open, it.neighbour)];
+  assert.deepEqual(await reach(), [noWay, noWay, everyWay]);
+  await node.settled();
+  // All but the epoch, which begins with each start.
+  const ruleset = () => node.ruleset().filter((line) => !/"policy-(known|settle)"/.test(line));
+  const before = ruleset();
+  await node.stop();
+  {
+    using _fault = unplannable();
+    await node.startReady();
+    await eventually(() => assert.match(node.status().problems.join('\n'), /^network policies cannot be planned any more.*no numbers are left; no pod can be attached$/));
+    assert.deepEqual([ruleset(), node.status().reconciler.operations], [before, 0]);
+    assert.deepEqual(await reach(), [noWay, noWay, everyWay]);
+    await it.schedule('later');
+    await assert.rejects(it.attach('later'), /"code":11,.*no numbers are left/);
+    await node.stop();
+  }
+  await node.startReady();
+  await eventually(() => assert.deepEqual(node.status().problems, []));
+  assert.deepEqual([ruleset(), await reach()], [before, [noWay, noWay, everyWay]]);
+});
+
+test('the last policy goes while nothing can be planned: all are open then, and the next policy is in force again', needsRoot, async () => {
+  await using it = await PolicyNode.start();
+  const { node } = it;
+  using _echo = await Echo.start(node.peer.ns, echoPort);
+  await it.policy('deny', denyAll);
+  const shut = await it.pod('shut', { labels: { app: 'shut' } });
+  {
+    using _fault = unplannable();
+    await it.policy('other', denyAll);
+    await eventually(() => assert.match(node.status().problems.join('\n'), /no numbers are left/));
+    assert.equal(await it.hears(shut, it.neighbour), noWay);
+    for (const name of ['deny', 'other']) await it.deletePolicy(name);
+    await eventually(async () => assert.equal(await it.hears(shut, it.neighbour), everyWay));
+    await eventually(() => assert.deepEqual(node.ruleset().filter((line) => line.includes('policy-')), []));
+  }
+  await it.policy('deny', denyAll);
+  await eventually(async () => assert.equal(await it.hears(shut, it.neighbour), noWay), 5000);
+});

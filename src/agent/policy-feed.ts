@@ -48,6 +48,7 @@ export class PolicyFeed {
       node: { name: nodeName, podLinks, podCidrs: this.#podCidrs },
       make: (node) => new PolicyPlanner({ node, held }),
       unknown: { labels: unknownLabels, policy: isolatesUnknown },
+      held: () => [...held.values()].filter((item) => item.kind === 'nft-element' && item.set.startsWith('policy-')),
       log,
     });
     for (const node of sources.nodes.list()) this.planner.setNode(this.peerOf(node));

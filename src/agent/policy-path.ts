@@ -109,7 +109,10 @@ export class PolicyPath implements Disposable {
     // What the watch has told may not have been planned yet.
     const namespace = this.#parts.sources.policy.world?.namespaces.get(view.namespace);
     if (namespace) feed.planner.setNamespace(view.namespace, namespace);
-    const here = view.with({ node: this.#parts.nodeName, ended: false });
+    // Its labels may have changed while ADD waited for its namespace.
+    const told = this.#parts.sources.policy.world?.pods.get(podKey(view));
+    const latest = told && told.uid === view.uid && told.node === view.node ? told : view;
+    const here = latest.with({ node: this.#parts.nodeName, ended: false });
     // Of the watch the pod that had its name before may be still to come.
     const key = podKey(here);
     feed.setPod(key, here);

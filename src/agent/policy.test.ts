@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Api } from '../kube/api.ts';
 import { Namespaces, Pods } from '../kube/resources.ts';
 import type { NetworkPolicySpec } from '../kube/types.ts';
 import { run } from '../testing/judge.ts';
@@ -249,4 +251,35 @@ test('NP19: parts of policies that are not understood are told of, with what it 
   await eventually(() => assert.equal(it.node.status().policy.problems.length, 1));
   assert.match(it.node.status().policy.problems[0]!, /^NetworkPolicy default\/odd, spec\.ingress\[0\].*10\.0\.0\.0\/40/);
   assert.ok(it.node.log.some((line) => line.startsWith('policies: NetworkPolicy default/odd, spec.ingress[0]')));
+});
+
+test('NP15: labels that change while ADD waits for the namespace are those that the pod is isolated by', needsRoot, async () => {
+  await using it = await PolicyNode.make();
+  const { node } = it;
+  let waiting: (() => void)[] | undefined = [];
+  const late = Object.create(node.api, {
+    watch: {
+      value: (...[resource, onEvent, options]: Parameters<Api['watch']>) => {
+        const heard: typeof onEvent = (event) => {
+          if (waiting && resource === Namespaces && event.object.metadata.name === 'late') waiting.push(() => onEvent(event));
+          else onEvent(event);
+        };
+        return node.api.watch(resource, heard, options);
+      },
+    },
+  }) as Api;
+  await node.startReady(late);
+  using _echo = await Echo.start(node.peer.ns, echoPort);
+  await it.policy('shut', { podSelector: { matchLabels: { app: 'shut' } }, policyTypes: ['Ingress', 'Egress'] }, 'late');
+  await eventually(() => assert.ok(node.status().policy.enforced));
+  await node.api.create(Namespaces, { metadata: { name: 'late' } });
+  await it.schedule('a', { namespace: 'late', labels: { app: 'open' } });
+  const adding = it.attach('a', { namespace: 'late' });
+  // It is in the API's answer to ADD, or heard of by then.
+  await sleep(300);
+  await node.api.patch(Pods, 'a', 'late', { metadata: { labels: { app: 'shut' } } }, 'merge');
+  await sleep(100);
+  for (const go of waiting) go();
+  waiting = undefined;
+  assert.equal(await it.hears(await adding, it.neighbour), noWay);
 });

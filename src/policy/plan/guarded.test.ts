@@ -60,10 +60,10 @@ const unknown = {
   } satisfies Policy,
 };
 
-function guarded(name = 'n1') {
+function guarded(name = 'n1', held: readonly Item[] = []) {
   const log: string[] = [];
   const planner = new GuardedPlanner({
-    ...{ node: { name, podLinks, podCidrs: [] }, unknown, log: (line: string) => log.push(line) },
+    ...{ node: { name, podLinks, podCidrs: [] }, unknown, held: () => held, log: (line: string) => log.push(line) },
     make: (node) => new FaultyPlanner({ node, held: new Map() }),
   });
   const plan = new Map<string, readonly Item[]>();
@@ -180,6 +180,36 @@ test('where nothing helps, what was planned stands, and it goes on when what it 
     assert.equal(next(), 0);
     assert.equal(log.length, 1);
     assert.deepEqual([...plan.keys()], before);
+  } finally {
+    FaultyPlanner.prototype.changes = changes;
+  }
+});
+
+test('P4: where nothing can be planned from the beginning, what the kernel holds of a former plan stands until there is a plan; without policies nothing does', () => {
+  const held: Item[] = [{ kind: 'nft-element', set: 'policy-egress-default4', key: '10.0.0.1', data: 'none' }];
+  const { changes } = FaultyPlanner.prototype;
+  const failing = (): never => {
+    throw new RangeError('no numbers are left');
+  };
+  FaultyPlanner.bad = () => undefined;
+  try {
+    for (const end of ['planned', 'no policies'] as const) {
+      FaultyPlanner.prototype.changes = failing;
+      const { planner, plan, next } = guarded('n1', held);
+      planner.setPolicy(deny('a'));
+      assert.equal(next(), 1);
+      assert.deepEqual([...plan.values()], [held]);
+      assert.equal(next(), 0);
+      if (end === 'planned') {
+        FaultyPlanner.prototype.changes = changes;
+        planner.setPolicy(deny('b'));
+        assert.notEqual(planner.broken, undefined, 'it is tried again in its time');
+      } else {
+        planner.deletePolicy(deny('a'));
+        assert.equal(next(), 1, 'at once');
+        assert.deepEqual([...plan], []);
+      }
+    }
   } finally {
     FaultyPlanner.prototype.changes = changes;
   }

@@ -12,8 +12,13 @@ export interface GuardedPlannerParts {
   make: (node: PolicyPlanNode) => PolicyPlanner;
   /** What a local pod that cannot be planned for is planned as, and what keeps such pods from sending and receiving. */
   unknown: { labels: Labels; policy: Policy };
+  /** Elements of a plan from before a start, as the kernel holds them: they stand where nothing can be planned from the beginning. */
+  held?: () => Iterable<Item>;
   log: (line: string) => void;
 }
+
+/** Owner of what stands from before a start. */
+const heldOwner = 'policy held';
 
 /** What is not planned for as it stands: the object, and what planning it failed with. */
 interface Fault<T> {
@@ -41,7 +46,8 @@ const againMs = 30_000;
 
 /**
  * A PolicyPlanner whose faults stay with the objects that bring them about: a policy that it fails with is closed (what accepts matches nothing, what denies or passes denies all), a pod is cut off, and
- * all others are planned for as they stand. Where it fails on what was planned before, it begins anew and finds out by which policies; where nothing helps, nothing is changed.
+ * all others are planned for as they stand. Where it fails on what was planned before, it begins anew and finds out by which policies; where nothing helps, nothing is changed, also of what the
+ * kernel holds from before a start.
  */
 export class GuardedPlanner {
   readonly #parts: GuardedPlannerParts;
@@ -178,7 +184,7 @@ export class GuardedPlanner {
   /** Owners whose items changed since the last call, with all of their items (none: withdrawn). Never throws. */
   changes(): Change[] {
     let changes: Change[];
-    if (this.#broken && performance.now() < this.#broken.at + againMs) return [];
+    if (this.#broken && this.isActive && performance.now() < this.#broken.at + againMs) return [];
     try {
       if (this.#broken) throw new Error(this.#broken.why);
       changes = [...this.#planner.changes()];
@@ -224,7 +230,7 @@ export class GuardedPlanner {
     if (!found) {
       if (this.#broken?.why !== why) this.#parts.log(`policies: planning failed: ${why}; what was planned before stands`);
       this.#broken = { why, at: performance.now() };
-      return [];
+      return this.#standing();
     }
     this.#broken = undefined;
     this.#planner = found.planner;
@@ -234,6 +240,14 @@ export class GuardedPlanner {
     for (const [key, fault] of found.cut) this.#cut.set(key, fault);
     const told = new Set(found.changes.map(([owner]) => owner));
     return [...found.changes, ...[...this.#owners].filter((owner) => !told.has(owner)).map((owner): Change => [owner, []])];
+  }
+
+  /** Where nothing can be planned what was planned last stays; without policies nothing does. */
+  #standing(): Change[] {
+    if (!this.isActive) return Array.from(this.#owners, (owner): Change => [owner, []]);
+    if (this.#owners.size > 0) return [];
+    const held = [...(this.#parts.held?.() ?? [])];
+    return held.length > 0 ? [[heldOwner, held]] : [];
   }
 
   /** Which policies it is, one after the other: the first so many that help when they are closed end with one of them. */
