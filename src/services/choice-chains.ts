@@ -52,11 +52,12 @@ const picker = (slots: number): Chain => ({
  * From the value in the priority to the packet's translation, or by way of an endpoint's number. All of them are made with the table, while its maps are empty:
  * for each chain that looks something up in a map the kernel walks over all that the map holds (nf_tables_bind_set). There are few, and few rules that look up:
  * each transaction visits every chain (nf_tables_commit) and, for an element, every rule that looks its map up (nft_add_set_elem). So it is `balance` that has a
- * draw made again, for all numbers of endpoints alike. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups
+ * draw made again, for all numbers of endpoints alike; by a map that leads to few chains, since kernels before 2026 walk over all that can be reached from each
+ * rule, for each of them anew, whenever a rule or a verdict is added (nft_chain_validate), and chains of session affinity reach many. The last word is the first slot's: a transaction may take the one that was drawn away between two look-ups
  * of the same packet; or give the set session affinity, or take it, and then the first slot stands in the other map.
  */
 export const choiceChains: readonly Chain[] = [
-  { name: 'balance', rules: [...again(draws, rule(verdictByPriority(classMask, 'balancers'))), rule(jump(balancerChain('1'))), firstOfSticky] },
+  { name: 'balance', rules: [rule(verdictByPriority(classMask, 'balancers')), ...again(draws - 1, rule(verdictByPriority(classMask, 'redraws'))), rule(jump(balancerChain('1'))), firstOfSticky] },
   ...classChoices.map(balancer),
   {
     name: 'pick',

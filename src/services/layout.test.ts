@@ -63,6 +63,24 @@ test('SD23, SD30: chains of another priority or hook, and a whole table of anoth
   }
 });
 
+test('what kernels before 2026 walk over to find loops of chains is some hundred rules for each timeout: one rule alone of those that draw leads to session affinity', () => {
+  const rulesOf = new Map(plan.flatMap((item) => (item.kind === 'nft-chain' ? [[item.name, item.rules.map(({ text }) => text)]] : [])));
+  const leads = new Map<string, string[]>();
+  for (const item of plan) {
+    const to = item.kind === 'nft-element' ? /^(?:goto|jump) (\S+)$/.exec(item.data ?? '')?.[1] : undefined;
+    if (item.kind === 'nft-element' && to !== undefined) leads.set(item.set, [...(leads.get(item.set) ?? []), to]);
+  }
+  /** Each rule, and all that it leads to, again for each way there (nft_chain_validate). */
+  const walked = (chain: string): number =>
+    rulesOf.get(chain)!.reduce((sum, text) => {
+      const to = /(?:goto|jump) (\S+)$/.exec(text)?.[1];
+      const map = /vmap @(\S+)$/.exec(text)?.[1];
+      return sum + 1 + [...(to ? [to] : []), ...(map ? leads.get(map)! : [])].reduce((all, next) => all + walked(next), 0);
+    }, 0);
+  assert.ok(walked('affinity-10800') < 400, `${walked('affinity-10800')}`);
+  assert.ok(walked('balance') < 1000, `${walked('balance')}`);
+});
+
 /** As layout 4 had it: no protocol in the key of a slot. */
 function former(item: Item): Item {
   if (item.kind === 'nft-table') return { ...item, comment: 'podnet layout 4' };

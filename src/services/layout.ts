@@ -28,6 +28,7 @@ export function planLayout(node: ServiceNode, timeouts: LayoutTimeouts): Item[] 
     ...allSets.map((spec): Item => ({ kind: 'nft-set', ...spec })),
     element('balancers', classKey(0), 'drop'),
     ...classChoices.map((choice) => element('balancers', classKey(choice.class), `jump ${balancerChain(choice.name)}`)),
+    ...classChoices.filter(({ isExact }) => !isExact).map((choice) => element('redraws', classKey(choice.class), `jump ${balancerChain(choice.name)}`)),
     ...timeouts.map(([seconds, index]) =>
       element('balancers', classKey(affinityClass(index)), `goto ${affinityChain(seconds)}`),
     ),

@@ -60,6 +60,7 @@ function setsOf(family: Family): NftSetSpec[] {
 /** Every set and map of the table. */
 export const allSets: readonly NftSetSpec[] = [
   setSpec('balancers', 'classid', 'class to the chain that chooses an endpoint', { data: 'verdict' }),
+  setSpec('redraws', 'classid', 'class of numbers that are drawn among a power of two: the chain again, after an empty slot', { data: 'verdict' }),
   setSpec('pickers', 'classid', 'class to the chain that picks an endpoint of a set with session affinity', { data: 'verdict' }),
   setSpec('affinity-counts', 'classid', 'sets with session affinity: set id to set id and class', { data: 'classid' }),
   setSpec('affinity-slots', 'classid . integer', 'sets with session affinity: set id and slot to endpoint', { data: 'classid' }),

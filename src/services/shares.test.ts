@@ -7,7 +7,7 @@ import { classKey, classOf } from './values.ts';
 
 const rules = new Map(choiceChains.map((chain) => [chain.name, chain.rules.map(({ text }) => text)]));
 const verdicts = new Map(
-  planLayout(serviceNode, []).flatMap((item) => (item.kind === 'nft-element' && /^(balancers|pickers)$/.test(item.set) ? [[`${item.set} ${item.key}`, item.data!]] : [])),
+  planLayout(serviceNode, []).flatMap((item) => (item.kind === 'nft-element' && /^(balancers|redraws|pickers)$/.test(item.set) ? [[`${item.set} ${item.key}`, item.data!]] : [])),
 );
 
 /**
@@ -24,14 +24,15 @@ function play(chain: string, count: number, likely: number, shares: Float64Array
   const texts = rules.get(chain)!;
   for (const [i, text] of texts.entries()) {
     const drawn = /(dnat ip to )?meta priority .*numgen random mod (\d+).* map @(slots4|affinity-slots)( return| goto translate)?$/.exec(text);
-    const dispatch = /^meta priority & \S+ vmap @(balancers|pickers)$/.exec(text)?.[1];
+    const dispatch = /^meta priority & \S+ vmap @(balancers|redraws|pickers)$/.exec(text)?.[1];
     if (drawn) {
       const among = Number(drawn[2]);
       assert.ok(drawn[1] ?? drawn[4] ?? i === texts.length - 1, `${chain}: what a rule has picked, the next would pick anew`);
       for (let slot = 0; slot < Math.min(among, count); slot++) shares[slot]! += left / among;
       left *= Math.max(0, among - count) / among;
     } else if (dispatch) {
-      const verdict = verdicts.get(`${dispatch} ${classKey(classOf(count))}`)!;
+      const verdict = verdicts.get(`${dispatch} ${classKey(classOf(count))}`);
+      if (verdict === undefined) continue;
       left = follow(verdict, left);
       if (verdict.startsWith('goto')) return left;
     } else if (/^(jump|goto) /.test(text)) {
