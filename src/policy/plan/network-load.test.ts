@@ -58,6 +58,28 @@ test('what one namespace says of networks is kept once, however finely another o
   assert.equal(both.listed, alone.listed + 1);
 });
 
+test('a list of what namespaces say of pieces is kept once for all pieces of which they say the same', () => {
+  const usual = (namespace: string) =>
+    ingress(`${namespace}/p`, [{ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] } }] }]);
+  const fine = ingress('shop/p', [{ from: Array.from({ length: 1000 }, (_, i) => ({ ipBlock: { cidr: `11.0.${i >> 7}.${(i & 127) * 2}/32` } })) }]);
+  const [atoms, signatures] = [new Atoms(), new Signatures()];
+  const compile = (policy: Policy): void => {
+    compileRules({ serial: 0, policy, selection: policy.subject, rules: undefined }, atoms, new TrafficSets());
+  };
+  const pieces = new Pieces(signatures);
+  for (const policy of [...Array.from({ length: 50 }, (_, i) => usual(`t${i}`)), fine]) compile(policy);
+  pieces.update(atoms, []);
+  assert.ok([...pieces].length > 2000);
+  assert.equal(new Set([...pieces].map(({ regions }) => regions)).size, 3);
+  // What stays is the same object, also where all is cut anew.
+  atoms.settled();
+  const before = new Set(pieces);
+  compile(ingress('bank/p', [{ from: Array.from({ length: 100 }, (_, i) => ({ ipBlock: { cidr: `12.0.0.${2 * i}/32` } })) }]));
+  pieces.update(atoms, []);
+  assert.equal([...pieces].filter((piece) => !before.has(piece)).length, 201);
+  assert.equal([...before].filter(({ isGone }) => isGone).length, 1);
+});
+
 /** Whether what is planned lets in whom the specification lets in. */
 function agree(elements: PlannedElements, policies: readonly Policy[]): void {
   const world = makeWorld({ pods, policies });

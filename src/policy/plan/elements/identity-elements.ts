@@ -75,10 +75,12 @@ export class IdentityElements {
 /** Neighbours of one identity as one interval; those of nobody are left out. */
 function* intervalsOf(pieces: readonly Piece[]): Iterable<{ first: IpAddr; text: string; identity: number }> {
   for (let i = 0; i < pieces.length; ) {
-    const { first, signature } = pieces[i]!;
-    const identity = identityOf(signature);
-    let last = pieces[i++]!.last;
-    for (; i < pieces.length && identityOf(pieces[i]!.signature) === identity; i++) last = pieces[i]!.last;
-    if (identity !== 0) yield { first, text: addressesText(first, last), identity };
+    const start = pieces[i]!;
+    const identity = identityOf(start.signature);
+    let last = pieces[i++]!;
+    for (; i < pieces.length && identityOf(pieces[i]!.signature) === identity; i++) last = pieces[i]!;
+    if (identity === 0) continue;
+    if (start.told?.last !== last) start.told = { last, text: addressesText(start.first, last.last) };
+    yield { first: start.first, text: start.told.text, identity };
   }
 }

@@ -5,7 +5,7 @@ import { readPolicy } from '../../policies.ts';
 import { networkPolicy } from '../../testkit/objects.ts';
 import { PlannedElements } from '../../testkit/planned-elements.ts';
 import { PolicyPlanner } from '../index.ts';
-import { TrafficSets } from './traffic-sets.ts';
+import { type TrafficId, TrafficSets } from './traffic-sets.ts';
 
 const tcp = (from: number, to = from) => ({ protocol: 'TCP' as const, from, to });
 
@@ -85,4 +85,24 @@ test('what many rules allow to one peer is found again when the sets of it were 
     elements.take(planner);
   }
   assert.deepEqual([hears(3), hears(4)], [[100, 109], [200, 209]]);
+});
+
+test('thousands of ranges of many sets together are what they are one by one', () => {
+  const sets = new TrafficSets();
+  const protocols = ['TCP', 'UDP', 'SCTP'] as const;
+  const ids = Array.from({ length: 60 }, (_, i) =>
+    sets.ranges([
+      ...Array.from({ length: 100 }, (_, j) => {
+        const from = (i * 7919 + j * 641) % 65_500;
+        return { protocol: protocols[(i + j) % 3]!, from, to: from + ((i * j) % 40) };
+      }),
+      ...(i === 9 ? [{ protocol: 'UDP' as const, from: 0, to: 3 }, { protocol: 'SCTP' as const, from: 65_500, to: 65_535 }] : []),
+    ]),
+  );
+  const step = (some: readonly TrafficId[]): TrafficId => some.reduce((all, one) => sets.union(all, one), TrafficSets.nothing);
+  assert.ok(sets.rangesOf(step(ids)).length > 1000);
+  for (const some of [ids, ids.slice(1), ids.toReversed().slice(0, 50)]) assert.equal(sets.unionAll(some), step(some));
+  const portless = sets.complement(sets.ranges(protocols.map((protocol) => ({ protocol, from: 0, to: 65_535 }))));
+  assert.equal(sets.unionAll([...ids, portless]), step([...ids, portless]));
+  assert.ok(sets.hasPortless(sets.unionAll([...ids, portless])));
 });

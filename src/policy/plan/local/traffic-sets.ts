@@ -16,6 +16,9 @@ const portless = portProtocols.length * ports;
 const end = portless + 1;
 const startOf: Readonly<Record<PortProtocol, number>> = { TCP: 0, UDP: ports, SCTP: 2 * ports };
 
+/** So many edges are counted place by place, which takes as long however many there are, instead of being sorted. */
+const manyEdges = 4096;
+
 /** Beyond that many remembered results it begins anew. */
 const maxRemembered = 200_000;
 
@@ -40,6 +43,8 @@ export class TrafficSets {
   readonly #intersections = new Map<number, TrafficId>();
   readonly #differences = new Map<number, TrafficId>();
 
+  /** A place for each port, made when it is first needed. */
+  #places: Int32Array | undefined;
   readonly #roomFor: number;
   /** Of all sets, as they are kept. */
   #edgeCount = 0;
@@ -95,12 +100,33 @@ export class TrafficSets {
     if (all.has(TrafficSets.all)) return TrafficSets.all;
     const [a = TrafficSets.nothing, b = TrafficSets.nothing] = all;
     if (all.size <= 2) return this.union(a, b);
+    let count = 0;
+    for (const id of all) count += this.#edges[id]!.length;
+    if (count > manyEdges) return this.#intern(this.#counted(all));
     const spans: { from: number; to: number }[] = [];
     for (const id of all) {
       const edges = this.#edges[id]!;
       for (let i = 0; i < edges.length; i += 2) spans.push({ from: edges[i]!, to: edges[i + 1]! });
     }
     return this.#intern(joined(spans));
+  }
+
+  /** The edges of all together: at each place how many sets begin there less how many end. */
+  #counted(sets: Iterable<TrafficId>): number[] {
+    const places = (this.#places ??= new Int32Array(end + 1));
+    places.fill(0);
+    for (const id of sets) {
+      const edges = this.#edges[id]!;
+      for (let i = 0; i < edges.length; i++) places[edges[i]!]! += i % 2 === 0 ? 1 : -1;
+    }
+    const all: number[] = [];
+    for (let at = 0, inside = 0; at <= end; at++) {
+      const change = places[at]!;
+      if (change === 0) continue;
+      if (inside === 0 || inside + change === 0) all.push(at);
+      inside += change;
+    }
+    return all;
   }
 
   union(a: TrafficId, b: TrafficId): TrafficId {

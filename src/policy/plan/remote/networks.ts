@@ -2,7 +2,7 @@ import { type Family, IpAddr } from '../../../net/ip.ts';
 import { Prefix } from '../../../net/prefix.ts';
 import { addressAt, comparePlaces, endPlace, firstPlace, lastBefore, type Place, type Spans } from '../../spans.ts';
 import type { Atom } from './peers.ts';
-import { type Region, type Regions, sameRegions, withRegion } from './regions.ts';
+import { type Region, Regions, sameRegions } from './regions.ts';
 import type { Signature } from './signatures.ts';
 
 /** Consecutive addresses in the same of all networks that rules in use name. */
@@ -17,6 +17,8 @@ export interface Piece {
   signature: Signature | undefined;
   /** Cut anew since: others are in its place. */
   isGone: boolean;
+  /** As the kernel is told of all from here to that piece, for who tells it again. */
+  told?: { last: Piece; text: string };
 }
 
 /** What says something of addresses; without an atom: the pod CIDRs. */
@@ -34,8 +36,12 @@ interface Edge {
 }
 
 const pieceOf = (first: IpAddr, last: IpAddr, regions: readonly Region[], isUnknown: boolean): Piece => ({
-  ...{ first, last, regions, isUnknown },
-  ...{ signature: undefined, isGone: false },
+  first,
+  last,
+  regions,
+  isUnknown,
+  signature: undefined,
+  isGone: false,
 });
 
 /** A whole family, cut at every end of a cover; all pieces, in order and without gaps. */
@@ -47,12 +53,12 @@ export function cutFamily(known: Regions, family: Family, covers: Iterable<Cover
   const active = new Map<string, Set<Atom>>();
   const changed = new Set<string>();
   const pieces: Piece[] = [];
-  let regions: readonly Region[] = [];
+  let regions = Regions.none;
   let unknown = 0;
   let start = firstPlace(family);
   const finish = (end: Place): void => {
     if (end === start) return;
-    for (const scope of changed) regions = withRegion(regions, scope, known.of(scope, active.get(scope)!));
+    for (const scope of changed) regions = known.with(regions, scope, known.of(scope, active.get(scope)!));
     changed.clear();
     pieces.push(pieceOf(addressAt(family, start), lastBefore(family, end), regions, unknown > 0));
     start = end;
@@ -86,7 +92,7 @@ export function applyCover(known: Regions, pieces: Piece[], family: Family, { at
       const others = before?.atoms.filter((other) => other !== one) ?? [];
       changes.set(before, known.of(scope, isOn ? [...others, one] : others));
     }
-    return withRegion(regions, scope, changes.get(before));
+    return known.with(regions, scope, changes.get(before));
   };
   for (const span of spans[family]) {
     const from = splitAt(pieces, addressAt(family, span.from));
@@ -139,5 +145,5 @@ export const pieceAt = (pieces: readonly Piece[], address: IpAddr): Piece => pie
 
 export const wholeFamily = (family: Family): Piece[] => {
   const { address, last } = Prefix.all(family);
-  return [pieceOf(address, last, [], false)];
+  return [pieceOf(address, last, Regions.none, false)];
 };

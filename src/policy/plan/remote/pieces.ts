@@ -5,7 +5,7 @@ import { spansOf } from '../../spans.ts';
 import { applyCover, type Cover, cutFamily, isAlike, type Piece, pieceAt, wholeFamily } from './networks.ts';
 import type { Atom, Atoms } from './peers.ts';
 import { Regions } from './regions.ts';
-import type { Signatures } from './signatures.ts';
+import type { Signature, Signatures } from './signatures.ts';
 
 /** With more changed spans than this all is cut anew. */
 const few = 64;
@@ -25,12 +25,14 @@ export class Pieces {
   readonly #lines: Record<Family, Piece[]>;
   /** Of both families. */
   readonly regions = new Regions();
+  /** Who addresses in such lists are, where nobody has them. */
+  readonly #known = { outside: new WeakMap<Piece['regions'], Signature>(), unknown: new WeakMap<Piece['regions'], Signature>() };
   #podCidrs: readonly Prefix[] = [];
 
   constructor(signatures: Signatures) {
     this.#signatures = signatures;
     this.#lines = { ipv4: wholeFamily('ipv4'), ipv6: wholeFamily('ipv6') };
-    for (const family of families) this.#settle(family, new Set());
+    for (const family of families) this.#settle(family, []);
   }
 
   of(family: Family): readonly Piece[] {
@@ -56,7 +58,7 @@ export class Pieces {
     if (added.length + removed.length === 0 && !pods) return false;
     const changes = sizeOf([...added, ...removed, ...(pods ? [pods.before, pods.now] : [])]);
     for (const family of families) {
-      const before = new Set(this.#lines[family]);
+      const before = this.#lines[family].slice();
       if (changes > few) this.#lines[family] = this.#cutAnew(family, [...[...atoms].flatMap(coverOf), podsCover(podCidrs)]);
       else {
         for (const cover of removed) applyCover(this.regions, this.#lines[family], family, cover, false);
@@ -74,19 +76,23 @@ export class Pieces {
     for (const { regions } of this) yield regions;
   }
 
+  /** Both lines are in order: what is in both is found side by side. */
   #cutAnew(family: Family, covers: readonly Cover[]): Piece[] {
-    const before = new Map(this.#lines[family].map((piece) => [`${piece.first} ${piece.last}`, piece]));
+    const before = this.#lines[family];
+    let next = 0;
     const now = cutFamily(this.regions, family, covers).map((piece) => {
-      const same = before.get(`${piece.first} ${piece.last}`);
-      return same && isAlike(same, piece) ? same : piece;
+      while (next < before.length && before[next]!.first.compare(piece.first) < 0) before[next++]!.isGone = true;
+      const same = before[next];
+      if (!same || same.first.compare(piece.first) !== 0 || same.last.compare(piece.last) !== 0 || !isAlike(same, piece)) return piece;
+      next++;
+      return same;
     });
-    const kept = new Set(now);
-    for (const piece of before.values()) if (!kept.has(piece)) piece.isGone = true;
+    while (next < before.length) before[next++]!.isGone = true;
     return now;
   }
 
   /** Signatures of the pieces that are new, and without those that are gone. */
-  #settle(family: Family, before: ReadonlySet<Piece>): void {
+  #settle(family: Family, before: readonly Piece[]): void {
     for (const { isGone, signature } of before)
       if (isGone) {
         signature!.pieces--;
@@ -94,9 +100,15 @@ export class Pieces {
       }
     for (const piece of this.#lines[family]) {
       if (piece.signature) continue;
-      const { regions, isUnknown } = piece;
-      piece.signature = this.#signatures.of({ atoms: [], regions, named: undefined, isOwnNode: false, isUnknown });
+      piece.signature = this.#signatureOf(piece);
       piece.signature.pieces++;
     }
+  }
+
+  #signatureOf({ regions, isUnknown }: Piece): Signature {
+    const known = this.#known[isUnknown ? 'unknown' : 'outside'];
+    let found = known.get(regions);
+    if (!found || found.isGone) known.set(regions, (found = this.#signatures.of({ atoms: [], regions, named: undefined, isOwnNode: false, isUnknown })));
+    return found;
   }
 }

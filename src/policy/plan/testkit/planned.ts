@@ -8,6 +8,7 @@ import { clusterPolicy } from '../../testkit/objects.ts';
 import type { Random } from '../../testkit/random.ts';
 import { type Labels, labelsOfNamespace, makeWorld, type PolicyNode, type PolicyPod, podKey, type World } from '../../world.ts';
 import { PolicyPlanner } from '../planner.ts';
+import { TrafficSets } from '../local/traffic-sets.ts';
 import { podLinks, TracedCluster } from './cluster.ts';
 
 /** Objects by what identifies them, as they come in events. */
@@ -34,6 +35,8 @@ export interface ClusterOptions {
   podCidrs?: readonly string[];
   /** Nodes answer cluster DNS. */
   dns?: boolean;
+  /** What each planner keeps sets of traffic in. */
+  traffic?: () => TrafficSets;
 }
 
 /** A planner for each node, told of objects one by one, and what they planned. */
@@ -45,10 +48,10 @@ export class PlannedCluster {
   readonly #dns: boolean;
   epoch = 0;
 
-  constructor(nodes: readonly string[], { podCidrs = [], dns = false }: ClusterOptions = {}) {
+  constructor(nodes: readonly string[], { podCidrs = [], dns = false, traffic = () => new TrafficSets() }: ClusterOptions = {}) {
     this.#dns = dns;
     for (const name of nodes) {
-      const planner = new PolicyPlanner({ node: { name, podLinks, podCidrs: podCidrs.map(Prefix.parse) }, held: new Map() });
+      const planner = new PolicyPlanner({ node: { name, podLinks, podCidrs: podCidrs.map(Prefix.parse) }, held: new Map(), traffic: traffic() });
       if (dns) planner.setClusterDns([dnsPod]);
       this.#planners.set(name, planner);
       this.#plans.set(name, new Map());
