@@ -41,8 +41,8 @@ test('the networks of one rule count once, and the same ones of several rules to
   assert.equal(closeBeyond([read(one), read(two)], { ...limits, namespace: 2 * 4000 + 4002 }).size, 0);
 });
 
-test('the most that a namespace may have is what 350 rules take that each allow all but an address', () => {
-  const counts = [350, 360].map((count) => closedOf(withinLimits([read(many('a', 'shop', 0, count))])[0]!));
+test('the most that a namespace may have is what 220 rules take that each allow all but an address', () => {
+  const counts = [220, 230].map((count) => closedOf(withinLimits([read(many('a', 'shop', 0, count))])[0]!));
   assert.ok(counts[0] === 0 && counts[1]! > 0 && counts[1]! < 10, `${counts} of the limit ${maxOverlap.namespace}`);
 });
 
@@ -82,4 +82,22 @@ test('what is asked of policies knows of rules that are closed for their size, a
   assert.ok(egress.reason.code === 'default-deny');
   assert.match(missText(egress.reason.misses[0]!, 'egress'), /^NetworkPolicy shop\/z-last, spec\.egress\[0\]: over the limit \(.*\), so it allows nothing$/);
   assert.equal(over.allowed('10.9.0.0', 'shop/web'), true, 'a rule before it still counts');
+});
+
+test('far beyond the limit the same rules are closed, and networks are told by how many they are', () => {
+  const flat = (name: string, from: number) =>
+    read(
+      networkPolicy(`shop/${name}`, {
+        podSelector: {},
+        ingress: Array.from({ length: 100 }, (_, rule) => ({
+          from: Array.from({ length: 5 }, (_, i) => ({ ipBlock: { cidr: `11.${from}.${rule}.${2 * i}/32` } })),
+        })),
+      }),
+    );
+  const all = [flat('c', 3), flat('b', 2), flat('a', 1)];
+  const closed = closeBeyond(all, { ...limits, namespace: 190 });
+  assert.deepEqual(all.map((policy) => closedOf(closed.get(policy) ?? policy)), [100, 100, 100 - 190 / 5]);
+  assert.match(closed.get(all[0]!)!.problems[0]!.what, /overlap at least 1500 times, more than the 190/);
+  // Twice the limit is counted to its end.
+  assert.match(closeBeyond(all.slice(2), { ...limits, namespace: 190 }).get(all[2]!)!.problems[0]!.what, /overlap 500 times, more than the 190/);
 });

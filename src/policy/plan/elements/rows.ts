@@ -35,21 +35,26 @@ export class Rows {
   compare(byNumber: ReadonlyMap<number, Alike>, nobody: Signature, groups: Groups): void {
     const used = new Set<TrafficId>();
     const slots = [...groups.slots()];
+    const free = Array.from({ length: groups.width }, (_, index) => index).filter((index) => !groups.slotAt(index));
     const touch = (index: number, identity: number): void => {
       for (const { pods } of groups.slotAt(index)?.group.classes ?? [])
         for (const { key, isLocal } of pods) if (isLocal) this.#touch(key, bucketOf(identity));
     };
     for (const [number, { members }] of byNumber) {
       const { cells } = firstOf(members);
-      const now = new Int32Array(groups.width).fill(usual);
-      for (const { index } of slots)
-        if (cells[index] !== nobody.cells[index]) {
-          now[index] = cells[index]!;
-          used.add(cells[index]!);
-        }
       const before = this.#planned.get(number);
-      for (const { index } of slots) if ((before?.[index] ?? usual) !== now[index]) touch(index, number);
-      this.#planned.set(number, now);
+      // In place: there may be a hundred thousand identities, and few of them change.
+      const now = before?.length === groups.width ? before : new Int32Array(groups.width).fill(usual);
+      if (before && before !== now) now.set(before.subarray(0, now.length));
+      if (before !== now) this.#planned.set(number, now);
+      for (const { index } of slots) {
+        const cell = cells[index] === nobody.cells[index] ? usual : cells[index]!;
+        if (cell !== usual) used.add(cell);
+        if (now[index] === cell) continue;
+        now[index] = cell;
+        touch(index, number);
+      }
+      for (const index of free) now[index] = usual;
     }
     for (const [number, before] of this.#planned)
       if (!byNumber.has(number)) {
