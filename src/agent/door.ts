@@ -4,6 +4,7 @@ import { keyText } from '../ipam/index.ts';
 import type { Nft } from '../kernel/nftables/index.ts';
 import { type AttachMode, bridgeLink, type PodLink, podGroup, podMac } from '../links/index.ts';
 import type { Item } from '../reconcile/model.ts';
+import { isKindCounter } from './policy-layout.ts';
 
 /** The owner of what holds for all pods. */
 export const doorOwner = 'door of pods';
@@ -49,7 +50,7 @@ export class Door {
 
   /** How much was dropped, by reason. */
   dropped(): Record<string, number> {
-    const counted = [...this.#nft.counters('podnet'), ...this.#nft.counters('podnet', 'arp')];
+    const counted = [...this.#nft.counters('podnet'), ...this.#nft.counters('podnet', 'arp')].filter(([name]) => !isKindCounter(name));
     const reasons = counted.map(([name, { packets }]) => [name.replace(/^door-/, ''), packets]);
     return { ...Object.fromEntries(reasons), ...(this.#frames ? { frame: this.#droppedFrames() } : {}) };
   }

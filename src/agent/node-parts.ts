@@ -5,7 +5,6 @@ import { Nft } from '../kernel/nftables/nft.ts';
 import { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import type { Api } from '../kube/api.ts';
 import { Attacher, attachModes, bridgeLink, podGroup } from '../links/index.ts';
-import { deniedCounter } from '../policy/plan/index.ts';
 import { NftWriter, Reconciler, RtWriter, Runner, SysctlWriter } from '../reconcile/index.ts';
 import { PodAttachments } from './attachments.ts';
 import { ConntrackLimits } from './conntrack-limits.ts';
@@ -21,6 +20,7 @@ import { NodeNetwork } from './node-network.ts';
 import { nodeShape } from './node-shape.ts';
 import { PodRanges } from './pod-ranges.ts';
 import { PolicyFaults } from './policy-faults.ts';
+import { heldKinds } from './policy-layout.ts';
 import { PolicyPath } from './policy-path.ts';
 import { ProblemLog } from './problem-log.ts';
 import { SyncHealth } from './proxy-health.ts';
@@ -118,7 +118,7 @@ export class NodeParts {
       log(`${kind}: ${error.message}`);
       doings.judge();
     };
-    this.sources = new Sources(api, settings.nodeName, onSourceError, () => this.nft.counters('podnet').has(deniedCounter));
+    this.sources = new Sources(api, settings.nodeName, onSourceError, () => heldKinds(this.nft.counters('podnet').keys()));
     this.denials = new Denials({ nodeName: settings.nodeName, api, reconciler: this.reconciler, nft: this.nft, log });
     this.policies = new PolicyPath({
       denials: this.denials,

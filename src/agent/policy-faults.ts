@@ -1,12 +1,12 @@
 import { CniError, cniCode } from '../cni/errors.ts';
 import type { Item } from '../reconcile/model.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
-import { policyEpochOwner, policyLayoutOwner } from './policy-layout.ts';
+import { policyEpochOwner, policyKindsOwner, policyLayoutOwner } from './policy-layout.ts';
 
 /** Without these no pod of the node is judged as it should be. */
 const foundations: readonly string[] = [policyLayoutOwner, policyEpochOwner, 'policy dns'];
-/** They say who is logged, and nothing of what may pass. */
-const isOther = (owner: string): boolean => !owner.startsWith('policy ') || owner === 'policy denials';
+/** They say who is logged, and which kinds of policies there are, and nothing of what may pass. */
+const isOther = (owner: string): boolean => !owner.startsWith('policy ') || owner === 'policy denials' || owner === policyKindsOwner;
 
 /** Owner of a pod's defaults, and the beginning of those of its rows (`src/policy/plan`). */
 export const podOwner = (key: string): string => `policy pod ${key}`;

@@ -1,3 +1,4 @@
+import { deniedCounter } from '../policy/plan/index.ts';
 import { type Item, keyOf, type NodeNetwork } from '../reconcile/model.ts';
 import { ElementOperation, type Operation } from '../reconcile/operations.ts';
 import type { Contribution } from './policy-parts.ts';
@@ -6,6 +7,23 @@ import type { Contribution } from './policy-parts.ts';
 export const policyLayoutOwner = 'policy layout';
 /** Owner of the two chains that a new epoch replaces. */
 export const policyEpochOwner = 'policy epoch';
+
+/** Owner of what says which kinds of policies there are. */
+export const policyKindsOwner = 'policy kinds';
+/** Counters that count nothing: a start learns by them what the kernel's policies follow from, and nothing else of the kernel's tells it. */
+const kindCounter = 'policy-of-';
+export const isKindCounter = (name: string): boolean => name.startsWith(kindCounter);
+
+/** @param plurals of the kinds of which there are policies */
+export const kindItems = (plurals: readonly string[]): Item[] =>
+  plurals.map((plural) => ({ kind: 'nft-counter', name: `${kindCounter}${plural}` }));
+
+/** @param names of the counters that the kernel holds @returns plurals of the kinds that it had; undefined: it holds nothing of policies */
+export function heldKinds(names: Iterable<string>): ReadonlySet<string> | undefined {
+  const all = [...names];
+  if (!all.includes(deniedCounter)) return undefined;
+  return new Set(all.filter(isKindCounter).map((name) => name.slice(kindCounter.length)));
+}
 
 /**
  * Chains and sets of policies. Those chains that packets come to follow when the elements are there: sets of ranges become visible a moment after the rest of

@@ -11,6 +11,7 @@ import { PolicyAdmission } from './policy-admission.ts';
 import { isDefault, notIsolated, podOwner } from './policy-faults.ts';
 import { PolicyFeed } from './policy-feed.ts';
 import { PolicyNames } from './policy-names.ts';
+import { kindItems, policyKindsOwner } from './policy-layout.ts';
 import type { Contribution, PolicyPathParts } from './policy-parts.ts';
 import { PolicyPods } from './policy-pods.ts';
 import { type PolicyStatus, policyStatus, problemsOf } from './policy-report.ts';
@@ -72,6 +73,7 @@ export class PolicyPath implements Disposable {
     const { policy, nodes, services } = this.#parts.sources;
     this.#active = policy.count > 0;
     if (!this.#active) this.#kept.forgetAll();
+    this.#noteKinds();
     if (this.#active && policy.world) this.#plan();
     const present = this.#feed;
     // All that is there now is in the plan already.
@@ -207,6 +209,7 @@ export class PolicyPath implements Disposable {
   #hearPolicies(changes: readonly Change<Policy>[]): void {
     if (this.#feeding) return;
     this.#active = this.#parts.sources.policy.count > 0;
+    this.#noteKinds();
     this.#tellProblems(changes.flatMap(({ type, object }) => (type === 'deleted' ? [] : object)));
     if (this.#feed) {
       this.#feed.setPolicies(changes);
@@ -293,6 +296,13 @@ export class PolicyPath implements Disposable {
 
   #contribute(): void {
     if (this.#feed && !this.#feeding) this.#writes.contribute(this.#feed.planner);
+  }
+
+  /** For the next start. */
+  #noteKinds(): void {
+    const { sources, reconciler } = this.#parts;
+    const kinds = sources.policy.policies.filter(({ size }) => size > 0).map(({ resource }) => resource.plural);
+    reconciler.contribute(policyKindsOwner, kindItems(kinds));
   }
 
   /** NP19. */

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Api, ApiError, type KubeObject } from '../kube/api.ts';
 import { Pods as PodResource } from '../kube/resources.ts';
 import type { NetworkPolicySpec } from '../kube/types.ts';
+import { clusterPolicyResources } from '../policy/resources.ts';
 import { layoutVersion } from '../services/names.ts';
 import { run } from '../testing/judge.ts';
 import { needsRoot } from '../testing/root.ts';
@@ -197,4 +199,38 @@ test('the last policy goes while no agent runs: nothing of policies is left, and
     ),
   );
   assert.equal(await it.hears(stranger, shut, { timeoutMs: 5000 }), everyWay);
+});
+
+test('F13, P2: a start that does not find cluster-wide policies any more, as from an API that has begun anew itself, opens nothing until it is told so again', needsRoot, async () => {
+  await using it = await PolicyNode.start();
+  const { node } = it;
+  using _echo = await Echo.start(node.peer.ns, echoPort);
+  const everywhere = [{ networks: ['0.0.0.0/0', '::/0'] }];
+  await node.api.create(clusterPolicyResources[0]!, {
+    metadata: { name: 'guard' },
+    spec: { tier: 'Admin', priority: 1, subject: { namespaces: {} }, egress: [{ action: 'Deny', to: everywhere }] },
+  } as KubeObject);
+  await it.policy('other', { podSelector: { matchLabels: { app: 'nobody' } } });
+  const pod = await it.pod('a');
+  assert.equal(await it.hears(pod, it.neighbour), noWay);
+  await node.settled();
+  await node.stop();
+  let isLost = true;
+  const absent = new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+  const shown = Object.create(node.api, {
+    watch: {
+      value: (...[resource, onEvent, options]: Parameters<Api['watch']>) => {
+        if (!isLost || resource !== clusterPolicyResources[0]) return node.api.watch(resource, onEvent, options);
+        const soon = setImmediate(() => options.onEnd(absent));
+        return { close: () => clearImmediate(soon) };
+      },
+    },
+  }) as Api;
+  await node.start(shown);
+  await eventually(() => assert.ok(node.log.some((line) => line.startsWith('clusternetworkpolicies: the API server tells of none'))));
+  assert.equal(await it.hears(pod, it.neighbour), noWay);
+  isLost = false;
+  await node.settled();
+  assert.equal(await it.hears(pod, it.neighbour), noWay);
+  assert.equal(node.status().policy.policies.ClusterNetworkPolicy, 1);
 });

@@ -136,10 +136,38 @@ test('of a pod stays what policies read; a static one has the uid that the node 
   for (const change of changes) assert.equal(samePod(podView({ ...pod, ...change }, 'me'), view), false, JSON.stringify(change));
 });
 
+test('F13, P2: a kind of policies that a start does not find is asked for once more, if the kernel holds what followed from it, and no other', async () => {
+  const { api, shown, install } = withoutDefinitions();
+  await api.create(NetworkPolicies, policy('deny') as never);
+  await api.create(clusterPolicyResources[0]!, {
+    metadata: { name: 'guard' },
+    spec: { tier: 'Admin', priority: 1, subject: { namespaces: {} } },
+  } as KubeObject);
+  const errors: string[] = [];
+  const start = (formerKinds: readonly string[], confirmEmptyMs: number) => {
+    const onError = (kind: string): void => void errors.push(kind);
+    const sources = new PolicySources(shown, { nodeName: 'me', confirmEmptyMs, formerKinds: () => new Set(formerKinds), onError });
+    sources.start();
+    return sources;
+  };
+  for (const known of [['networkpolicies'], ['networkpolicies', 'adminnetworkpolicies']]) {
+    using sources = start(known, known.length === 1 ? 60_000 : 50);
+    await sources.known;
+    assert.equal(sources.count, 1);
+  }
+  assert.deepEqual(errors, ['adminnetworkpolicies'], 'believed at once, and at the second time');
+  using back = start(['networkpolicies', 'clusternetworkpolicies'], 1000);
+  await eventually(() => assert.deepEqual(errors, ['adminnetworkpolicies', 'clusternetworkpolicies']));
+  assert.equal(back.isSynced, false);
+  install();
+  await back.known;
+  assert.equal(back.count, 2);
+});
+
 test('F13, P2: an API that has lost all policies at a start is asked once more before it is believed, if the kernel holds some', async () => {
   const api = new FakeApi();
   const errors: string[] = [];
-  const options = { nodeName: 'me', confirmEmptyMs: 60, hadPolicies: () => true, onError: (kind: string, error: Error) => errors.push(`${kind}: ${error.message}`) };
+  const options = { nodeName: 'me', confirmEmptyMs: 60, formerKinds: () => new Set<string>(), onError: (kind: string, error: Error) => errors.push(`${kind}: ${error.message}`) };
   const begun = performance.now();
   using lost = new PolicySources(api, options);
   lost.start();

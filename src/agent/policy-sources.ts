@@ -21,8 +21,8 @@ export interface PolicySourcesOptions {
   onError: (kind: string, error: Error) => void;
   /** So long after the last policy is gone the world is still watched. */
   lingerMs?: number;
-  /** Whether there were policies before this start: that there are none now is to be said twice, too. */
-  hadPolicies?: () => boolean;
+  /** Plurals of the kinds of which there were policies before this start: that there are none now is to be said twice, too. Undefined: there were none; empty: nobody knows. */
+  formerKinds?: () => ReadonlySet<string> | undefined;
   /** So much later a server that says all at once that there is nothing of a kind is asked once more, and believed then (F13). */
   confirmEmptyMs?: number;
 }
@@ -122,7 +122,9 @@ export class PolicySources implements Disposable {
 
   async #learn(): Promise<void> {
     await Promise.all([this.#networkPolicies.synced, ...this.#clusterPolicies.map(({ known }) => known)]);
-    if (this.count === 0 && this.#options.hadPolicies?.()) await this.#confirmNone();
+    const former = this.#options.formerKinds?.();
+    const lost = this.policies.filter(({ size, resource }) => size === 0 && former?.has(resource.plural));
+    if (lost.length > 0 || (former && this.count === 0)) await this.#confirmNone(lost);
     if (this.count > 0) await this.openWorld();
     this.#isSynced = true;
   }
@@ -132,12 +134,19 @@ export class PolicySources implements Disposable {
   }
 
   /** The kernel holds what followed from policies, which an API that lost them must not take away. */
-  async #confirmNone(): Promise<void> {
+  async #confirmNone(lost: readonly Pick<Informer<never>, 'resource'>[]): Promise<void> {
     const ms = this.#confirmEmptyMs;
+    const which = lost.map(({ resource }) => resource.plural).join(' and ') || 'policies';
     const again = `the API server tells of none, but there were some before this start: it is asked again in ${ms / 1000} s`;
-    this.#options.onError('policies', new Error(again));
-    await new Promise((resolve) => (this.#confirming = setTimeout(resolve, ms)));
-    await Promise.all(this.policies.filter(({ isSynced }) => isSynced).map((informer) => informer.refresh()));
+    this.#options.onError(which, new Error(again));
+    await this.#pause(ms);
+    await Promise.all(this.policies.filter(({ isSynced, size }) => isSynced && size === 0).map((informer) => informer.refresh()));
+    // Kinds that the server does not have were asked for again and again meanwhile; what it answers otherwise is no answer to this.
+    while (!this.#clusterPolicies.every(({ isAbsent, informer }) => isAbsent || informer.isSynced)) await this.#pause(100);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => (this.#confirming = setTimeout(resolve, ms)));
   }
 
   #viewOf(resource: Resource<KubeObject>): (object: KubeObject) => Policy {

@@ -2,7 +2,7 @@ import type { Api } from '../kube/api.ts';
 import { Informer } from '../kube/informer.ts';
 import { EndpointSlices, Nodes, Services } from '../kube/resources.ts';
 import type { EndpointSlice, Node, Service } from '../kube/types.ts';
-import { PolicySources } from './policy-sources.ts';
+import { PolicySources, type PolicySourcesOptions } from './policy-sources.ts';
 import { ServiceCidrSource } from './service-cidrs.ts';
 import type { AgentStatus } from './status.ts';
 import { type NodeView, nodeView, servicesWanted, serviceView, slicesWanted, sliceView } from './views.ts';
@@ -19,9 +19,9 @@ export class Sources implements Disposable {
 
   /**
    * @param nodeName of this node
-   * @param hadPolicies whether the kernel holds what followed from policies before this start
+   * @param formerKinds of which policies the kernel holds what followed from them before this start
    */
-  constructor(api: Api, nodeName: string, onError: (kind: string, error: Error) => void, hadPolicies?: () => boolean) {
+  constructor(api: Api, nodeName: string, onError: (kind: string, error: Error) => void, formerKinds?: PolicySourcesOptions['formerKinds']) {
     const told = (kind: string) => ({ onError: (error: Error) => onError(kind, error) });
     this.nodes = new Informer(api, Nodes, { project: nodeView, ...told('nodes') });
     this.services = new Informer(api, Services, { labelSelector: servicesWanted, project: serviceView, ...told('services') });
@@ -30,7 +30,7 @@ export class Sources implements Disposable {
       ...told('endpointslices'),
     });
     this.serviceCidrs = new ServiceCidrSource(api, told('servicecidrs').onError);
-    this.policy = new PolicySources(api, { nodeName, onError, ...(hadPolicies ? { hadPolicies } : {}) });
+    this.policy = new PolicySources(api, { nodeName, onError, ...(formerKinds ? { formerKinds } : {}) });
   }
 
   start(): void {
