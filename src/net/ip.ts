@@ -81,6 +81,16 @@ export class IpAddr {
     return this.toString() === other.toString();
   }
 
+  /** Whether the first so many bits of both are the same, which they are of addresses in one network of that length. Of two families they are not. */
+  beginsAs(other: IpAddr, bits: number): boolean {
+    if (this.family !== other.family) return false;
+    // By 32 and more a number is not shifted at all.
+    if (!this.#long || !other.#long) return bits === 0 || (this.#value ^ other.#value) >>> (32 - bits) === 0;
+    const whole = bits >> 3;
+    for (let i = 0; i < whole; i++) if (this.#long[i] !== other.#long[i]) return false;
+    return bits % 8 === 0 || (this.#long[whole]! ^ other.#long[whole]!) >>> (8 - (bits % 8)) === 0;
+  }
+
   /** Orders IPv4 before IPv6, then by value. */
   compare(other: IpAddr): number {
     if (this.#long && other.#long) return Buffer.compare(this.#long, other.#long);

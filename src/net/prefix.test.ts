@@ -22,6 +22,23 @@ test('a prefix contains what lies in it and nothing of the other family', () => 
   assert.ok(!Prefix.parse('10.96.0.0/16').overlaps(pods));
 });
 
+test('a prefix of any length contains what has its first bits, and nothing of the other family', () => {
+  const texts = ['0.0.0.0', '127.255.255.255', '128.0.0.0', '192.0.2.129', '255.255.255.255', '::', '::ffff:192.0.2.129', '8000::', 'fd00:10:244::7', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'];
+  const addresses = texts.map(IpAddr.parse);
+  for (const one of addresses)
+    for (let length = 0; length <= (one.family === 'ipv4' ? 32 : 128); length++) {
+      const prefix = Prefix.of(one, length);
+      const end = prefix.address.toBigInt() + prefix.size;
+      const [before, after] = [prefix.address.toBigInt() - 1n, end];
+      const edges = [prefix.address, prefix.last, ...[before, after].filter((at) => at >= 0n && at < Prefix.all(one.family).size).map((at) => IpAddr.fromBigInt(one.family, at))];
+      for (const address of [...addresses, ...edges]) {
+        const value = address.toBigInt();
+        const isInside = address.family === one.family && prefix.address.toBigInt() <= value && value < end;
+        assert.equal(prefix.contains(address), isInside, `${address} in ${prefix}`);
+      }
+    }
+});
+
 test('addresses of a prefix are counted from its network address', () => {
   const block = Prefix.parse('fd00:10:244::/64');
   assert.equal(block.at(1).toString(), 'fd00:10:244::1');

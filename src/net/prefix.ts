@@ -70,9 +70,8 @@ export class Prefix {
 
   contains(other: IpAddr | Prefix): boolean {
     const address = other instanceof Prefix ? other.address : other;
-    if (address.family !== this.family) return false;
     if (other instanceof Prefix && other.length < this.length) return false;
-    return Prefix.of(address, this.length).address.equals(this.address);
+    return address.beginsAs(this.address, this.length);
   }
 
   overlaps(other: Prefix): boolean {

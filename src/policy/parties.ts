@@ -96,7 +96,9 @@ export function signatureOf(world: World): (party: Party) => string {
     const about = pod ? world.policies.map(({ subject }) => selects(world, subject, pod)) : [];
     const asPeer = families.map((family) => {
       const address = addresses.get(family);
-      return address === undefined ? '-' : bits(peers.map((peer) => matchesPeer(world, peer, endAt(world, address))));
+      if (address === undefined) return '-';
+      const end = endAt(world, address);
+      return bits(peers.map((peer) => matchesPeer(world, peer, end)));
     });
     return [kind, bits(about), ...asPeer, JSON.stringify(pod?.ports ?? [])].join(' ');
   };
