@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { type Family, families, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Peer, Rule } from './model.ts';
+import { shortKey } from './short-key.ts';
 
 /** An address as a number: of IPv4 a plain one, which sorts ten times as fast. Places of one family only are compared. */
 export type Place = number | bigint;
@@ -23,8 +23,6 @@ export interface Networks {
   /** Equal of equal spans, and short. */
   key: string;
 }
-
-const longestKey = 200;
 
 export const firstPlace = (family: Family): Place => (family === 'ipv4' ? 0 : 0n);
 /** Behind the last address. */
@@ -105,7 +103,7 @@ export function networksOf(rule: Rule): Networks | undefined {
 
 function keyOf(spans: Spans): string {
   const text = families.map((family) => spans[family].map(({ from, to }) => `${from}-${to}`).join()).join('/');
-  return text.length <= longestKey ? text : createHash('sha256').update(text).digest('base64');
+  return shortKey(text);
 }
 
 /**

@@ -8,7 +8,7 @@ import { evaluate } from '../evaluate.ts';
 import { networkPolicy } from '../testkit/objects.ts';
 import { PlannedElements } from '../testkit/planned-elements.ts';
 import { makeWorld, type PolicyPod } from '../world.ts';
-import { Atoms } from './remote/peers.ts';
+import { type Atom, Atoms } from './remote/peers.ts';
 import { Pieces } from './remote/pieces.ts';
 import { PolicyPlanner } from './planner.ts';
 import { compileRules } from './local/rules.ts';
@@ -127,6 +127,17 @@ test('over the limit a namespace keeps what had room, its neighbour notices noth
   elements.take(planner);
   assert.deepEqual([...elements.byOwner.keys()].sort(), [...before.keys()].sort());
   agree(elements, present);
+});
+
+test('who is meant by thousands of rules is known by a short key', () => {
+  const signatures = new Signatures();
+  const atoms = Array.from({ length: 4000 }, (_, id) => ({ id })) as Atom[];
+  const of = (without: number) =>
+    signatures.of({ atoms: atoms.filter(({ id }) => id !== without), regions: [], named: undefined, isOwnNode: false, isUnknown: false });
+  const all = [of(1001), of(1002), of(1003)];
+  assert.equal(new Set(all).size, 3);
+  assert.equal(of(1002), all[1]);
+  assert.ok(all.every(({ key }) => key.length < 500));
 });
 
 test('a rule of many networks that gains one writes that one', () => {

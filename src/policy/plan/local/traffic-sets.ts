@@ -1,4 +1,5 @@
 import { type PortProtocol, portProtocols } from '../../model.ts';
+import { shortKey } from '../../short-key.ts';
 
 /** Number of a set of traffic; equal sets have equal numbers. */
 export type TrafficId = number;
@@ -72,7 +73,7 @@ export class TrafficSets {
   keepOnly(used: ReadonlySet<TrafficId>): void {
     for (const [id, edges] of this.#edges.entries()) {
       if (!edges || id === TrafficSets.nothing || id === TrafficSets.all || used.has(id)) continue;
-      this.#byText.delete(edges.join());
+      this.#byText.delete(shortKey(edges.join()));
       this.#edges[id] = undefined;
       this.#edgeCount -= edges.length;
       this.#free.push(id);
@@ -180,7 +181,7 @@ export class TrafficSets {
   }
 
   #intern(edges: readonly number[]): TrafficId {
-    const text = edges.join();
+    const text = shortKey(edges.join());
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
     const id = this.#free.pop() ?? this.#edges.length;

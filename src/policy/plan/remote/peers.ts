@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Selector } from '../../../kube/selectors.ts';
 import type { Peer, PodSelection } from '../../model.ts';
+import { shortKey } from '../../short-key.ts';
 import type { Networks } from '../../spans.ts';
 import type { RuleUse } from '../local/rules.ts';
 
@@ -27,14 +27,11 @@ const selectorKey = (selector: Selector): string =>
 export const podsKey = ({ namespaces, pods }: PodSelection): string =>
   `${'name' in namespaces ? `=${namespaces.name}` : selectorKey(namespaces.labels)} ${selectorKey(pods)}`;
 
-/** Keys of long lists would be most of what is kept of them. */
-const short = (key: string): string => (key.length <= 400 ? key : createHash('sha256').update(key).digest('base64'));
-
 /** Peers that mean the same for certain have the same key. */
 export function peerKey(peer: AtomPeer): string {
   switch (peer.kind) {
     case 'pods':
-      return `pods ${short(peer.selections.map(podsKey).sort().join('|'))}`;
+      return `pods ${shortKey(peer.selections.map(podsKey).sort().join('|'))}`;
     case 'networks':
       return `networks ${peer.scope} ${peer.networks.key}`;
     case 'nodes':

@@ -1,3 +1,4 @@
+import { shortKey } from '../../short-key.ts';
 import type { Atom } from './peers.ts';
 
 /** Networks of one scope that mean an address, each combination once: what other scopes say of the address is not in it. */
@@ -27,7 +28,7 @@ export class Regions {
   of(scope: string, atoms: Iterable<Atom>): Region | undefined {
     const sorted = [...atoms].sort(byId);
     if (sorted.length === 0) return undefined;
-    const key = `${scope} ${sorted.map(({ id }) => id).join()}`;
+    const key = shortKey(`${scope} ${sorted.map(({ id }) => id).join()}`);
     let found = this.#byKey.get(key);
     if (!found) this.#byKey.set(key, (found = { id: this.#next++, scope, atoms: sorted }));
     return found;
@@ -42,7 +43,7 @@ export class Regions {
     const at = regions.findIndex((one) => one.scope >= scope);
     const isThere = at >= 0 && regions[at]!.scope === scope;
     const changed = regions.toSpliced(at < 0 ? regions.length : at, isThere ? 1 : 0, ...(region ? [region] : []));
-    const key = changed.map(({ id }) => id).join();
+    const key = shortKey(changed.map(({ id }) => id).join());
     let list = changed.length === 0 ? Regions.none : this.#lists.get(key);
     if (!list) this.#lists.set(key, (list = changed));
     steps.set(region ?? scope, list);

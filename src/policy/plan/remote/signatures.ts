@@ -1,3 +1,4 @@
+import { shortKey } from '../../short-key.ts';
 import type { PodPort } from '../../world.ts';
 import type { AddressEntry } from './addresses.ts';
 import type { Atom } from './peers.ts';
@@ -89,6 +90,7 @@ export class Signatures {
     for (const { id } of atoms) key += `,${id}`;
     for (const { id } of regions) key += `/${id}`;
     if (named) key += `;${named.key}`;
+    key = shortKey(key);
     let found = this.#byKey.get(key);
     if (!found) {
       found = {
