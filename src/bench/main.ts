@@ -50,7 +50,7 @@ program
     'how long a container runtime waits for ADD and DEL, beside the Go plugins; 1,000 pods; kills of the agent. Needs root',
   )
   .option('--rounds <n>', 'how often each is measured, in turns', atLeast('--rounds', 1), 5)
-  .option('--pods <n>', 'pods of each in a round', atLeast('--pods', 10), 40)
+  .option('--pods <n>', 'pods of each in a round', atLeast('--pods', 10), 100)
   .option('--many <n>', 'pods attached on one node, 0 for none', atLeast('--many', 0), 1000)
   .option('--kills <n>', 'kills of the agent, 0 for none', atLeast('--kills', 0), 200)
   .addOption(output())
