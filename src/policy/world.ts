@@ -11,6 +11,8 @@ export interface World {
   nodes: readonly PolicyNode[];
   /** In the order in which they are asked; what of them is over the limit of networks is closed, as on nodes. */
   policies: readonly Policy[];
+  /** The same, nothing closed. */
+  given: readonly Policy[];
   /** Addresses that the trusted resolver gave for a name, lower case without a dot at the end (CNP11). */
   resolved: ReadonlyMap<string, readonly IpAddr[]>;
   /** Who has an address: pods of the cluster's network that have not ended (NP13, NP22), by canonical text. */
@@ -89,6 +91,7 @@ export function makeWorld({
     pods: sortedPods,
     nodes: sortedNodes,
     policies: withinLimits(policies).toSorted(comparePolicies),
+    given: policies.toSorted(comparePolicies),
     resolved,
     podAt,
     nodeAt,

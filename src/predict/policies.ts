@@ -28,7 +28,7 @@ export class PolicyForecast {
     this.#nodeName = node.name;
     this.#cluster = {
       ...cluster,
-      world: { ...cluster.world, nodes: [], namespaces: new Map(), pods: [], policies: [] },
+      world: { ...cluster.world, nodes: [], namespaces: new Map(), pods: [], policies: [], given: [] },
       dns: [],
     };
     this.items = this.become(cluster);
@@ -49,7 +49,8 @@ export class PolicyForecast {
     for (const pod of pods.deleted) planner.deletePod(podKey(pod));
     for (const pod of pods.set) planner.setPod(pod);
     if (!isAlike(dns, cluster.dns)) planner.setClusterDns(cluster.dns);
-    const policies = differenceOf(before.policies, after.policies, policyName, isAlike);
+    // As an agent hears of them: the planner itself closes what is over the limit of networks.
+    const policies = differenceOf(before.given, after.given, policyName, isAlike);
     for (const policy of policies.deleted) planner.deletePolicy(policy);
     for (const policy of policies.set) planner.setPolicy(policy);
     const changes = [...planner.changes()];

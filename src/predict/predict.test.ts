@@ -99,8 +99,8 @@ class Agent {
     for (const pod of pods.deleted) policies.deletePod(podKey(pod));
     for (const pod of pods.set) policies.setPod(pod);
     const rules = differenceOf(
-      before.world.policies,
-      after.world.policies,
+      before.world.given,
+      after.world.given,
       policyName,
       (a, b) => JSON.stringify(a) === JSON.stringify(b),
     );
@@ -118,7 +118,7 @@ class Agent {
 const nothing = (cluster: Cluster): Cluster => ({
   ...cluster,
   ...{ services: [], slices: [] },
-  world: { ...cluster.world, pods: [], policies: [], nodes: [], namespaces: new Map() },
+  world: { ...cluster.world, pods: [], policies: [], given: [], nodes: [], namespaces: new Map() },
 });
 
 /** A kernel in memory that takes all that NftWriter writes. */
@@ -165,6 +165,41 @@ test('what is told of generated changes is what planners that hear of them event
     }
   }
   assert.ok(elements > 3000 && quiet < 100, `${elements} elements, ${quiet} nodes without any`);
+});
+
+/** So many rules that name everything but one address each: 230 of them and more are over the limit of networks of a namespace. */
+const excepting = (name: string, rules: number): AnyObject =>
+  ({
+    ...{ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace: 'red', name } },
+    spec: {
+      podSelector: {},
+      ingress: Array.from({ length: rules }, (_, i) => ({
+        from: [{ ipBlock: { cidr: '0.0.0.0/0', except: [`203.${name.charCodeAt(0)}.${i >> 8}.${i & 255}/32`] } }],
+        ports: [{ port: 1 + (i % 3) }],
+      })),
+    },
+  }) as AnyObject;
+
+test('the same where rules are closed and opened again, since a namespace comes over the limit of networks and below it', () => {
+  let closed = 0;
+  for (let seed = 1; seed <= 6; seed++) {
+    const random = new Random(seed);
+    const { before, after } = randomChange(seed);
+    const { now, later } = clusters({
+      before: [...before, excepting('a', random.pick([100, 230])), excepting('b', 120)],
+      after: [...after, excepting('a', random.pick([90, 240])), excepting('b', random.pick([10, 120]))],
+    });
+    for (const { world } of [now, later]) if (world.policies.some((policy, i) => policy !== world.given[i])) closed++;
+    const settings = nodeSettings(now);
+    const prediction = predict(settings, now, later);
+    for (const [index, setting] of settings.entries()) {
+      const agent = new Agent(setting, inMemory());
+      agent.become(nothing(now), now);
+      const { operations } = agent.become(now, later);
+      assert.deepEqual(prediction.nodes[index]!.elements.map(text).sort(), written(operations), `seed ${seed}, ${setting.service.name}`);
+    }
+  }
+  assert.ok(closed > 2 && closed < 12, `${closed} of 12 are closed`);
 });
 
 test('nothing is told when nothing changes', () => {
