@@ -182,6 +182,7 @@ export class PolicyPath implements Disposable {
     return policyStatus({
       policies: this.#policies(),
       owners: this.#parts.reconciler.statuses().keys(),
+      itemsOf: (owner) => this.#parts.reconciler.itemsOf(owner),
       identities: this.#feed?.planner.identities ?? 0,
       ...(isEnforced && epoch !== undefined ? { epoch } : {}),
     });

@@ -1,5 +1,7 @@
 import { type Policy, policyName } from '../policy/model.ts';
 import { withinLimits } from '../policy/network-limits.ts';
+import type { Item } from '../reconcile/model.ts';
+import { isDefault, podOwner } from './policy-faults.ts';
 
 /** What `status` tells of policies. */
 export interface PolicyStatus {
@@ -21,22 +23,21 @@ export interface PolicyReportParts {
   policies: readonly Policy[];
   /** Of the Reconciler, all. */
   owners: Iterable<string>;
+  itemsOf(owner: string): Iterable<Item>;
   epoch?: number;
   /** 0 where nothing is planned. */
   identities: number;
 }
 
-export function policyStatus({ policies, owners, epoch, identities }: PolicyReportParts): PolicyStatus {
+export function policyStatus({ policies, owners, itemsOf, epoch, identities }: PolicyReportParts): PolicyStatus {
   const counts: Record<string, number> = {};
   for (const { kind } of policies) counts[kind] = (counts[kind] ?? 0) + 1;
-  const planned = { pod: 0, class: 0 };
-  for (const owner of owners) {
-    const [, what] = /^policy (pod|class) /.exec(owner) ?? [];
-    if (what) planned[what as keyof typeof planned]++;
-  }
+  const all = [...owners];
+  const pods = all.filter((owner) => owner.startsWith(podOwner('')) && [...itemsOf(owner)].some(isDefault));
+  const classes = all.filter((owner) => owner.startsWith('policy class '));
   return {
     ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
-    ...{ pods: planned.pod, identities, classes: planned.class },
+    ...{ pods: pods.length, identities, classes: classes.length },
     problems: problemsOf(withinLimits(policies)),
   };
 }

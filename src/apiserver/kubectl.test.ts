@@ -101,15 +101,17 @@ const suite = (tool: Tool): void => {
       .filter(({ text }) => /^apiVersion:/m.test(text));
     assert.ok(manifests.length >= 2);
     for (const { file, text } of manifests) {
-      const first = await ok('apply -f -', text);
+      // kubectl takes objects of a namespace only where it is asked for that one.
+      const within = /namespace: kube-system/.test(text) ? '-n kube-system' : '-n t';
+      const first = await ok(`apply ${within} -f -`, text);
       assert.doesNotMatch(first, /unchanged/);
-      const second = (await ok('apply -f -', text)).trim().split('\n');
+      const second = (await ok(`apply ${within} -f -`, text)).trim().split('\n');
       assert.deepEqual(
         second.filter((line) => !line.endsWith(' unchanged')),
         [],
         file,
       );
-      await ok('delete -f - --wait=false', text);
+      await ok(`delete ${within} -f - --wait=false`, text);
     }
   });
 

@@ -162,7 +162,7 @@ describe('status of policies', () => {
     await eventually(async () => {
       const [event] = await events('wide-b');
       assert.equal(event?.reason, 'PolicyNotUnderstood');
-      assert.match(event!.message!, /^spec\.ingress\[\d+\]: the networks that rules of all NetworkPolicies in namespace default name overlap 320000 times, more than the 250000/);
+      assert.match(event!.message!, /^spec\.ingress\[\d+\]: the networks that rules of all NetworkPolicies in namespace default name overlap 320000 times, more than the 100000/);
     });
     assert.deepEqual(await events('wide-a'), []);
     await api.delete(NetworkPolicies, 'wide-a', 'default');
