@@ -12,14 +12,24 @@ export function nextMessage(
   { who, log, longestMs }: { who: string; log: string; longestMs: number },
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const onExit = (code: number | null, signal: string | null): void =>
-      reject(new Error(`${who} ended with ${code ?? signal}:\n${readFileSync(log, 'utf8')}`));
-    const timer = setTimeout(() => reject(new Error(`no answer of ${who} for ${longestMs / 1000} s`)), longestMs);
-    child.once('exit', onExit);
-    child.once('message', (message) => {
+    const done = (): void => {
       clearTimeout(timer);
       child.off('exit', onExit);
+      child.off('message', onMessage);
+    };
+    const onExit = (code: number | null, signal: string | null): void => {
+      done();
+      reject(new Error(`${who} ended with ${code ?? signal}:\n${readFileSync(log, 'utf8')}`));
+    };
+    const onMessage = (message: unknown): void => {
+      done();
       resolve(message);
-    });
+    };
+    const timer = setTimeout(() => {
+      done();
+      reject(new Error(`no answer of ${who} for ${longestMs / 1000} s`));
+    }, longestMs);
+    child.once('exit', onExit);
+    child.once('message', onMessage);
   });
 }
