@@ -132,7 +132,8 @@ test(
     const { node, questions } = world;
     const noIpsets = whyNoIpSets(node.ns.ns) ?? false;
     for (const { name, rules, problems, ipsets } of cases) {
-      await t.test(name, { skip: ipsets !== undefined && noIpsets }, async () => {
+      await t.test(name, { skip: ipsets !== undefined && noIpsets }, async (t) => {
+        t.after(() => clear(node));
         for (const [set, [family, ...elements]] of Object.entries(ipsets ?? {})) makeIpSet(node.ns.ns, set, family, elements);
         write(node, rules);
         const before = foreignRules(node);

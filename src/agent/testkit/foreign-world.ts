@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { Conntrack } from '../../kernel/conntrack.ts';
 import type { NetNs } from '../../kernel/netns.ts';
 import { readRuleset } from '../../kernel/nftables/index.ts';
 import { run } from '../../testing/judge.ts';
@@ -102,6 +103,7 @@ export class World implements AsyncDisposable {
 
   /** What packets of these purposes really do, a line for each that is lost. @param lost which are expected to be: they are waited for less long */
   async lost(expected: ReadonlySet<string>): Promise<string[]> {
+    this.#forgetConnections();
     const results = await Promise.all(
       this.questions.map(async (question) => {
         const name = nameOf(question);
@@ -109,6 +111,12 @@ export class World implements AsyncDisposable {
       }),
     );
     return results.flat().sort();
+  }
+
+  /** Rules that let established connections pass would let a question pass whose source port an earlier one had. */
+  #forgetConnections(): void {
+    using connections = Conntrack.open(this.node.ns.ns);
+    connections.deleteAll(connections.list());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
