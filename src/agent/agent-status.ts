@@ -1,26 +1,26 @@
 import type { Ipam } from '../ipam/index.ts';
 import type { Attacher } from '../links/index.ts';
 import type { Reconciler } from '../reconcile/index.ts';
-import type { Announcements } from './announcements.ts';
-import type { PodAttachments } from './attachments.ts';
-import type { ConntrackLimits } from './conntrack-limits.ts';
-import type { DnsReadiness } from './dns-readiness.ts';
-import type { Door } from './door.ts';
+import { formerRange } from './addresses/former-range.ts';
+import type { PodAttachments } from './attach/attachments.ts';
+import type { Door } from './attach/door.ts';
+import type { Gate } from './attach/gate.ts';
+import type { HostPorts } from './attach/hostports.ts';
+import type { NetworkConfig } from './attach/network-config.ts';
+import type { DnsReadiness } from './dns/readiness.ts';
 import type { Foreigners } from './foreign.ts';
-import { formerRange } from './former-range.ts';
-import type { Gate } from './gate.ts';
-import type { HealthPorts } from './health-ports.ts';
-import type { HostPorts } from './hostports.ts';
-import type { NetworkConfig } from './network-config.ts';
-import type { NodeNetwork } from './node-network.ts';
-import type { PolicyPath } from './policy-path.ts';
-import type { ProxyHealth } from './proxy-health.ts';
-import type { ServicePath } from './service-path.ts';
+import type { ConntrackLimits } from './node/conntrack-limits.ts';
+import type { NodeNetwork } from './node/network.ts';
+import type { PolicyPath } from './policy/path.ts';
+import type { Announcements } from './services/announcements.ts';
+import type { HealthPorts } from './services/health-ports.ts';
+import type { ServicePath } from './services/path.ts';
+import type { ProxyHealth } from './services/proxy-health.ts';
+import type { TakenNodePorts } from './services/taken-node-ports.ts';
 import type { Settings } from './settings.ts';
-import type { Sources } from './sources.ts';
 import { type AgentStatus, scarce, summarize, unwritable } from './status.ts';
-import type { TakenNodePorts } from './taken-node-ports.ts';
-import type { NodeView } from './views.ts';
+import type { Sources } from './watch/sources.ts';
+import type { NodeView } from './watch/views.ts';
 
 /** The parts of an agent that have something to tell. */
 export interface Tellers {

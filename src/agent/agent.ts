@@ -4,25 +4,25 @@ import { type CniServer, startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import type { Change } from '../kube/informer.ts';
 import { deletionGroup } from '../links/index.ts';
+import { type IpamReport, ipamReport } from './addresses/ipam-report.ts';
 import { agentStatus } from './agent-status.ts';
-import { Announcements } from './announcements.ts';
-import { Warming } from './compilation.ts';
-import { DnsCondition } from './dns-condition.ts';
-import { DnsReadiness } from './dns-readiness.ts';
+import { DnsCondition } from './dns/condition.ts';
+import { DnsReadiness } from './dns/readiness.ts';
 import { watchDrift } from './drift.ts';
-import { type IpamReport, ipamReport } from './ipam-report.ts';
 import { judge } from './judge.ts';
-import { Litter } from './litter.ts';
-import { readFacts, sameFacts } from './node-facts.ts';
+import { readFacts, sameFacts } from './node/facts.ts';
 import { type AgentParts, NodeParts } from './node-parts.ts';
-import { PolicyTeller } from './policy-status.ts';
-import { ProxyHealth } from './proxy-health.ts';
-import { Rest } from './rest.ts';
-import { ServicePath, splitKey } from './service-path.ts';
-import { withAnnounced } from './service-report.ts';
+import { PolicyTeller } from './policy/status.ts';
+import { Warming } from './process/compilation.ts';
+import { Litter } from './process/litter.ts';
+import { Rest } from './process/rest.ts';
+import { Announcements } from './services/announcements.ts';
+import { ServicePath, splitKey } from './services/path.ts';
+import { ProxyHealth } from './services/proxy-health.ts';
+import { withAnnounced } from './services/report.ts';
 import type { Settings } from './settings.ts';
 import { type AgentStatus, scarce, serveStatus, unwritable } from './status.ts';
-import { type NodeView, sameNode } from './views.ts';
+import { type NodeView, sameNode } from './watch/views.ts';
 
 /**
  * One node's agent: from the objects that the API tells of to the node's kernel.

@@ -61,7 +61,7 @@ export interface AgentConfig {
    */
   connmarkMask?: string;
   /**
-   * What of a policy is not understood is said on it by one agent of the cluster: a condition, or Events (policy-status.ts). False where a controller does so, as in the lab.
+   * What of a policy is not understood is said on it by one agent of the cluster: a condition, or Events (policy/status.ts). False where a controller does so, as in the lab.
    * Default true.
    */
   policyStatus?: boolean;

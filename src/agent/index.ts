@@ -1,9 +1,9 @@
 import { NetNs } from '../kernel/netns.ts';
 import { KubeClient } from '../kube/client.ts';
 import { NodeAgent } from './agent.ts';
-import { compileSoon } from './compilation.ts';
 import type { AgentConfig } from './config.ts';
-import { goFirst } from './priority.ts';
+import { compileSoon } from './process/compilation.ts';
+import { goFirst } from './process/priority.ts';
 import { parseSettings } from './settings.ts';
 import type { AgentStatus } from './status.ts';
 

@@ -1,7 +1,7 @@
 import type { PoolUse } from '../ipam/index.ts';
 import type { Family } from '../net/ip.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
-import { essentialOwners } from './node-network.ts';
+import { essentialOwners } from './node/network.ts';
 
 /** What whether pods can be attached follows from. */
 export interface Condition {

@@ -1,11 +1,11 @@
 import type { PoolUse } from '../ipam/index.ts';
 import type { OwnerStatus } from '../reconcile/reconciler.ts';
 import { type Answer, serveHttp } from '../unix/http.ts';
-import type { IpamReport } from './ipam-report.ts';
-import type { PolicyStatus } from './policy-report.ts';
-import type { ProgrammingStatus } from './programming-latency.ts';
-import type { DenialList } from './denial-book.ts';
-import type { ServiceList, ServiceReport } from './service-report.ts';
+import type { IpamReport } from './addresses/ipam-report.ts';
+import type { DenialList } from './policy/denial-book.ts';
+import type { PolicyStatus } from './policy/report.ts';
+import type { ProgrammingStatus } from './services/programming-latency.ts';
+import type { ServiceList, ServiceReport } from './services/report.ts';
 
 /** What `GET /status` answers. */
 export interface AgentStatus {

@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import type { IpamReport } from '../agent/ipam-report.ts';
+import type { IpamReport } from '../agent/addresses/ipam-report.ts';
 import { eventually, TestNode } from '../agent/testkit/node.ts';
 import { NetNs } from '../kernel/netns.ts';
 import { run } from '../testing/judge.ts';

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { IpamEntry, IpamReport } from '../agent/ipam-report.ts';
+import type { IpamEntry, IpamReport } from '../agent/addresses/ipam-report.ts';
 import { UsageError } from '../lab/errors.ts';
 import { ipamOf } from '../lab/node-client.ts';
 import { IpAddr } from '../net/ip.ts';

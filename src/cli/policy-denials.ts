@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { type Denial, type DenialList, denialText } from '../agent/denial-book.ts';
-import { logDenialsAnnotation } from '../agent/denials.ts';
+import { type Denial, type DenialList, denialText } from '../agent/policy/denial-book.ts';
+import { logDenialsAnnotation } from '../agent/policy/denials.ts';
 import { LabError, UsageError } from '../lab/errors.ts';
 import { denialsOf } from '../lab/node-client.ts';
 import { requireRoot } from './errors.ts';

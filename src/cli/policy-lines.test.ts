@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PolicyStatus } from '../agent/policy-report.ts';
+import type { PolicyStatus } from '../agent/policy/report.ts';
 import { policyLines } from './policy-lines.ts';
 
 const status = (more: Partial<PolicyStatus> = {}): PolicyStatus => ({

@@ -1,4 +1,4 @@
-import type { PolicyStatus } from '../agent/policy-report.ts';
+import type { PolicyStatus } from '../agent/policy/report.ts';
 
 /** What of a node's status it takes. */
 export interface NodeOfPolicies {

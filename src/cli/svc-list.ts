@@ -1,4 +1,4 @@
-import type { ServiceList } from '../agent/service-report.ts';
+import type { ServiceList } from '../agent/services/report.ts';
 import { printable, type Style, table } from './output.ts';
 
 /** A line for each Service, as one node serves it. */

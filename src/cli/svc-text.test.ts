@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ServiceReport } from '../agent/service-report.ts';
+import type { ServiceReport } from '../agent/services/report.ts';
 import type { ExplainedEndpoint, ExplainedPort, Way } from '../services/index.ts';
 import { Style } from './output.ts';
 import { reportText } from './svc-text.ts';

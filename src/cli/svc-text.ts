@@ -1,4 +1,4 @@
-import type { ServiceReport } from '../agent/service-report.ts';
+import type { ServiceReport } from '../agent/services/report.ts';
 import { type Family, families } from '../net/ip.ts';
 import type { Connections, ExplainedDestination, ExplainedEndpoint, ExplainedPort, Way } from '../services/index.ts';
 import { count, printable, type Style, table } from './output.ts';

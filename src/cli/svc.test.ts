@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import type { ServiceList, ServiceReport } from '../agent/service-report.ts';
+import type { ServiceList, ServiceReport } from '../agent/services/report.ts';
 import { eventually, TestNode } from '../agent/testkit/node.ts';
 import { connectTcp, listenTcp } from '../kernel/sockets.ts';
 import { EndpointSlices, Services } from '../kube/resources.ts';

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
-import type { ServiceList, ServiceReport } from '../agent/service-report.ts';
+import type { ServiceList, ServiceReport } from '../agent/services/report.ts';
 import { UsageError } from '../lab/errors.ts';
 import { ipamOf, podsOf, serviceOf, servicesOf } from '../lab/node-client.ts';
 import { AnswerError } from '../unix/http.ts';

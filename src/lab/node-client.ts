@@ -1,6 +1,6 @@
-import type { DenialList } from '../agent/denial-book.ts';
-import type { IpamReport } from '../agent/ipam-report.ts';
-import type { ServiceList, ServiceReport } from '../agent/service-report.ts';
+import type { IpamReport } from '../agent/addresses/ipam-report.ts';
+import type { DenialList } from '../agent/policy/denial-book.ts';
+import type { ServiceList, ServiceReport } from '../agent/services/report.ts';
 import type { AgentStatus } from '../agent/status.ts';
 import type { ExplainRequest, Explanation } from '../dns/explain/explain.ts';
 import type { LogEntry, LogFilter } from '../dns/monitoring/log-tap.ts';

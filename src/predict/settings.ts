@@ -1,4 +1,4 @@
-import { nodeView } from '../agent/views.ts';
+import { nodeView } from '../agent/watch/views.ts';
 import type { Node } from '../kube/types.ts';
 import { bridgeLink, podGroup } from '../links/index.ts';
 import type { Family, IpAddr } from '../net/ip.ts';

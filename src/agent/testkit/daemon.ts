@@ -3,9 +3,9 @@ import type { KubeObject } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { Nodes, resourceOfKind } from '../../kube/resources.ts';
 import { NodeAgent } from '../agent.ts';
-import { compileSoon } from '../compilation.ts';
 import type { AgentConfig } from '../config.ts';
-import { goFirst } from '../priority.ts';
+import { compileSoon } from '../process/compilation.ts';
+import { goFirst } from '../process/priority.ts';
 import { parseSettings } from '../settings.ts';
 
 /** argv[2], as JSON. */

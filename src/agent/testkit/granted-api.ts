@@ -1,5 +1,5 @@
-import { type Api, ApiError, type DeleteOptions, type KubeObject, type List, type ListOptions } from '../../kube/api.ts';
 import type { PatchType, Resource, WatchEvent, WatchOptions, WriteOptions } from '../../kube/api.ts';
+import { type Api, ApiError, type DeleteOptions, type KubeObject, type List, type ListOptions } from '../../kube/api.ts';
 import type { PolicyRule, Role, RoleBinding } from '../../kube/types.ts';
 
 /** One right: `patch nodes/status`, `get leases.coordination.k8s.io podnet-policy-status in kube-system`. */

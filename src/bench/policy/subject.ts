@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { compileSoon } from '../../agent/compilation.ts';
-import { goFirst } from '../../agent/priority.ts';
+import { compileSoon } from '../../agent/process/compilation.ts';
+import { goFirst } from '../../agent/process/priority.ts';
 import { Nft } from '../../kernel/nftables/index.ts';
 import { podGroup } from '../../links/pod-link.ts';
 import { Prefix } from '../../net/prefix.ts';
-import { PolicyPlanner, type PolicyPlanNode } from '../../policy/plan/index.ts';
+import { type PolicyPlanNode, PolicyPlanner } from '../../policy/plan/index.ts';
 import { Enforcer } from '../../policy/plan/testkit/enforcer.ts';
 import type { AnyObject } from '../../policy/policies.ts';
 import { NftWriter, Reconciler } from '../../reconcile/index.ts';

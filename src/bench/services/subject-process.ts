@@ -2,14 +2,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { AgentConfig } from '../../agent/config.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { IpAddr } from '../../net/ip.ts';
-import type { AgentConfig } from '../../agent/config.ts';
 import { nextMessage } from '../child.ts';
 import { jsonLines, writeLines } from '../lines.ts';
+import { clusterCidr, type Size, serviceCidr, servicesOf, slicesOf } from '../objects.ts';
 import type { MeasuredKind } from './changes.ts';
-import { clusterCidr, serviceCidr, type Size, servicesOf, slicesOf } from '../objects.ts';
 import type { ChangesTimed, Memory, Question, Started, SubjectOptions } from './subject.ts';
 
 const program = fileURLToPath(new URL('./subject.js', import.meta.url));

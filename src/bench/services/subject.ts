@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { NodeAgent } from '../../agent/agent.ts';
-import { compileSoon } from '../../agent/compilation.ts';
 import type { AgentConfig } from '../../agent/config.ts';
-import { goFirst } from '../../agent/priority.ts';
+import { compileSoon } from '../../agent/process/compilation.ts';
+import { goFirst } from '../../agent/process/priority.ts';
 import { parseSettings } from '../../agent/settings.ts';
 import { NetNs } from '../../kernel/netns.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
-import { type MeasuredKind, Changes } from './changes.ts';
 import { nodeCidr, type Size } from '../objects.ts';
-import { type Spent, Stopwatch } from './stopwatch.ts';
 import { StreamApi } from '../stream-api.ts';
+import { Changes, type MeasuredKind } from './changes.ts';
+import { type Spent, Stopwatch } from './stopwatch.ts';
 
 /** argv[2], as JSON. */
 export interface SubjectOptions {

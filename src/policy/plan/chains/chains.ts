@@ -287,7 +287,7 @@ const endChains: readonly Chain[] = [
   { name: 'policy-forged', rules: [rule(countIn(forgedCounter), drop)] },
 ];
 
-/** Denials of pods in namespaces that ask for it are written down, as they are judged; `agent/denials.ts` reads them. */
+/** Denials of pods in namespaces that ask for it are written down, as they are judged; `agent/policy/denials.ts` reads them. */
 const logChains: readonly Chain[] = [
   {
     name: 'policy-log',
