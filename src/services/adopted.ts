@@ -1,5 +1,4 @@
 import type { NftElement, NodeNetwork } from '../reconcile/model.ts';
-import type { Ids } from './ids.ts';
 import { affinityClass, parseNumber, slotKey } from './values.ts';
 
 /** Slots of a set of endpoints by slot and, with session affinity, the places of its endpoints; endpoints by address and port. */
@@ -23,17 +22,19 @@ export class Adopted {
   readonly #held: NodeNetwork;
   /** Timeouts of session affinity, in seconds, by their index. */
   readonly timeouts = new Map<number, number>();
+  /** Of all sets that elements lead to or that have slots. */
+  readonly setIds = new Set<number>();
 
-  /** @param network what the kernel holds, and goes on to until the first plan is written; its ids are reserved */
-  constructor(network: NodeNetwork, setIds: Ids) {
+  /** @param network what the kernel holds, and goes on to until the first plan is written */
+  constructor(network: NodeNetwork) {
     this.#held = network;
-    for (const item of network.values()) if (item.kind === 'nft-element') this.#note(item, setIds);
+    for (const item of network.values()) if (item.kind === 'nft-element') this.#note(item);
   }
 
-  #note({ set, key, data }: NftElement, setIds: Ids): void {
+  #note({ set, key, data }: NftElement): void {
     if (data === undefined) return;
-    if (leadSets.test(set)) setIds.adopt(parseNumber(data).setId);
-    else if ((slotSets as readonly string[]).includes(set)) setIds.adopt(parseNumber(key.slice(0, key.indexOf(' '))).setId);
+    if (leadSets.test(set)) this.setIds.add(parseNumber(data).setId);
+    else if ((slotSets as readonly string[]).includes(set)) this.setIds.add(parseNumber(key.slice(0, key.indexOf(' '))).setId);
     else if (set === 'balancers') {
       const seconds = /^goto affinity-(\d+)$/.exec(data)?.[1];
       if (seconds !== undefined) this.timeouts.set(parseNumber(key).low - affinityClass(0), Number(seconds));

@@ -1,7 +1,7 @@
 import type { NftElement } from '../reconcile/model.ts';
+import type { Numbers } from '../reconcile/numbers.ts';
 import type { Adopted } from './adopted.ts';
 import type { Backend } from './endpoints.ts';
-import type { Ids } from './ids.ts';
 import { named, type Protocol } from './names.ts';
 import type { Family } from '../net/ip.ts';
 import { assignSlots } from './slots.ts';
@@ -31,7 +31,7 @@ export class EndpointSet {
   }
 
   /** @param leads elements of the kernel that would lead to the set, as `SET KEY`: from before a restart its id, slots and places are kept */
-  static make(ids: Ids, adopted: Adopted | undefined, leads: readonly string[]): EndpointSet {
+  static make(ids: Numbers, adopted: Adopted | undefined, leads: readonly string[]): EndpointSet {
     const found = adopted?.find(leads);
     if (found && ids.claim(found.id)) return new EndpointSet(found.id, found.slots, found.places);
     return new EndpointSet(ids.take(), [], new Map());

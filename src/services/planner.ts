@@ -1,9 +1,9 @@
 import type { EndpointSlice, Service } from '../kube/types.ts';
 import { type Item, keyOf, type NftElement, type NodeNetwork } from '../reconcile/model.ts';
+import { Numbers } from '../reconcile/numbers.ts';
 import { Adopted } from './adopted.ts';
 import { type Backend, backendsOf, chooseBackends, elsewhere } from './endpoints.ts';
 import { healthOf, type ServiceHealth } from './health.ts';
-import { Ids } from './ids.ts';
 import { type LayoutTimeouts, planLayout } from './layout.ts';
 import { layoutVersion, named, tableName } from './names.ts';
 import type { ServiceNode } from './node.ts';
@@ -51,7 +51,7 @@ export interface PlannerStart {
 export class ServicePlanner {
   #node: ServiceNode;
   readonly #objects = new ServiceObjects<ServicePlan>();
-  readonly #ids = new Ids(maxSetId, 'ids of endpoint sets');
+  readonly #ids: Numbers;
   readonly #timeouts: Timeouts;
   #answered: ReadonlySet<string>;
   readonly #answerable: ReadonlySet<string>;
@@ -65,7 +65,8 @@ export class ServicePlanner {
     this.#answered = answered;
     this.#answerable = answerable;
     const table = held.get(keyOf({ kind: 'nft-table', name: tableName }));
-    if (table?.kind === 'nft-table' && table.comment === layoutVersion) this.#adopted = new Adopted(held, this.#ids);
+    if (table?.kind === 'nft-table' && table.comment === layoutVersion) this.#adopted = new Adopted(held);
+    this.#ids = new Numbers(1, maxSetId, 'ids of endpoint sets', this.#adopted?.setIds);
     this.#timeouts = new Timeouts(this.#adopted);
     for (const service of services) this.#objects.setService(service);
     for (const slice of slices) this.#objects.setSlice(slice);

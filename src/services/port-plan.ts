@@ -1,9 +1,9 @@
 import type { NftElement } from '../reconcile/model.ts';
+import type { Numbers } from '../reconcile/numbers.ts';
 import type { Adopted } from './adopted.ts';
 import type { Backend, BackendSets } from './endpoints.ts';
 import { EndpointSet } from './endpoint-set.ts';
 import type { Family } from '../net/ip.ts';
-import type { Ids } from './ids.ts';
 import { named, type Protocol } from './names.ts';
 import { textOf, withoutCovered } from './prefixes.ts';
 import { externalKeys, nodePortKey, type ServicePortView, type ServiceView, serviceKey } from './service.ts';
@@ -27,7 +27,7 @@ const element = (set: string, key: string, data?: string): NftElement =>
 
 /** Keeps the sets of endpoints of one service port in one family, and writes its elements. */
 export class PortPlan {
-  readonly #ids: Ids;
+  readonly #ids: Numbers;
   readonly #family: Family;
   readonly #protocol: Protocol;
   readonly #port: number;
@@ -35,7 +35,7 @@ export class PortPlan {
   #cluster: EndpointSet | undefined;
   #local: EndpointSet | undefined;
 
-  constructor({ family, protocol, port, name }: ServicePortView, ids: Ids) {
+  constructor({ family, protocol, port, name }: ServicePortView, ids: Numbers) {
     this.#ids = ids;
     this.#family = family;
     this.#protocol = protocol;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Adopted } from './adopted.ts';
-import { Ids } from './ids.ts';
 import { Timeouts } from './timeouts.ts';
 import { affinityClass, classChoices, classKey, classMask, classOf, maxEndpoints, maxSetId, maxTimeouts, numberOf, parseNumber } from './values.ts';
 
@@ -32,7 +31,7 @@ test('SD22: numbers of timeouts are taken from the kernel', () => {
     ['a', { ...balancers, key: classKey(7), data: 'jump lb-7' }],
     ['b', { ...balancers, key: classKey(affinityClass(5)), data: 'goto affinity-60' }],
   ]);
-  const adopted = new Adopted(held, new Ids(maxSetId, 'ids'));
+  const adopted = new Adopted(held);
   const timeouts = new Timeouts(adopted);
   timeouts.use(30);
   timeouts.use(60);

@@ -1,4 +1,5 @@
 import type { NftElement } from '../../../reconcile/model.ts';
+import { Numbers } from '../../../reconcile/numbers.ts';
 import {
   allowed,
   classBits,
@@ -11,7 +12,6 @@ import {
   rangesSet,
   valueText,
 } from './names.ts';
-import { Numbers } from './numbers.ts';
 import type { TrafficId, TrafficSets } from '../local/traffic-sets.ts';
 
 /** So many ports in a row stand each for itself, where a look-up is cheaper than among ranges. */

@@ -1,3 +1,4 @@
+import { Numbers } from '../../../reconcile/numbers.ts';
 import type { Groups, Slot } from '../local/groups.ts';
 import type { HeldNumbers } from '../elements/held.ts';
 import type { Judge } from '../local/judge.ts';
@@ -5,7 +6,6 @@ import type { SlotDirt } from '../local/local.ts';
 import { maxIdentity } from '../elements/names.ts';
 import type { Piece } from './networks.ts';
 import type { Atom } from './peers.ts';
-import { Numbers } from '../elements/numbers.ts';
 import type { Region } from './regions.ts';
 import { type Alike, sameCells, setCell, type Signature, type Signatures } from './signatures.ts';
 

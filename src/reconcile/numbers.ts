@@ -1,10 +1,13 @@
-/** Numbers that were given back rest until there are so many of them: a packet may be between two look-ups. */
+/** Numbers that were given back rest until there are so many of them: a packet may be between two look-ups, and what names them by then is gone. */
 const resting = 1024;
 
 /** Held numbers above are nobody's: it keeps the list of free ones short. */
 const highestHeld = 1 << 22;
 
-/** Hands out numbers. Those that the kernel holds from before a restart are kept for who claims them, until `finishAdoption`. */
+/**
+ * Hands out numbers that stand in elements of the kernel. Those that the kernel holds from before a restart are kept for who claims them, until
+ * `finishAdoption`.
+ */
 export class Numbers {
   readonly #max: number;
   readonly #what: string;
@@ -12,7 +15,7 @@ export class Numbers {
   readonly #held: Set<number>;
   #next: number;
 
-  /** @param first the lowest number, @param max the highest */
+  /** @param first the lowest number, @param max the highest, @param held those of the kernel, in any order; what is not among the numbers is ignored */
   constructor(first: number, max: number, what: string, held: Iterable<number> = []) {
     this.#max = max;
     this.#what = what;
