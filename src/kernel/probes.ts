@@ -2,6 +2,7 @@ import { IpAddr } from '../net/ip.ts';
 import { check, errnoName, KernelError } from './errors.ts';
 import type { Fd } from './fd.ts';
 import type { NetNs } from './netns.ts';
+import { patience } from './patience.ts';
 import { waitReady } from './readiness.ts';
 import { type Endpoint, endpointOf, sockaddr, sockaddrLength } from './sockaddr.ts';
 import { msgDontwait, msgErrqueue, setFamilyOption, sockCloexec, sockDgram, sockNonblock, sockRaw } from './socket-options.ts';
@@ -47,6 +48,9 @@ export interface PathError {
 
 type Kind = 'udp' | 'icmp';
 
+let lastIdentifier = Math.floor(Math.random() * 0xffff);
+const nextIdentifier = (): number => (lastIdentifier = (lastIdentifier % 0xffff) + 1);
+
 /**
  * A socket inside a namespace for questions about the path: UDP datagrams or ICMP echo, with DF set or not, and with the ICMP errors that come back.
  * Nothing blocks. Raw ICMP needs CAP_NET_RAW.
@@ -57,8 +61,8 @@ export class ProbeSocket implements Disposable {
   readonly #ipv6: boolean;
   readonly #buffer = nativeBuffer(65536);
   readonly #name = nativeBuffer(sockaddrLength);
-  /** Of this socket's echo requests. */
-  readonly identifier = Math.floor(Math.random() * 0xffff) + 1;
+  /** Of this socket's echo requests; no two of a process have the same, or conntrack would take the second one's requests for the first one's. */
+  readonly identifier = nextIdentifier();
 
   private constructor(fd: Fd, kind: Kind, ipv6: boolean) {
     this.#fd = fd;
@@ -155,7 +159,13 @@ export class ProbeSocket implements Disposable {
 
   /** Waits until something can be received, an error included. @returns false after the time */
   async ready(timeoutMs: number): Promise<boolean> {
-    return waitReady(this.#fd.number, 'readable', AbortSignal.timeout(timeoutMs));
+    const over = new AbortController();
+    const stop = patience(timeoutMs, () => over.abort());
+    try {
+      return await waitReady(this.#fd.number, 'readable', over.signal);
+    } finally {
+      stop();
+    }
   }
 
   /** The kind of messages it takes. */

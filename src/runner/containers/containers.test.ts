@@ -169,10 +169,13 @@ test(
   'stop asks with SIGTERM and, when pid 1 does not listen, kills after the grace',
   needs,
   withBed(async (bed) => {
-    const polite = await bed.start(bed.spec('trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done'));
+    const spec = bed.spec('trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done');
+    const polite = await bed.start(spec);
     const deaf = await bed.start(bed.spec('trap "" TERM; sleep 1000'));
-    const attached = await polite.attach(false);
-    await Promise.race([seen(attached.stdout!, 'ready'), new Promise((resolve) => setTimeout(resolve, 300))]);
+    // Before the trap is set the shell, as pid 1, does not listen either.
+    const output = await readLog(spec.logPath, { follow: true, timestamps: false });
+    assert.equal(await seen(output, 'ready'), 'ready\n');
+    output.destroy();
     await Promise.all([polite.stop(20_000), deaf.stop(200)]);
     assert.equal((await polite.exited).exitCode, 3);
     const { exitCode, signal } = await deaf.exited;
