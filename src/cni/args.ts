@@ -1,5 +1,6 @@
 import { CniError, cniCode } from './errors.ts';
 import type { PodIdentity } from './request.ts';
+import { shown } from './shown.ts';
 
 const podKeys = new Map<string, keyof PodIdentity>([
   ['K8S_POD_NAMESPACE', 'namespace'],
@@ -26,7 +27,7 @@ export function parseArgs(text: string): { pod: PodIdentity; wishes: { ip?: stri
       if (equals < 1)
         throw new CniError(
           cniCode.invalidEnvironment,
-          `CNI_ARGS has ${JSON.stringify(pair)}: expected KEY=VALUE pairs joined by ';'`,
+          `CNI_ARGS has ${shown(pair)}: expected KEY=VALUE pairs joined by ';'`,
         );
       return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
     });

@@ -1,6 +1,7 @@
 import { parseQuantity } from '../kube/quantity.ts';
 import { anyCase } from './any-case.ts';
 import { CniError, cniCode } from './errors.ts';
+import { shown } from './shown.ts';
 
 /** How much may go in one direction: `rate` in bits a second, `burst` in bits. */
 interface Limit {
@@ -56,7 +57,7 @@ export function bandwidthOfAnnotations(annotations: Readonly<Record<string, unkn
     if (rate === undefined || rate < 1e3 || rate > 1e15)
       throw new CniError(
         cniCode.invalidConfig,
-        `the pod's annotation ${name} is ${JSON.stringify(value)}: expected bits a second between 1k and 1P, e.g. 10M`,
+        `the pod's annotation ${name} is ${shown(value)}: expected bits a second between 1k and 1P, e.g. 10M`,
       );
     bandwidth[direction] = { rate };
   }
@@ -96,4 +97,4 @@ function objectAt(
 }
 
 const fault = (key: string, value: unknown, expected: string): CniError =>
-  new CniError(cniCode.invalidConfig, `runtimeConfig.${key} is ${JSON.stringify(value)}: expected ${expected}`);
+  new CniError(cniCode.invalidConfig, `runtimeConfig.${key} is ${shown(value)}: expected ${expected}`);

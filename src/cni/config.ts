@@ -1,6 +1,7 @@
 import { CniError, cniCode } from './errors.ts';
 import type { AttachmentKey, Command } from './request.ts';
 import { type Dns, parseResult, type Result } from './result.ts';
+import { isDeeper, shown } from './shown.ts';
 import { atLeast, type CniVersion, isSupported, supportedVersions } from './version.ts';
 import { parseWishes, type Wishes } from './wishes.ts';
 
@@ -23,6 +24,9 @@ const since: Partial<Record<Command, CniVersion>> = { CHECK: '0.4.0', STATUS: '1
 /** Whoever passes one of these wants something done that podnet does not do; silence would be a lie (CNI2 code 2). */
 const unsupportedRuntimeConfig = ['ipRanges', 'infinibandGUID', 'deviceID'];
 
+/** No configuration and no result has a tenth of it. */
+const deepest = 200;
+
 /** @throws CniError 1, 2, 6 or 7 */
 export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
   const json = parseJsonObject(stdin);
@@ -31,7 +35,7 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
   if (typeof name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name))
     throw new CniError(
       cniCode.invalidConfig,
-      `the network's name is ${JSON.stringify(name)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
+      `the network's name is ${shown(name)}: expected a letter or digit, then letters, digits, '_', '.' or '-'`,
     );
   const common = { cniVersion, name, type: typeof json.type === 'string' ? json.type : undefined };
   // DEL must work with whatever is left (CNI6): what ADD was refused for must not keep its DEL from succeeding.
@@ -39,6 +43,9 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
     const valid = command === 'GC' ? validAttachments(json['cni.dev/valid-attachments']) : [];
     return { ...common, dns: undefined, prevResult: undefined, wishes: parseWishes(undefined), validAttachments: valid };
   }
+  // What is passed on or told of is written by recursion.
+  if (stdin.length > 2 * deepest && isDeeper(json, deepest))
+    throw new CniError(cniCode.decode, `the configuration on stdin has lists or objects nested more than ${deepest} deep`);
   const runtimeConfig = object(json.runtimeConfig, 'runtimeConfig');
   for (const key of unsupportedRuntimeConfig) {
     const value = runtimeConfig?.[key];
@@ -46,7 +53,7 @@ export function parseConfig(command: Command, stdin: Buffer): NetworkConfig {
     if (!empty)
       throw new CniError(
         cniCode.unsupportedField,
-        `runtimeConfig.${key} is ${JSON.stringify(value)}, which podnet does not support`,
+        `runtimeConfig.${key} is ${shown(value)}, which podnet does not support`,
         `leave the capability '${key}' out of the network's configuration`,
       );
   }
@@ -73,7 +80,7 @@ function versionOf(command: Command, json: Record<string, unknown>): CniVersion 
   const version = json.cniVersion;
   const choice = `supported are ${supportedVersions.join(', ')}`;
   if (typeof version !== 'string' || !isSupported(version))
-    throw new CniError(cniCode.incompatibleVersion, `cniVersion is ${JSON.stringify(version)}`, choice);
+    throw new CniError(cniCode.incompatibleVersion, `cniVersion is ${shown(version)}`, choice);
   const first = since[command];
   if (first && !atLeast(version, first))
     throw new CniError(cniCode.incompatibleVersion, `cniVersion ${version} has no ${command}`, `${command} came with ${first}`);
@@ -102,7 +109,7 @@ const dnsOf = (json: Record<string, unknown>): Dns | undefined => {
 function object(value: unknown, what: string): Record<string, unknown> | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new CniError(cniCode.decode, `${what} is ${JSON.stringify(value)}: expected a JSON object`);
+  throw new CniError(cniCode.decode, `${what} is ${shown(value)}: expected a JSON object`);
 }
 
 /**
@@ -113,13 +120,13 @@ function validAttachments(value: unknown): NetworkConfig['validAttachments'] {
   if (!Array.isArray(value))
     throw new CniError(
       cniCode.invalidConfig,
-      `${field} is ${JSON.stringify(value)}: expected a list`,
+      `${field} is ${shown(value)}: expected a list`,
       'GC deletes everything that the list does not name',
     );
   return value.map((entry: unknown, i) => {
     const { containerID, ifname } = object(entry, `${field}[${i}]`) ?? {};
     if (typeof containerID !== 'string' || typeof ifname !== 'string')
-      throw new CniError(cniCode.invalidConfig, `${field}[${i}] is ${JSON.stringify(entry)}: expected containerID and ifname`);
+      throw new CniError(cniCode.invalidConfig, `${field}[${i}] is ${shown(entry)}: expected containerID and ifname`);
     return { containerId: containerID, ifname };
   });
 }

@@ -3,6 +3,7 @@ import { type NetworkConfig, parseConfig } from './config.ts';
 import type { Envelope } from './envelope.ts';
 import { CniError, cniCode } from './errors.ts';
 import { loopbackType } from './loopback.ts';
+import { shown } from './shown.ts';
 import { withArgs } from './wishes.ts';
 
 export const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
@@ -49,7 +50,7 @@ export function commandOf(env: Envelope['env']): Command {
   if (!known)
     throw new CniError(
       cniCode.invalidEnvironment,
-      `CNI_COMMAND is ${JSON.stringify(command)}`,
+      `CNI_COMMAND is ${shown(command)}`,
       `expected one of ${commands.join(', ')}`,
     );
   return known;
@@ -73,12 +74,12 @@ export function parseRequest(command: Exclude<Command, 'VERSION'>, { env, stdin 
   const nameFault = interfaceNameFault(name);
   // DEL must work with whatever is left of the container (CNI6), so it judges nothing that it does not need: what ADD was refused for is not there.
   if (command === 'DEL') return { command, config, key: (idFault ?? nameFault) ? undefined : key, netns };
-  if (idFault) throw new CniError(cniCode.invalidEnvironment, `CNI_CONTAINERID is ${JSON.stringify(id)}: ${idFault}`);
+  if (idFault) throw new CniError(cniCode.invalidEnvironment, `CNI_CONTAINERID is ${shown(id)}: ${idFault}`);
   const made = nameFault ?? unusable(name, config.type === loopbackType);
-  if (made) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${JSON.stringify(name)}: ${made}`);
+  if (made) throw new CniError(cniCode.invalidEnvironment, `CNI_IFNAME is ${shown(name)}: ${made}`);
   const { pod, wishes } = parseArgs(env.get('CNI_ARGS') ?? '');
   if (!netns?.startsWith('/'))
-    throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${JSON.stringify(netns)}: expected an absolute path`);
+    throw new CniError(cniCode.invalidEnvironment, `CNI_NETNS is ${shown(netns)}: expected an absolute path`);
   return { command, config: { ...config, wishes: withArgs(config.wishes, wishes) }, key, netns, pod };
 }
 

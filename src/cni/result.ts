@@ -1,6 +1,7 @@
 import { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import { CniError, cniCode } from './errors.ts';
+import { shown } from './shown.ts';
 import { atLeast, type CniVersion } from './version.ts';
 
 /** The success result of ADD in the form of CNI 1.1.0; older versions are made from it by `formatResult`. */
@@ -67,30 +68,30 @@ export function parseResult(value: unknown): Result {
   const fault = (what: string): CniError => new CniError(cniCode.decode, `prevResult: ${what}`);
   const record = (entry: unknown, what: string): Record<string, unknown> => {
     if (typeof entry === 'object' && entry !== null && !Array.isArray(entry)) return entry as Record<string, unknown>;
-    throw fault(`${what} is ${JSON.stringify(entry)}: expected an object`);
+    throw fault(`${what} is ${shown(entry)}: expected an object`);
   };
   const list = (entry: unknown, what: string): Record<string, unknown>[] => {
     if (entry === undefined || entry === null) return [];
-    if (!Array.isArray(entry)) throw fault(`${what} is ${JSON.stringify(entry)}: expected a list`);
+    if (!Array.isArray(entry)) throw fault(`${what} is ${shown(entry)}: expected a list`);
     return entry.map((item, i) => record(item, `${what}[${i}]`));
   };
   const result = record(value, 'it');
   return {
     interfaces: list(result.interfaces, 'interfaces').map((entry, i) => {
-      if (typeof entry.name !== 'string') throw fault(`interfaces[${i}].name is ${JSON.stringify(entry.name)}`);
+      if (typeof entry.name !== 'string') throw fault(`interfaces[${i}].name is ${shown(entry.name)}`);
       return entry as unknown as ResultInterface;
     }),
     ips: list(result.ips, 'ips').map((entry, i) => {
       const { version: _, ...ip } = entry;
       if (!isAddressWithLength(ip.address))
-        throw fault(`ips[${i}].address is ${JSON.stringify(ip.address)}: expected ADDRESS/LENGTH`);
+        throw fault(`ips[${i}].address is ${shown(ip.address)}: expected ADDRESS/LENGTH`);
       return ip as unknown as ResultIp;
     }),
     routes: list(result.routes, 'routes').map((entry, i) => {
-      if (typeof entry.dst !== 'string') throw fault(`routes[${i}].dst is ${JSON.stringify(entry.dst)}`);
+      if (typeof entry.dst !== 'string') throw fault(`routes[${i}].dst is ${shown(entry.dst)}`);
       return entry as unknown as ResultRoute;
     }),
-    dns: (result.dns ?? {}) as Dns,
+    dns: result.dns === undefined || result.dns === null ? {} : (record(result.dns, 'dns') as Dns),
   };
 }
 

@@ -4,6 +4,7 @@ import { anyCase } from './any-case.ts';
 import { type Bandwidth, parseBandwidth } from './bandwidth.ts';
 import { CniError, cniCode } from './errors.ts';
 import type { Dns } from './result.ts';
+import { shown } from './shown.ts';
 
 /** One entry of the capability `portMappings`. */
 export interface PortMapping {
@@ -44,7 +45,7 @@ export function withArgs(wishes: Wishes, { ip, mac }: { ip?: string; mac?: strin
 }
 
 const faultAt = (where: string, value: unknown, expected: string, cause?: unknown): CniError =>
-  new CniError(cniCode.invalidConfig, `${where} is ${JSON.stringify(value)}: expected ${expected}`, undefined, { cause });
+  new CniError(cniCode.invalidConfig, `${where} is ${shown(value)}: expected ${expected}`, undefined, { cause });
 const fault = (key: string, value: unknown, expected: string): CniError => faultAt(`runtimeConfig.${key}`, value, expected);
 
 /** Addresses, with a prefix length or without: which one a pod's address has is not the runtime's choice. */

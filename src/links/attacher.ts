@@ -37,6 +37,8 @@ interface Attempt {
 export class Attacher implements Disposable {
   readonly mode: AttachMode;
   readonly #ns: NetNs;
+  /** Of this process: where it runs inside the node's namespace, as in production, the same. */
+  readonly #own: bigint;
   readonly #rt: RtNetlink;
   readonly #detacher: Detacher;
   readonly #templates: Templates;
@@ -45,13 +47,15 @@ export class Attacher implements Disposable {
   /** @param ns the node's namespace; stays the caller's */
   constructor(ns: NetNs, mode: AttachMode) {
     this.#ns = ns;
+    using own = NetNs.current();
+    this.#own = own.inode;
     this.mode = mode;
     this.#templates = new Templates(mode);
     this.#rt = RtNetlink.open(ns);
     this.#detacher = new Detacher(ns, this.#rt);
   }
 
-  /** The namespace of a pod at a path. @throws NamespaceError when the path leads to anything else, or to the node's own */
+  /** The namespace of a pod at a path. @throws NamespaceError when the path leads to anything else, to the node's own, or to that of this process */
   open(netns: string): NetNs {
     let ns: NetNs;
     try {
@@ -59,9 +63,10 @@ export class Attacher implements Disposable {
     } catch (cause) {
       throw new NamespaceError(`${netns} is no network namespace: ${(cause as Error).message}`, { cause });
     }
-    if (!ns.equals(this.#ns)) return ns;
+    if (!ns.equals(this.#ns) && ns.inode !== this.#own) return ns;
     ns[Symbol.dispose]();
-    throw new NamespaceError(`${netns} is the node's own network namespace, not a container's`);
+    const whose = ns.equals(this.#ns) ? "the node's own" : "podnet's own";
+    throw new NamespaceError(`${netns} is ${whose} network namespace, not a container's`);
   }
 
   /**

@@ -299,10 +299,31 @@ export class PodAttachments implements Attachments {
     return named;
   }
 
-  /** A container that came back in another namespace, as after a restart of it without DEL. */
+  /**
+   * A container that came back in another namespace, as after a restart of it without DEL.
+   * @throws CniError 100 while it is attached where it was (F30)
+   */
   #moved(lease: Lease, netns: string, inode: string): Lease {
-    if (lease.notes.netns === netns && lease.notes.inode === inode) return lease;
+    const { netns: former = '' } = lease.notes;
+    if (former === netns && lease.notes.inode === inode) return lease;
+    if (this.has(lease.key) && this.#isAlive(lease))
+      throw new CniError(
+        cniCode.interfaceExists,
+        `container ${lease.key.containerId} has its ${lease.key.ifname} already${former ? ` in ${former}` : ''}`,
+        'the runtime must DEL it first',
+      );
     return this.#options.ipam.replace(lease, lease.key, { ...lease.notes, netns, inode });
+  }
+
+  /** Whether the namespace that it was attached in is there. Of a lease that was made anew from its link nobody knows the path: the link tells it. */
+  #isAlive({ notes }: Lease): boolean {
+    if (!notes.netns) return true;
+    try {
+      using ns = this.#options.attacher.open(notes.netns);
+      return String(ns.inode) === notes.inode;
+    } catch {
+      return false;
+    }
   }
 
   #lease(asked: Asked): Lease {

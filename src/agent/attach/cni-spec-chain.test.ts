@@ -12,7 +12,7 @@ for (const types of [
   ['before', 'podnet', 'after'],
 ])
   test(
-    `CNI5, CNI8, CNI12: in the chain ${types.join(', ')} each plugin gets what came before, and DEL goes the other way`,
+    `CNI5, CNI8, CNI12, F34: in the chain ${types.join(', ')} each plugin gets what came before, and DEL goes the other way`,
     needsRoot,
     async () => {
       await using node = await TestNode.make();
@@ -57,7 +57,7 @@ for (const types of [
     },
   );
 
-test('CNI5: what a plugin before podnet made is passed on whole, in every version', needsRoot, async () => {
+test('CNI5, F34: what a plugin before podnet made is passed on whole, in every version', needsRoot, async () => {
   await using node = await TestNode.make();
   await node.startReady();
   for (const cniVersion of versions) {
@@ -92,5 +92,41 @@ test('CNI5: what a plugin before podnet made is passed on whole, in every versio
       (json.ips as { interface: number }[]).slice(1).map((one) => one.interface),
       [2, 2],
     );
+  }
+});
+
+test('CNI5, F34: a result before podnet that lacks parts, or has all there is, is passed on as it was', needsRoot, async () => {
+  await using node = await TestNode.make();
+  await node.startReady();
+  const whole = {
+    interfaces: [{ name: 'net9', mac: '02:00:00:00:00:01', mtu: 9000, sandbox: '/x', socketPath: '/s', pciID: '0000:00:1f.6' }],
+    ips: [{ address: '192.168.7.7/24' }],
+    routes: [{ dst: '192.168.0.0/16', mtu: 1400, advmss: 1360, priority: 7, table: 9, scope: 253 }],
+    dns: { nameservers: ['192.0.2.53'], search: ['example.org'], options: ['ndots:2'] },
+  };
+  const results: Record<string, Partial<typeof whole> & Record<string, unknown>> = {
+    whole,
+    'no-ips': { interfaces: whole.interfaces },
+    'no-interfaces': { ips: whole.ips },
+    nothing: {},
+    // As tuning and others written in Go say that they have none.
+    nulls: { interfaces: null, ips: null, routes: null, dns: null } as never,
+  };
+  for (const [containerId, before] of Object.entries(results)) {
+    const { result } = await node.addPod(containerId, { config: { prevResult: { cniVersion: '1.1.0', ...before } } });
+    const count = (before.interfaces ?? []).length;
+    for (const key of ['interfaces', 'ips', 'routes'] as const) {
+      const [former, all] = [before[key] ?? [], result[key] as unknown[]];
+      assert.deepEqual(all.slice(0, former.length), former, `${containerId}: ${key}`);
+      assert.equal(all.length, former.length + 2, `${containerId}: ${key}`);
+    }
+    assert.deepEqual(result.dns, before.dns ?? {}, containerId);
+    // Of both families, at the pod's end of podnet's link, behind whatever was there.
+    const own = (result.ips as { interface?: number }[]).slice(-2).map((one) => one.interface);
+    assert.deepEqual(own, [count + 1, count + 1], containerId);
+    // The others' parts are made up, and CHECK would miss them.
+    if (Object.values(before).some((part) => part !== null)) continue;
+    const check = { command: 'CHECK', containerId, netns: `${node.world.directory}/${containerId}`, config: { prevResult: result } };
+    assert.deepEqual(await node.cni(check), ok, containerId);
   }
 });
