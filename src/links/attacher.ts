@@ -11,7 +11,7 @@ import { Detacher } from './detacher.ts';
 import { InterfaceExistsError, NamespaceError, throwFirst } from './errors.ts';
 import { checkHost, foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
-import { type PodLink, podGroup } from './pod-link.ts';
+import { aliasOf, type PodLink, podGroup } from './pod-link.ts';
 import { checkPod, configurePod, settlePod, type ToldOfPod } from './pod-side.ts';
 import { shaperLinkName } from './shaper.ts';
 import { Templates } from './templates.ts';
@@ -89,9 +89,12 @@ export class Attacher implements Disposable {
     }
   }
 
-  /** The rest of attaching, which no packet waits for: `settlePod`. May be repeated. */
+  /** The rest of attaching, which no packet waits for: `settlePod`, and the alias, which the kernel takes for no link that it makes. May be repeated. */
   settle(pod: PodLink, ns: NetNs): void {
     ns.enter(() => settlePod(pod));
+    const alias = aliasOf(pod);
+    const link = this.#rt.linkState(pod.hostLink);
+    if (link && (link.alias ?? '') !== alias) this.#rt.setLink(link.index, { alias });
   }
 
   /**

@@ -16,6 +16,7 @@ import {
   type LinkNode,
   NamespaceError,
   type PodLink,
+  podOf,
 } from './index.ts';
 
 const at = IpAddr.parse;
@@ -264,4 +265,20 @@ test("T4, T5: a pod believes no redirect and no router's advertisement, and its 
   const host = pod(5).hostLink;
   for (const [name, wanted] of Object.entries({ proxy_arp: '1', accept_redirects: '0', send_redirects: '0', rp_filter: '1' }))
     assert.equal(value(home.home, `ipv4/conf/${host}/${name}`), wanted, name);
+});
+
+test("the alias of the node's end is the pod's name, once: a name that the kernel has no room for is left out", needsRoot, () => {
+  using home = new Node('routed');
+  const inside = home.container('a');
+  home.attach(pod(5), inside);
+  const aliasOf = (): unknown => ip(home.home.path, 'link', 'show', 'dev', pod(5).hostLink)[0]?.ifalias;
+  const longest = `${'n'.repeat(63)}/${'p'.repeat(190)}`;
+  for (const name of ['default/web-1', longest]) {
+    home.attacher.settle({ ...pod(5), pod: name }, inside.ns);
+    assert.equal(aliasOf(), name);
+    assert.equal(podOf(name), name);
+  }
+  home.attacher.settle({ ...pod(5), pod: `${longest}q` }, inside.ns);
+  assert.equal(aliasOf(), undefined);
+  for (const other of ['uplink of rack 3', 'a/b/c', '/b', 'a/', 'A/b', undefined]) assert.equal(podOf(other), '');
 });

@@ -34,6 +34,8 @@ export interface PodLink {
   /** One for each family, primary family first. */
   addresses: readonly IpAddr[];
   mtu: number;
+  /** `namespace/name` of the pod, if it has one: the alias of the node's end, for people and for those who have lost their records. */
+  pod?: string;
   /** Of the pod's end; made of the addresses unless somebody asked for it. */
   mac?: Mac;
   /** Not limited when absent. */
@@ -56,6 +58,14 @@ function fnv1a(text: string): number {
 
 /** Whether a link's name is one that `hostLinkName` gives. */
 export const isPodLink = (name: string): boolean => /^pod[0-9a-f]{8}$/.test(name);
+
+/**
+ * What the alias of the node's end says of whose it is. The kernel takes 254 bytes (IFALIASZ, include/uapi/linux/if.h): a pod whose names are longer is not told of.
+ */
+export const aliasOf = ({ pod = '' }: PodLink): string => (pod.length < 255 ? pod : '');
+
+/** The pod that an alias names, `namespace/name`; '' when it names none. */
+export const podOf = (alias = ''): string => (/^[a-z0-9-]+\/[a-z0-9.-]+$/.test(alias) ? alias : '');
 
 /** MAC of the pod's end: the one that was asked for; else from its address, `0a:58` and the IPv4 address, as the classic plugins have it; or a digest of the IPv6 address. */
 export function podMac({ addresses, mac }: Pick<PodLink, 'addresses' | 'mac'>): Mac {

@@ -3,7 +3,7 @@ import { keyText } from '../../ipam/index.ts';
 import type { Link } from '../../kernel/rtnetlink/links.ts';
 import type { Neighbour } from '../../kernel/rtnetlink/neighbours.ts';
 import type { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
-import { deletionGroup, hostLinkName, isPodLink, podMac, readBandwidth } from '../../links/index.ts';
+import { deletionGroup, hostLinkName, isPodLink, podMac, podOf, readBandwidth } from '../../links/index.ts';
 import type { Family, IpAddr } from '../../net/ip.ts';
 import type { AttachmentNotes } from '../attach/attachment.ts';
 
@@ -12,7 +12,7 @@ export const unknownNetwork = '?';
 
 /**
  * Makes leases anew for pods' links that have none (F23): their addresses are those that the node was told the pod's MAC for. A link's name is made of its
- * attachment's key, so that the key is found again when a runtime names it (`adopt`).
+ * attachment's key, so that the key is found again when a runtime names it (`recoveredLease`), and its alias is the pod's name.
  * @param portsOf the note about the host ports of a pod with these addresses
  * @returns what was done, a sentence each
  */
@@ -39,7 +39,7 @@ export function recoverLeases(
     if (!mac) return `the link ${link.name} has no lease, and nothing tells its addresses`;
     const bandwidth = readBandwidth(rt, link.name, qdiscs);
     const notes: AttachmentNotes = {
-      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: '', traits: '', since: '' },
+      ...{ link: link.name, mtu: String(link.mtu), netns: '', inode: '', pod: podOf(link.alias), traits: '', since: '' },
       ports: portsOf(addresses),
       mac: mac.equals(podMac({ addresses })) ? '' : String(mac),
       bandwidth: bandwidth ? JSON.stringify(bandwidth) : '',

@@ -28,9 +28,10 @@ export interface AttachmentNotes extends Record<string, string> {
 
 /** The link that belongs to a lease; undefined for a lease that this version did not write. */
 export function linkOf({ key, addresses, notes }: Lease): PodLink | undefined {
-  const { link, mtu, mac, bandwidth } = notes;
+  const { link, mtu, mac, bandwidth, pod: name } = notes;
   if (link === undefined || !(Number(mtu) > 0)) return undefined;
   const pod: PodLink = { hostLink: link, ifname: key.ifname, addresses, mtu: Number(mtu) };
+  if (name) pod.pod = name;
   if (mac) pod.mac = Mac.parse(mac);
   if (bandwidth) pod.bandwidth = JSON.parse(bandwidth) as Bandwidth;
   return pod;

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ipam, type Lease } from '../../ipam/index.ts';
 import { Namespaces, Pods } from '../../kube/resources.ts';
 import type { NetworkPolicySpec } from '../../kube/types.ts';
+import { ip } from '../../testing/judge.ts';
 import { needsRoot } from '../../testing/root.ts';
 import { eventually } from '../testkit/node.ts';
 import { echoPort, everyWay, noWay, PolicyNode } from '../testkit/policy-node.ts';
@@ -132,6 +134,37 @@ test(
     );
   },
 );
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(
+    `P4, F23: of a pod that was deleted by force and whose lease is lost, too, the link's alias tells who it was: it is cut off; a container that never was a pod is not (${attach})`,
+    needsRoot,
+    async () => {
+      await using it = await PolicyNode.start({ attach });
+      const { node } = it;
+      const container = await node.addPod('container');
+      await it.policy('shut', shut);
+      const former = await it.pod('former', { labels: { app: 'shut' } });
+      using _former = await Echo.start(former.ns.ns, echoPort);
+      using _container = await Echo.start(container.ns.ns, echoPort);
+      await node.settled();
+      assert.deepEqual(
+        ip(node.ns.path, 'link', 'show', 'type', 'veth').flatMap(({ ifalias }) => ifalias ?? []),
+        ['default/former'],
+      );
+      await node.stop();
+      for (const file of readdirSync(node.config.stateDir)) if (file.endsWith('.json')) rmSync(`${node.config.stateDir}/${file}`);
+      await force(it, 'former');
+      await node.startReady();
+      await eventually(() => assert.ok(node.status().policy.enforced));
+      assert.equal(await it.hears(it.neighbour, former), noWay);
+      assert.equal(await it.hears(it.neighbour, container, { timeoutMs: 5000 }), everyWay);
+      assert.match(node.status().problems.join(), /^pod default\/former .* cannot be told/);
+      assert.equal((await node.cni({ command: 'DEL', containerId: 'former', netns: former.ns.path })).code, 0);
+      await node.settled();
+      assert.deepEqual(node.status().problems, []);
+    },
+  );
 
 test('the last policy goes while a pod is cut off: it is open then, as all are', needsRoot, async () => {
   await using it = await PolicyNode.start();

@@ -109,14 +109,16 @@ const eventAttrs = {
   group: [27, u32],
 } as const;
 
+const aliasAttr = { alias: [20, cstring] } as const;
+
 /** IFLA_… */
 const linkAttrs = attrs(
   {
     ...eventAttrs,
+    ...aliasAttr,
     /** ifindex of the other end (veth) or the link below */
     link: [5, u32],
     txQueueLength: [13, u32],
-    alias: [20, cstring],
     afSpec: [26, nested(afSpecAttrs)],
     netNsFd: [28, u32],
     extMask: [29, u32],
@@ -133,7 +135,7 @@ const linkAttrs = attrs(
 
 export const newLink = message(16, ifinfomsg, linkAttrs); // RTM_NEWLINK
 /** The same with less of what it says, for those who read many. */
-export const newLinkState = message(16, ifinfomsg, attrs(stateAttrs, { unknown: 'dropped' }));
+export const newLinkState = message(16, ifinfomsg, attrs({ ...stateAttrs, ...aliasAttr }, { unknown: 'dropped' }));
 export const newLinkEvent = message(16, ifinfomsg, attrs(eventAttrs, { unknown: 'dropped' }));
 /** What one link is asked for by: few entries are written in no time. */
 export const linkQuestion = message(18, ifinfomsg, attrs({ name: [3, cstring], extMask: [29, u32] })); // RTM_GETLINK
