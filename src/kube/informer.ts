@@ -1,6 +1,9 @@
-import { type Api, ApiError, initialEventsEnd, isExpired, type KubeObject, type Resource, type WatchEvent } from './api.ts';
+import { type Api, ApiError, isExpired, type KubeObject, type Resource, type WatchEvent } from './api.ts';
 import { Backoff } from './backoff.ts';
+import { DoubtError, EmptyDoubt } from './empty-doubt.ts';
+import { key as keyOf } from './objects.ts';
 import { type Cached, type Change, ObjectStore } from './store.ts';
+import { isTooNew, isWatchListUnknown, Watch } from './watch.ts';
 
 export type { Change } from './store.ts';
 
@@ -65,11 +68,10 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   #resourceVersion: string | undefined;
   #pending: Change<T>[] = [];
   #flushScheduled: NodeJS.Immediate | undefined;
-  #close: (() => void) | undefined;
+  #watching: Watch<O, T> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
-  /** When the server was first heard to have nothing, by performance.now(), while it is not believed. */
-  #emptySince: number | undefined;
+  readonly #doubt: EmptyDoubt;
   #refreshing: (() => void)[] = [];
 
   constructor(api: Api, resource: Resource<O>, options: InformerOptions<O, T> = {}) {
@@ -77,6 +79,7 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.resource = resource;
     this.#options = options;
     this.#store = new ObjectStore(options.indexes ?? {});
+    this.#doubt = new EmptyDoubt(resource, options.confirmEmptyMs ?? 0);
     this.#backoff = new Backoff(options.backoffMs?.first ?? 100, options.backoffMs?.longest ?? 30_000);
     this.synced = new Promise((resolve) => {
       this.#markSynced = resolve;
@@ -94,8 +97,8 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   /** Ends the watch. What is in the cache stays readable; no listener is called any more. */
   stop(): void {
     this.#running = false;
-    this.#close?.();
-    this.#close = undefined;
+    this.#watching?.close();
+    this.#watching = undefined;
     clearTimeout(this.#timer);
     clearImmediate(this.#flushScheduled);
     for (const waiting of this.#waiting) waiting.resolve();
@@ -165,9 +168,9 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     if (!this.#running) return Promise.resolve();
     const done = new Promise<void>((resolve) => this.#refreshing.push(resolve));
     this.#resourceVersion = undefined;
-    if (this.#close) {
-      this.#close();
-      this.#close = undefined;
+    if (this.#watching) {
+      this.#watching.close();
+      this.#watching = undefined;
       void this.#next();
     }
     return done;
@@ -211,91 +214,50 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
       next = page.metadata.continue;
     } while (next && this.#running);
     if (!this.#running) return;
-    const doubt = this.#doubt(snapshot.size);
+    const doubt = this.#doubt.of(snapshot.size, this.#store.size);
     if (doubt) throw doubt;
     this.#replace(snapshot, version);
   }
 
   #watch(): void {
     const { namespace, labelSelector, fieldSelector, watchSeconds = { least: 300, most: 600 } } = this.#options;
-    const timeoutSeconds = Math.round(watchSeconds.least + Math.random() * (watchSeconds.most - watchSeconds.least));
-    const initial = this.#resourceVersion === undefined;
-    let snapshot: Map<string, Cached<T>> | undefined = initial ? new Map() : undefined;
-    let over = false;
-    let stream: { close(): void } | undefined;
-    const end = (error?: Error): void => {
-      if (over) return;
-      over = true;
-      this.#close = undefined;
-      clearTimeout(watchdog);
-      stream?.close();
-      if (!this.#running) return;
-      // Neither a snapshot nor an event by itself is a sign of health: a server that answers each watch with 410 would be listed without pause.
-      const livedMs = Date.now() - openedAt;
-      this.#backoff.lived(livedMs);
-      if (!error && !snapshot) {
-        // A clean end is the server's time-out; one at once may be a server that refuses.
-        if (livedMs > 1000) void this.#next();
-        else this.#retry(undefined);
-        return;
-      }
-      if (initial && error instanceof ApiError && notSupported(error)) this.#watchListWorks = false;
-      else if (isExpired(error) || isTooNew(error)) this.#resourceVersion = undefined;
-      this.#retry(error ?? new Error(`watch ${this.resource.plural}: the stream ended before all present objects had come`));
-    };
-    // A server that does not end the watch in time is not trusted to send events either.
-    const openedAt = Date.now();
-    const watchdog = setTimeout(
-      () => end(new Error(`watch ${this.resource.plural}: not ended ${timeoutSeconds + 60} s after its start`)),
-      (timeoutSeconds + 60) * 1000,
-    );
-    watchdog.unref();
-    this.#close = () => {
-      over = true;
-      clearTimeout(watchdog);
-      stream?.close();
-    };
-    const onEvent = (event: WatchEvent<O>): void => {
-      if (over) return;
-      if (event.type === 'ERROR') {
-        const status = event.object as unknown as { code?: number; reason?: string; message?: string };
-        end(new ApiError(status.code ?? 0, status.reason ?? 'Unknown', status.message ?? 'the watch failed'));
-        return;
-      }
-      const metadata = event.object?.metadata;
-      if (!metadata?.resourceVersion) {
-        end(new Error(`watch ${this.resource.plural}: an event without resourceVersion`));
-        return;
-      }
-      if (snapshot) {
-        if (event.type === 'BOOKMARK') {
-          if (metadata.annotations?.[initialEventsEnd] !== 'true') return;
-          const complete = snapshot;
-          const doubt = this.#doubt(complete.size);
-          if (doubt) end(doubt);
-          else {
-            snapshot = undefined;
-            this.#replace(complete, metadata.resourceVersion);
-          }
-        } else if (event.type === 'DELETED') snapshot.delete(keyOf(event.object));
-        else snapshot.set(keyOf(event.object), this.#cached(event.object));
-        return;
-      }
-      this.#apply(event);
-    };
-    stream = this.#api.watch<O>(this.resource as Resource<O>, onEvent, {
-      ...{ namespace, labelSelector, fieldSelector, timeoutSeconds },
-      ...(initial ? { sendInitialEvents: true } : { resourceVersion: this.#resourceVersion }),
-      allowWatchBookmarks: true,
-      onEnd: end,
+    this.#watching = new Watch<O, T>({
+      api: this.#api,
+      resource: this.resource as Resource<O>,
+      selection: { namespace, labelSelector, fieldSelector },
+      resourceVersion: this.#resourceVersion,
+      timeoutSeconds: Math.round(watchSeconds.least + Math.random() * (watchSeconds.most - watchSeconds.least)),
+      cached: (object) => this.#cached(object),
+      onSnapshot: (snapshot, resourceVersion) => {
+        const doubt = this.#doubt.of(snapshot.size, this.#store.size);
+        if (!doubt) this.#replace(snapshot, resourceVersion);
+        return doubt;
+      },
+      onEvent: (event) => this.#apply(event),
+      onEnd: (watch, error) => this.#watchEnded(watch, error),
     });
-    if (over) stream.close();
+    this.#watching.open();
+  }
+
+  #watchEnded({ isInitial, livedMs }: Watch<O, T>, error: Error | undefined): void {
+    this.#watching = undefined;
+    if (!this.#running) return;
+    // Neither a snapshot nor an event by itself is a sign of health: a server that answers each watch with 410 would be listed without pause.
+    this.#backoff.lived(livedMs);
+    // A clean end is the server's time-out; one at once may be a server that refuses.
+    if (!error && livedMs > 1000) {
+      void this.#next();
+      return;
+    }
+    if (isInitial && isWatchListUnknown(error)) this.#watchListWorks = false;
+    else if (isExpired(error) || isTooNew(error)) this.#resourceVersion = undefined;
+    this.#retry(error);
   }
 
   #apply(event: WatchEvent<O>): void {
     this.#resourceVersion = event.object.metadata.resourceVersion;
     this.#lastError = undefined;
-    this.#emptySince = undefined;
+    this.#doubt.end();
     this.#store.newest = this.#resourceVersion;
     if (event.type !== 'BOOKMARK') {
       const key = keyOf(event.object);
@@ -312,7 +274,7 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.#resourceVersion = resourceVersion;
     this.#store.newest = resourceVersion;
     this.#lastError = undefined;
-    this.#emptySince = undefined;
+    this.#doubt.end();
     this.#flush();
     if (!this.#hasSynced) {
       this.#hasSynced = true;
@@ -323,20 +285,6 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
 
   #refreshed(): void {
     for (const resolve of this.#refreshing.splice(0)) resolve();
-  }
-
-  /** @param size of a snapshot @returns why it does not count yet */
-  #doubt(size: number): Error | undefined {
-    const { confirmEmptyMs = 0 } = this.#options;
-    if (confirmEmptyMs === 0 || size > 0 || this.#store.size === 0) return undefined;
-    this.#emptySince ??= performance.now();
-    return this.#doubtMs > 0 ? new DoubtError(this.resource, this.#store.size, confirmEmptyMs) : undefined;
-  }
-
-  /** So long an empty snapshot does not count. */
-  get #doubtMs(): number {
-    if (this.#emptySince === undefined) return 0;
-    return Math.max(0, this.#emptySince + (this.#options.confirmEmptyMs ?? 0) - performance.now());
   }
 
   /** The server does not have the kind any more, of which it had some objects. */
@@ -375,13 +323,13 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     if (!this.#running) return;
     if (error && this.#isGone(error)) {
       this.#resourceVersion = undefined;
-      const doubt = this.#doubt(0);
+      const doubt = this.#doubt.of(0, this.#store.size);
       if (doubt) error = doubt;
       else if (this.#store.size > 0) this.#replace(new Map(), '');
       this.#resourceVersion = undefined;
     }
     // Of an answer that is doubted another one is wanted, and not before it can count.
-    const waitMs = error instanceof DoubtError ? Math.ceil(this.#doubtMs) + 1 : this.#backoff.next();
+    const waitMs = error instanceof DoubtError ? Math.ceil(this.#doubt.leftMs) + 1 : this.#backoff.next();
     if (error) {
       this.#lastError = error;
       this.#options.onError?.(error, waitMs);
@@ -389,23 +337,3 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.#timer = setTimeout(() => void this.#next(), waitMs);
   }
 }
-
-/** F13. */
-class DoubtError extends Error {
-  constructor({ plural }: Resource, size: number, confirmMs: number) {
-    super(
-      `list ${plural}: the server has none, where there were ${size}; they are kept until it says so again after ${confirmMs / 1000} s`,
-    );
-    this.name = 'DoubtError';
-  }
-}
-
-const keyOf = ({ metadata }: KubeObject): string =>
-  metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
-
-/** The server has not come as far as this cache: it has begun anew (the lab's keeps its state in memory only). */
-const isTooNew = (error: unknown): boolean => error instanceof ApiError && /too large resource version/i.test(error.message);
-
-/** Servers older than 1.32, or without the WatchList feature, answer 422 or 400 and name the field. */
-const notSupported = (error: ApiError): boolean =>
-  (error.code === 422 || error.code === 400) && /sendInitialEvents|resourceVersionMatch|WatchList/i.test(error.message);
