@@ -5,25 +5,21 @@ import { netlinkNetfilter } from '../netlink/constants.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNs } from '../netns.ts';
 import { decodeValue, intervalText, parseType } from './datatypes.ts';
+import { type ReadElement, readElements, writeElement } from './element-messages.ts';
 import {
   type Counted,
   familyNumbers,
   nftMessage,
-  type ReadElement,
-  type ReadSet,
   type ReadTable,
   readChain,
   readCounter,
-  readElements,
   readRule,
-  readSet,
   readTable,
-  specOf,
   tableOwner,
   tablePersist,
-  writeElement,
 } from './messages.ts';
 import { isRanged, rangeText } from './ranges.ts';
+import { type ReadSet, readSet, specOf } from './set-messages.ts';
 import { NftTransaction, NftTransactionError, nfHeader, nfType } from './transaction.ts';
 import type { Chain, Element, NftSetSpec, Rule, TableFamily } from './types.ts';
 

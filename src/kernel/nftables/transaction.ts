@@ -1,18 +1,9 @@
 import { KernelError } from '../errors.ts';
 import type { NetlinkBatch } from '../netlink/batch.ts';
 import { nlmFlag } from '../netlink/constants.ts';
-import {
-  familyNumbers,
-  nftMessage,
-  type RulePlace,
-  writeChain,
-  writeCounter,
-  readKey,
-  writeElement,
-  writeRule,
-  writeSet,
-  writeTable,
-} from './messages.ts';
+import { readKey, writeElement } from './element-messages.ts';
+import { familyNumbers, nftMessage, type RulePlace, writeChain, writeCounter, writeRule, writeTable } from './messages.ts';
+import { writeSet } from './set-messages.ts';
 import type { Chain, Element, NftSetSpec, Rule, RuleFamily, Table } from './types.ts';
 
 const subsystem = 10; // NFNL_SUBSYS_NFTABLES
