@@ -7,17 +7,16 @@ import type { Message, Question } from '../wire/message.ts';
 import type { WireName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
+import { Admission } from './admission.ts';
 import { type Answer, messageOf } from './answer.ts';
-import { Asking } from './asking.ts';
+import type { Asking } from './asking.ts';
 import { AnswerCache, type Entry, keyOf } from './cache.ts';
-import { type KeptAnswer, keptAnswer, restored } from './kept.ts';
 import { type ForwardCounters, newForwardCounters } from './counters.ts';
-import { type Domains, domainsOf } from './domains.ts';
-import { LoopProbe } from './loop.ts';
+import type { Description } from './describe.ts';
+import { type KeptAnswer, keptAnswer, restored } from './kept.ts';
+import type { LoopProbe } from './loop.ts';
 import { type ParsedUpstream, parseUpstreamOptions, type UpstreamOptions } from './options.ts';
-import { RateTable } from '../limits/rate.ts';
-import { WaitingSources } from './sources.ts';
-import { type Description, describeResolver } from './describe.ts';
+import { Resolvers } from './resolvers.ts';
 import { writeAnswer } from './write.ts';
 
 export interface ForwarderOptions {
@@ -38,8 +37,6 @@ const clientTimeoutMs = 1800;
 const staleRetryMs = 30_000;
 /** What stale records are told to hold, in seconds (RFC 8767 4). */
 const staleTtl = 30;
-/** After its deadline a question has surely ended. */
-const leaveMs = 1000;
 /** Asked for so often within its time, an answer is fetched anew in the last tenth of it. */
 const hotHits = 3;
 
@@ -66,24 +63,15 @@ export interface Hit {
  */
 export class Forwarder implements Disposable {
   #options: ParsedUpstream;
-  readonly #given: ForwarderOptions;
   readonly #metrics: Metrics;
   readonly #now: () => number;
   readonly cache: AnswerCache;
   readonly counters: ForwardCounters = newForwardCounters();
-  #domains: Domains;
-  #asking: Asking;
-  /** Former ones, whose questions are finished. */
-  readonly #leaving = new Set<() => void>();
+  readonly #resolvers: Resolvers;
+  readonly #admission: Admission;
   readonly #underWay = new Map<string, Promise<Answer | undefined>>();
-  readonly #waiting = new WaitingSources();
-  #rate: RateTable;
-  /** Ends what is being asked of resolvers. */
-  readonly #exchanges = new Set<() => void>();
   #closed = false;
-  #started = false;
   #turnMs = 0;
-  readonly probe: LoopProbe;
   /** Hears of each answer, and for how many seconds it is given, before it is; it may have it wait. */
   observe: ((answer: Answer, ttl: number) => Promise<void> | undefined) | undefined;
   /** Whether the last answer of `answer` was past its end. */
@@ -92,26 +80,17 @@ export class Forwarder implements Disposable {
   /** @throws SyntaxError */
   constructor(options: ForwarderOptions) {
     const { upstream, metrics, now } = options;
-    const parsed = parseUpstreamOptions(upstream);
-    this.#given = options;
-    this.#options = parsed;
+    this.#options = parseUpstreamOptions(upstream);
     this.#metrics = metrics;
-    this.#rate = new RateTable(parsed.perSourcePerSecond, 2048);
     this.#now = now;
-    this.cache = new AnswerCache(parsed.cache);
-    this.probe = new LoopProbe(now);
-    this.#domains = this.#domainsOf(parsed);
-    this.#asking = this.#askingOf(parsed);
+    this.cache = new AnswerCache(this.#options.cache);
+    this.#resolvers = new Resolvers(this.#options, { ...options, counters: this.counters });
+    this.#admission = new Admission(this.#options, { metrics, counters: this.counters });
   }
 
-  #domainsOf(parsed: ParsedUpstream): Domains {
-    const { own = [], netns, now } = this.#given;
-    const surroundings = { netns, counters: this.counters, underWay: this.#exchanges };
-    return domainsOf(parsed, { now, own: new Set(own), surroundings });
-  }
-
-  #askingOf(upstream: ParsedUpstream): Asking {
-    return new Asking({ ...this.#given, upstream, domains: this.#domains, probe: this.probe, counters: this.counters });
+  /** Which resolvers lead back here. */
+  get probe(): LoopProbe {
+    return this.#resolvers.probe;
   }
 
   /**
@@ -121,29 +100,15 @@ export class Forwarder implements Disposable {
   configure(upstream: UpstreamOptions): void {
     const parsed = parseUpstreamOptions(upstream);
     if (this.#closed || isDeepStrictEqual(parsed, this.#options)) return;
-    const [before, asking] = [this.#domains, this.#asking];
-    const { perSourcePerSecond, deadlineMs } = this.#options;
     this.#options = parsed;
-    this.#domains = this.#domainsOf(parsed);
-    this.#asking = this.#askingOf(parsed);
-    if (perSourcePerSecond !== parsed.perSourcePerSecond) this.#rate = new RateTable(parsed.perSourcePerSecond, 2048);
+    this.#admission.configure(parsed);
     this.cache.configure(parsed.cache);
-    this.cache.forget((name) => before.of(name).text !== this.#domains.of(name).text);
-    const leave = (): void => {
-      clearTimeout(timer);
-      this.#leaving.delete(leave);
-      asking.close();
-      for (const group of before.all) group.close();
-    };
-    const timer = setTimeout(leave, deadlineMs + leaveMs).unref();
-    this.#leaving.add(leave);
-    if (this.#started) this.start();
+    this.cache.forget(this.#resolvers.configure(parsed));
   }
 
   /** Learns early whether a resolver leads back here. */
   start(): void {
-    this.#started = true;
-    for (const group of this.#domains.all) for (const resolver of group.all) void this.probe.leadsBack(group, resolver);
+    this.#resolvers.start();
   }
 
   /** Writes what is in the cache, where it can be given at once. Allocates nothing. */
@@ -159,22 +124,11 @@ export class Forwarder implements Disposable {
 
   /** Whether a question of this source may wait for a resolver; then `ask` it and `release` the source when it is answered. */
   admit(client: ClientAddress): boolean {
-    const { mostUnderWay, mostPerSource } = this.#options;
-    const waiting = this.#waiting.waiting(client);
-    // The last quarter is for those who have few.
-    const total = this.#waiting.total >= mostUnderWay - (waiting < 4 ? 0 : mostUnderWay >> 2);
-    if (total) this.counters.rejectedTotal++;
-    else if (waiting >= mostPerSource || this.#rate.take(client.hash, this.#now()) > 0) this.counters.rejectedSource++;
-    else {
-      this.#waiting.begin(client);
-      return true;
-    }
-    this.#metrics.overload++;
-    return false;
+    return this.#admission.admit(client, this.#now());
   }
 
   release(client: ClientAddress): void {
-    this.#waiting.end(client);
+    this.#admission.release(client);
   }
 
   cached(question: Question): Hit | undefined {
@@ -207,7 +161,7 @@ export class Forwarder implements Disposable {
   #ageToServe(entry: Entry, now: number): number | undefined {
     const { counters } = this;
     if (now >= entry.freshUntilMs) {
-      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#domains.of(entry.name).allDown)) return undefined;
+      if (now >= entry.staleUntilMs || !(entry.retryAtMs > now || this.#resolvers.domains.of(entry.name).allDown)) return undefined;
       if (!entry.refreshing && entry.retryAtMs <= now) this.#refresh(entry);
       counters.servedStale++;
       void this.observe?.(entry, staleTtl);
@@ -259,7 +213,7 @@ export class Forwarder implements Disposable {
       this.counters.rejectedTotal++;
       return Promise.resolve(undefined);
     }
-    const asking = this.#asking;
+    const { asking } = this.#resolvers;
     const asked = asking
       .ask(question)
       .then((answer) => {
@@ -281,7 +235,7 @@ export class Forwarder implements Disposable {
   #keep(question: Question, answer: Answer, asking: Asking): Answer | undefined {
     if (this.#closed) return undefined;
     // Others are to be asked by now.
-    if (asking !== this.#asking) return answer;
+    if (asking !== this.#resolvers.asking) return answer;
     const now = this.#now();
     const present = answer.rcode === rcode.SERVFAIL ? this.cache.get(question) : undefined;
     // A failure does not push out what can still be given.
@@ -293,10 +247,7 @@ export class Forwarder implements Disposable {
   /** Who waits for an answer gets none; no socket is left. */
   [Symbol.dispose](): void {
     this.#closed = true;
-    this.#asking.close();
-    for (const group of this.#domains.all) group.close();
-    for (const leave of [...this.#leaving]) leave();
-    for (const cancel of [...this.#exchanges]) cancel();
+    this.#resolvers[Symbol.dispose]();
   }
 
   /** Counts answers that came. */
@@ -317,7 +268,7 @@ export class Forwarder implements Disposable {
     for (const entry of this.cache.hot()) {
       if (entry.rcode === rcode.SERVFAIL || entry.staleUntilMs <= now) continue;
       if (left-- === 0) return;
-      yield keptAnswer(entry, this.#domains.of(entry.name).text, today - now);
+      yield keptAnswer(entry, this.#resolvers.domains.of(entry.name).text, today - now);
     }
   }
 
@@ -325,21 +276,18 @@ export class Forwarder implements Disposable {
   restore(kept: KeptAnswer): void {
     const { answer, question, times, resolvers } = restored(kept, Date.now() - this.#now());
     const { staleUntilMs, storedMs, freshUntilMs } = times;
-    if (staleUntilMs <= this.#now() || storedMs > this.#now() + 1000 || this.#domains.of(answer.name).text !== resolvers) return;
+    if (staleUntilMs <= this.#now() || storedMs > this.#now() + 1000 || this.#resolvers.domains.of(answer.name).text !== resolvers) return;
     this.cache.restore(question, answer, { now: storedMs, ttlMs: freshUntilMs - storedMs, staleMs: staleUntilMs - freshUntilMs });
   }
 
   /** Why there may be no resolver, for people. */
   get fault(): string | undefined {
-    return this.#domains.default.fault;
+    return this.#resolvers.domains.default.fault;
   }
 
   /** For people: each resolver with its state. */
   describe(): Description[] {
-    const domains = this.#options.domains.map(({ name, apexes }) => ({ domain: name, group: this.#domains.of(apexes[0]!) }));
-    return [{ domain: undefined, group: this.#domains.default }, ...domains].flatMap(({ domain, group }) =>
-      group.all.map((resolver) => describeResolver(resolver, group.isLooping(resolver), domain)),
-    );
+    return this.#resolvers.describe();
   }
 
   /** For people: what the cache holds. */
@@ -348,7 +296,7 @@ export class Forwarder implements Disposable {
     return {
       ...{ entries, denials, bytes, mostBytes: options.bytes },
       underWay: this.#underWay.size,
-      waiting: this.#waiting.total,
+      waiting: this.#admission.waiting,
     };
   }
 }
