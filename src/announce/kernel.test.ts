@@ -86,7 +86,7 @@ class Link implements Disposable {
 }
 
 async function until(check: () => boolean): Promise<boolean> {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     if (check()) return true;
     await delay(30);
   }

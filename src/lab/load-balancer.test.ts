@@ -87,7 +87,7 @@ test(
       const diedAt = performance.now();
       await served(addresses, [`lb-${second}`]);
       const tookMs = performance.now() - diedAt;
-      assert.ok(tookMs < 20_000, `another node took over after ${Math.round(tookMs)} ms, before the API knew of the death`);
+      assert.ok(tookMs < 40_000, `another node took over after ${Math.round(tookMs)} ms, before the API knew of the death`);
       assert.ok(announcers(v4).includes(second) && announcers(v6).includes(second));
 
       await lab.api.delete(Services, 'lb', 'default');

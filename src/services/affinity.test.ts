@@ -90,14 +90,24 @@ for (const family of families) {
     bed.planner.setService(service('web', [vip[family]], web, sticky(50)));
     bed.sync();
     await bed.ask('a', vip[family], 80);
-    await pause();
-    const before = leftMs();
-    await bed.ask('a', vip[family], 80);
-    assert.ok(leftMs() > before, `${leftMs()} ms are left, before it was ${before}`);
+    // Less and less is left unless it begins anew. What nft tells of is old by the time that it takes to start, which on a busy machine is long.
+    for (let tries = 0; ; tries++) {
+      await pause();
+      const before = leftMs();
+      await bed.ask('a', vip[family], 80);
+      const after = leftMs();
+      if (after > before) break;
+      assert.ok(tries < 20, `${after} ms are left, before it was ${before}`);
+    }
     bed.planner.setService(service('web', [vip[family]], web, sticky(1)));
     bed.sync();
-    await bed.ask('a', vip[family], 80);
-    assert.deepEqual(remembered(bed), [podAddress('a', family)], 'a new timeout counts from the next connection');
+    let known: string[] = [];
+    // It is over in a second, in which nft may not even have started.
+    for (let tries = 0; known.length === 0 && tries < 20; tries++) {
+      await bed.ask('a', vip[family], 80);
+      known = remembered(bed);
+    }
+    assert.deepEqual(known, [podAddress('a', family)], 'a new timeout counts from the next connection');
     const deadline = Date.now() + 10_000;
     while (remembered(bed).length > 0 && Date.now() < deadline) await pause();
     assert.deepEqual(remembered(bed), []);

@@ -52,7 +52,7 @@ for (const plural of ['networkpolicies', 'pods', 'namespaces'])
     using _echo = await Echo.start(node.peer.ns, echoPort);
     const shut = await it.pod('shut', { labels: { app: 'shut' } });
     const open = await it.pod('open');
-    const reach = async () => [await it.hears(shut, it.neighbour), await it.hears(open, it.neighbour)];
+    const reach = () => Promise.all([shut, open].map((pod) => it.hears(pod, it.neighbour)));
     assert.deepEqual(await reach(), [noWay, everyWay]);
     const before = node.ruleset();
     lose(plural);

@@ -46,7 +46,8 @@ export const stateOf = ({ lab }: LabNames): MachineState => machineState({ lab }
 /** What the lab left behind or took along, in sentences. The kernel takes namespaces and their mounts apart a moment after their last user. */
 export async function leftSince(before: MachineState, names: LabNames): Promise<string[]> {
   let left = changes(before, stateOf(names));
-  for (let tries = 0; left.length > 0 && tries < 20; tries++) {
+  // Thousands of namespaces of others may be before them.
+  for (const end = performance.now() + 20_000; left.length > 0 && performance.now() < end; ) {
     await sleep(100);
     left = changes(before, stateOf(names));
   }
