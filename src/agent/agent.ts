@@ -118,7 +118,7 @@ export class NodeAgent {
   }
 
   ipam(): IpamReport {
-    return ipamReport(this.#settings.nodeName, this.#node.ipam, ({ key }) => this.#node.attachments.has(key));
+    return ipamReport(this.#settings.nodeName, this.#node.ipam, ({ key }) => this.#node.attachments.attached.has(key));
   }
 
   status(): AgentStatus {
@@ -220,7 +220,7 @@ export class NodeAgent {
       this.#node.policies.setOwnAddresses();
       // One that waits for its deletion is no pod's, and the next pod's may have its name.
       const links = this.#node.rt.links().filter(({ group }) => group !== deletionGroup);
-      this.#node.attachments.refresh(new Set(links.map(({ name }) => name)));
+      this.#node.attachments.attached.refresh(new Set(links.map(({ name }) => name)));
       if (!this.#services) this.#begin();
     }
     this.#judge();
@@ -278,7 +278,7 @@ export class NodeAgent {
     this.#counts.operations += result.operations.length;
     if (result.full) {
       this.#counts.fullChecks++;
-      this.#node.attachments.mend();
+      this.#node.attachments.attached.mend();
       this.#node.ranges.lookForUse();
       this.#node.foreigners.check();
       this.#node.takenNodePorts.look();

@@ -4,21 +4,21 @@ import type { AttachmentKey, PodIdentity } from '../../cni/request.ts';
 import type { Result } from '../../cni/result.ts';
 import type { Attachments } from '../../cni/verbs.ts';
 import type { Wishes } from '../../cni/wishes.ts';
-import { type Ipam, keyText, type Lease } from '../../ipam/index.ts';
+import { keyText, type Lease } from '../../ipam/index.ts';
 import type { NetNs } from '../../kernel/netns.ts';
-import { type Attacher, InterfaceExistsError, type LinkNode, type PodLink } from '../../links/index.ts';
+import { InterfaceExistsError, type LinkNode, type PodLink } from '../../links/index.ts';
 import type { Item } from '../../reconcile/model.ts';
-import type { Reconciler } from '../../reconcile/reconciler.ts';
 import type { Forgetter } from '../addresses/forgetter.ts';
 import { recoveredLease } from '../addresses/recover.ts';
 import { notIsolated } from '../policy/faults.ts';
 import type { PolicyPath } from '../policy/path.ts';
 import type { PodView } from '../watch/pod-view.ts';
+import { AttachedPods, type AttachedPodsOptions, attachmentOwner } from './attached-pods.ts';
 import { linkOf, resultOf } from './attachment.ts';
 import { AttachmentCheck } from './attachment-check.ts';
 import { Books } from './books.ts';
 import { toCniError } from './cni-errors.ts';
-import { type Door, guestOwner } from './door.ts';
+import { guestOwner } from './door.ts';
 import { damaged } from './expected-result.ts';
 import { collectGarbage } from './garbage.ts';
 import type { Gate } from './gate.ts';
@@ -27,17 +27,11 @@ import { KeyQueue } from './key-queue.ts';
 import { type Asked, leaseFor } from './pod-lease.ts';
 import { settleSoon } from './settling.ts';
 
-export interface AttachmentsOptions {
-  ipam: Ipam;
-  attacher: Attacher;
-  door: Door;
-  reconciler: Reconciler;
+export interface AttachmentsOptions extends AttachedPodsOptions {
   gate: Gate;
   forgetter: Forgetter;
   hostPorts: HostPorts;
   isolation: Isolation;
-  /** What is known of the node; undefined until it is. */
-  node: () => LinkNode | undefined;
   /** How long ADD waits for the gate. */
   waitMs?: number;
   /** What is not an answer's to tell. */
@@ -57,22 +51,20 @@ interface Addition extends Omit<Asked, 'inode'> {
   ns: NetNs;
 }
 
-export const attachmentOwner = (key: AttachmentKey): string => `pod ${keyText(key)}`;
-
 /**
  * The pods' attachments: leases on disk, links in the kernel, items with the reconciler. A lease is written before its link is made and removed after the
  * link is gone, so whatever is killed when, the runtime's DEL or GC finds all that is left.
  */
 export class PodAttachments implements Attachments {
+  readonly attached: AttachedPods;
   readonly #options: AttachmentsOptions;
   readonly #queue = new KeyQueue();
   readonly #books = new Books();
   readonly #checks: AttachmentCheck;
-  /** What the node holds for each attachment whose link is there, by `keyText`. */
-  readonly #items = new Map<string, readonly Item[]>();
 
   constructor(options: AttachmentsOptions) {
     this.#options = options;
+    this.attached = new AttachedPods(options);
     this.#checks = new AttachmentCheck(options);
   }
 
@@ -110,8 +102,7 @@ export class PodAttachments implements Attachments {
       if (view) this.#isolate(view, [guestOwner(key), guest]);
       else reconciler.contributeNow(guestOwner(key), guest);
       const items = await this.#attach(link, ns, node);
-      this.#items.set(keyText(key), items);
-      const book = (): void => reconciler.contribute(attachmentOwner(key), items, { applied: true });
+      const book = this.attached.attached(key, items);
       if (this.#isLive(link, ns)) this.#books.keepSoon(keyText(key), book);
       else {
         book();
@@ -142,7 +133,7 @@ export class PodAttachments implements Attachments {
     const { attacher, ipam, onError } = this.#options;
     for (const lease of ipam.leases()) {
       const link = linkOf(lease);
-      if (!link || !this.has(lease.key) || !lease.notes.netns) continue;
+      if (!link || !this.attached.has(lease.key) || !lease.notes.netns) continue;
       try {
         settleSoon(attacher, link, attacher.open(lease.notes.netns), onError);
       } catch {
@@ -195,58 +186,6 @@ export class PodAttachments implements Attachments {
     });
   }
 
-  /**
-   * Plans every attachment anew, for the node as it is now. One whose link is gone (its sandbox ended while nobody told) wants nothing any more; its
-   * lease stays until DEL or GC.
-   * @param linkNames of all links on the node
-   */
-  refresh(linkNames: ReadonlySet<string>): void {
-    const { ipam, reconciler, attacher, node } = this.#options;
-    const known = node();
-    if (!known) return;
-    for (const lease of ipam.leases()) {
-      const link = linkOf(lease);
-      const text = keyText(lease.key);
-      if (!link || !linkNames.has(link.hostLink)) {
-        this.#items.delete(text);
-        reconciler.withdraw(attachmentOwner(lease.key));
-        reconciler.withdraw(guestOwner(lease.key));
-        reconciler.withdraw(mappingOwner(lease.key));
-        continue;
-      }
-      const items = attacher.mode.planPod(link, known);
-      this.#items.set(text, items);
-      reconciler.contribute(attachmentOwner(lease.key), items);
-      reconciler.contribute(guestOwner(lease.key), this.#options.door.guest(link));
-      reconciler.contribute(mappingOwner(lease.key), mappingItems(lease));
-    }
-  }
-
-  /** Puts right what the reconciler's model does not have of the links that are there. To be called after a full check. */
-  mend(): void {
-    const { ipam, attacher } = this.#options;
-    attacher.mend(ipam.leases().flatMap((lease) => (this.#items.has(keyText(lease.key)) ? (linkOf(lease) ?? []) : [])));
-  }
-
-  /** Leases without a link, in words. */
-  lost(): string[] {
-    return this.#options.ipam
-      .leases()
-      .filter(({ key }) => !this.#items.has(keyText(key)))
-      .map(
-        ({ key, addresses, notes }) => `${notes.pod || key.containerId} holds ${addresses.join(' and ')}, but its link is gone`,
-      );
-  }
-
-  /** Whether its link is on the node. */
-  has(key: AttachmentKey): boolean {
-    return this.#items.has(keyText(key));
-  }
-
-  get size(): number {
-    return this.#items.size;
-  }
-
   /** After DEL its link is there for a while, also in the pod: the same namespace may be added again at once. */
   async #attach(link: PodLink, ns: NetNs, node: LinkNode): Promise<Item[]> {
     const { attacher } = this.#options;
@@ -277,25 +216,12 @@ export class PodAttachments implements Attachments {
 
   /** Of a key, perhaps one that was made anew from the link of an attachment and knows its key only now. */
   #leaseOf(key: AttachmentKey): Lease | undefined {
-    const { ipam, reconciler } = this.#options;
+    const { ipam } = this.#options;
     const lease = ipam.get(key);
     const recovered = lease ? undefined : recoveredLease(ipam, key);
     if (!recovered) return lease;
-    const items = this.#items.get(keyText(recovered.key));
     const named = ipam.replace(recovered, key, recovered.notes);
-    if (items) {
-      this.#items.set(keyText(key), items);
-      reconciler.contribute(attachmentOwner(key), items, { applied: true });
-      const link = linkOf(named);
-      if (link) {
-        reconciler.contribute(guestOwner(key), this.#options.door.guest(link));
-        reconciler.contribute(mappingOwner(key), mappingItems(named));
-      }
-    }
-    this.#items.delete(keyText(recovered.key));
-    reconciler.withdraw(attachmentOwner(recovered.key), { applied: true });
-    reconciler.withdraw(guestOwner(recovered.key));
-    reconciler.withdraw(mappingOwner(recovered.key));
+    this.attached.renamed(recovered.key, named);
     return named;
   }
 
@@ -306,7 +232,7 @@ export class PodAttachments implements Attachments {
   #moved(lease: Lease, netns: string, inode: string): Lease {
     const { netns: former = '' } = lease.notes;
     if (former === netns && lease.notes.inode === inode) return lease;
-    if (this.has(lease.key) && this.#isAlive(lease))
+    if (this.attached.has(lease.key) && this.#isAlive(lease))
       throw new CniError(
         cniCode.interfaceExists,
         `container ${lease.key.containerId} has its ${lease.key.ifname} already${former ? ` in ${former}` : ''}`,
@@ -348,9 +274,8 @@ export class PodAttachments implements Attachments {
   #undo(lease: Lease, link: PodLink | undefined): void {
     const { key } = lease;
     const { ipam, attacher, reconciler, node, hostPorts } = this.#options;
-    const text = keyText(key);
     const known = node();
-    const items = this.#items.get(text) ?? (link && known ? attacher.mode.planPod(link, known) : []);
+    const items = this.attached.itemsOf(key) ?? (link && known ? attacher.mode.planPod(link, known) : []);
     if (link) attacher.detach(link.hostLink, items, { drained: this.#options.waitForDeletion });
     // Not before the kernel is rid of it: whoever gets the address next must not meet its former routes.
     reconciler.withdraw(attachmentOwner(key), { applied: true });
@@ -361,7 +286,7 @@ export class PodAttachments implements Attachments {
       reconciler.contributeNow(mappingOwner(key), []);
       hostPorts.deleted(lease);
     }
-    this.#items.delete(text);
+    this.attached.detached(key);
     ipam.release(key);
     this.#options.forgetter.schedule();
   }
