@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KernelError } from '../../kernel/errors.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { ConfigMaps, Namespaces, Services } from '../../kube/resources.ts';
 import { bindUdp } from '../../kernel/sockets.ts';
 import { IpAddr } from '../../net/ip.ts';
+import { freePort } from '../../testing/free-port.ts';
 import { needsRoot } from '../../testing/root.ts';
 import type { DnsConfig } from '../config.ts';
-import { openSockets } from '../serve/sockets.ts';
 import { askUdp, framed, TcpClient } from '../testkit/client.ts';
 import { namespace, service } from '../testkit/cluster.ts';
 import { Load, type LoadCount } from '../testkit/load.ts';
@@ -27,19 +25,6 @@ const byHand = 'hosts: {entries: [{address: 192.0.2.9, names: [by.hand.example]}
 const webName = 'web.default.svc.cluster.local';
 /** What a worker takes from a socket before it answers. */
 const inHands = 64;
-
-/** Not of those that the kernel gives to connections: with UDP free, TCP might not be. */
-function freePort(): number {
-  for (;;) {
-    const port = 20_000 + randomInt(10_000);
-    try {
-      for (const fd of Object.values(openSockets(undefined, IpAddr.parse('127.0.0.1'), port)) as number[]) closeSync(fd);
-      return port;
-    } catch (error) {
-      if (!(error instanceof KernelError && error.errno === 'EADDRINUSE')) throw error;
-    }
-  }
-}
 
 async function processes(config: Partial<DnsConfig> = {}): Promise<DnsProcesses> {
   const api = new FakeApi();

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CertificateAuthority } from '../../apiserver/pki/certificates.ts';
 import { IpAddr } from '../../net/ip.ts';
+import { freePort } from '../../testing/free-port.ts';
 import { needsTool, requireTool, unboundBinary } from '../../testing/tools.ts';
-import { freePort } from './free-port.ts';
 
 /** Options for node:test: skips without unbound. */
 export const needsUnbound = needsTool(unboundBinary());

@@ -46,8 +46,8 @@ export const stateOf = ({ lab }: LabNames): MachineState => machineState({ lab }
 /** What the lab left behind or took along, in sentences. The kernel takes namespaces and their mounts apart a moment after their last user. */
 export async function leftSince(before: MachineState, names: LabNames): Promise<string[]> {
   let left = changes(before, stateOf(names));
-  // Thousands of namespaces of others may be before them.
-  for (const end = performance.now() + 20_000; left.length > 0 && performance.now() < end; ) {
+  // What was in front may be taking the lab down yet (npm does not wait for it), and thousands of namespaces of others may be before its own.
+  for (const end = performance.now() + 60_000; left.length > 0 && performance.now() < end; ) {
     await sleep(100);
     left = changes(before, stateOf(names));
   }

@@ -11,11 +11,12 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectTcp } from '../../kernel/sockets.ts';
 import { IpAddr } from '../../net/ip.ts';
+import { freePort } from '../../testing/free-port.ts';
 import { TestWorld } from '../../testing/netns.ts';
 import { needsRoot } from '../../testing/root.ts';
 import type { ContainerSpec, RunningContainer } from '../container.ts';
 import { createStandInRuntime, type StandInOptions } from './runtime.ts';
-import { freePort, MemoryLog, specOf } from './testkit/stand-in-spec.ts';
+import { MemoryLog, specOf } from './testkit/stand-in-spec.ts';
 
 interface Started {
   container: RunningContainer;

@@ -1,6 +1,3 @@
-import { closeSync } from 'node:fs';
-import { listenTcp, localEndpoint } from '../../../kernel/sockets.ts';
-import { IpAddr } from '../../../net/ip.ts';
 import type { ContainerSpec } from '../../container.ts';
 import type { LineLog } from '../log.ts';
 
@@ -37,12 +34,4 @@ export class MemoryLog implements LineLog {
   }
 
   close(): void {}
-}
-
-/** A port that was free on loopback a moment ago. */
-export function freePort(): number {
-  const fd = listenTcp(undefined, IpAddr.parse('127.0.0.1'), 0);
-  const { port } = localEndpoint(fd);
-  closeSync(fd);
-  return port;
 }
