@@ -113,6 +113,26 @@ test('one that lives but cannot answer any more is noticed by asking', async () 
   assert.deepEqual([told.changes, readiness.ready], [[true, false, true], true]);
 });
 
+test('one that is silent is not ready; one whose answer waits while this process gets no turn is', async () => {
+  const silent = http.createServer(() => {});
+  silent.listen(join(folder, 'silent'));
+  await once(silent, 'listening');
+  const never = new Told();
+  using readiness = new DnsReadiness({ socketPath: join(folder, 'silent'), onChange: never.onChange, timeoutMs: 100 });
+  await readiness.known;
+  assert.deepEqual([readiness.ready, never.changes], [false, []]);
+  silent.close();
+
+  await using health = new Health();
+  await health.listen();
+  const told = new Told();
+  using late = new DnsReadiness({ socketPath: health.path, onChange: told.onChange, timeoutMs: 200 });
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const end = performance.now() + 300; performance.now() < end; );
+  await late.known;
+  assert.deepEqual([late.ready, told.changes], [true, [true]]);
+});
+
 test('nothing is told after dispose', async () => {
   await using health = new Health();
   await health.listen();

@@ -1,5 +1,6 @@
 import http from 'node:http';
 import net from 'node:net';
+import { patience } from '../../kernel/patience.ts';
 
 export interface DnsReadinessOptions {
   socketPath: string;
@@ -7,6 +8,8 @@ export interface DnsReadinessOptions {
   /** Between looks while the DNS is not ready, and while it is: its end is told by the kernel at once. */
   soonMs?: number;
   laterMs?: number;
+  /** Silence for so long, in which an answer could have been heard, is none. */
+  timeoutMs?: number;
 }
 
 /**
@@ -25,7 +28,7 @@ export class DnsReadiness implements Disposable {
   #disposed = false;
 
   constructor(options: DnsReadinessOptions) {
-    this.#options = { soonMs: 100, laterMs: 1000, ...options };
+    this.#options = { soonMs: 100, laterMs: 1000, timeoutMs: 2000, ...options };
     this.known = new Promise((resolve) => {
       this.#markKnown = resolve;
     });
@@ -46,20 +49,22 @@ export class DnsReadiness implements Disposable {
   #ask(): void {
     clearTimeout(this.#timer);
     if (this.#disposed || this.#request) return;
-    const { socketPath } = this.#options;
+    const { socketPath, timeoutMs } = this.#options;
     let answered = false;
     const answer = (ready: boolean): void => {
       if (answered) return;
       answered = true;
+      stop();
       this.#request = undefined;
       this.#heard(ready);
     };
+    // An agent that was given no processor for long must not say that its DNS is away.
+    const stop = patience(timeoutMs, () => this.#request?.destroy(new Error('no answer')));
     this.#request = http
-      .get({ socketPath, path: '/ready', timeout: 2000, agent: false }, (response) => {
+      .get({ socketPath, path: '/ready', agent: false }, (response) => {
         response.resume();
         answer(response.statusCode === 200);
       })
-      .on('timeout', () => this.#request?.destroy(new Error('no answer')))
       .on('error', () => answer(false))
       .on('close', () => answer(false));
   }

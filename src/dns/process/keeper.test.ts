@@ -97,7 +97,11 @@ test('F3: workers killed, stopped and replaced, parents killed and replaced, und
   parent.kill('SIGTERM');
   await once(parent, 'exit');
   assert.deepEqual(dns.pids, [], 'all have ended with the parent');
-  assert.deepEqual(readdirSync(dns.runDir), ['names']);
+  // One that was killed while it wrote leaves a part, which the next one that writes writes over.
+  assert.deepEqual(
+    readdirSync(dns.runDir).filter((name) => name !== 'names~'),
+    ['names'],
+  );
 });
 
 test('the standby gives way on a processor that it shares with the worker that answers, and comes first when it has to answer, also without a parent', needsRoot, async () => {
