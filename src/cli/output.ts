@@ -1,4 +1,5 @@
 import { basename, delimiter, dirname, relative, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 /** What a person or a script sees. `wide` is the table with more columns. */
 export const outputFormats = ['table', 'wide', 'json', 'yaml'] as const;
@@ -30,6 +31,24 @@ export const width = (text: string): number => [...text.replaceAll(/\u001b\[\d+m
 /** Names come from users: a line break or an escape sequence in one must not reach the terminal (T40). */
 export const printable = (text: string): string =>
   text.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+
+/** So much is written at once. */
+const partLength = 1 << 20;
+
+/** Writes to standard output what may be longer than memory is large, and ends when nobody reads on (`| head`). */
+export async function printParts(parts: Iterable<string>): Promise<void> {
+  let text = '';
+  for (const part of parts) {
+    text += part;
+    if (text.length < partLength) continue;
+    process.stdout.write(text);
+    text = '';
+    // A reader who is gone is told of between two turns of the loop.
+    await setImmediate();
+    if (!process.stdout.writable) return;
+  }
+  process.stdout.write(text);
+}
 
 /** Columns as wide as their widest cell, three spaces between, as kubectl prints tables. Numbers stand to the right when `right` names their column. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[], right: readonly number[] = []): string {

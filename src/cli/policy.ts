@@ -8,9 +8,9 @@ import { explainPod } from '../policy/explain.ts';
 import { matrixOf } from '../policy/matrix.ts';
 import type { PacketProtocol } from '../policy/packet.ts';
 import { exitCodes } from './errors.ts';
-import { printable, Style } from './output.ts';
+import { printable, printParts, Style } from './output.ts';
 import { denialsCommand } from './policy-denials.ts';
-import { matrixCsv, matrixData, matrixText } from './policy-matrix.ts';
+import { matrixCsv, matrixJson, matrixText } from './policy-matrix.ts';
 import { inventoryOf, type ObjectSource, warningsOf } from './policy-objects.ts';
 import { answerData, answersText, explanationData, explanationText } from './policy-text.ts';
 
@@ -162,8 +162,8 @@ async function runMatrix({ namespace, nodes = false, output, color, ...source }:
   warn(warningsOf(inventory));
   if (inventory.world.pods.every(isClusterDns)) warn(['there are neither pods nor what makes them (Deployments, ...): no policy is about anybody']);
   const matrix = matrixOf(inventory.world, { ...(namespace === undefined ? {} : { namespace }), nodes });
-  if (output === 'json') console.log(JSON.stringify(matrixData(matrix), undefined, 2));
-  else if (output === 'csv') process.stdout.write(matrixCsv(matrix));
+  if (output === 'json') await printParts(matrixJson(matrix));
+  else if (output === 'csv') await printParts(matrixCsv(matrix));
   else if (matrix.ends.length > widestGrid)
     throw new UsageError(
       `${matrix.ends.length} ends are too many for a grid; narrow it with -n NAMESPACE, or list every pair with -o csv`,

@@ -1,6 +1,8 @@
 import type { Family } from '../net/ip.ts';
-import { between, groupsOf, pairOf } from './matrix.ts';
-import { cidrsOf, type Party, partiesOf, signatureOf } from './parties.ts';
+import { Alike } from './alike.ts';
+import { groupBy } from './group-by.ts';
+import { type Group, groupsOf, pairOf } from './matrix.ts';
+import { cidrsOf, type Party, partiesOf } from './parties.ts';
 import { type Traffic, without } from './traffic.ts';
 import type { World } from './world.ts';
 
@@ -23,40 +25,79 @@ export interface Change {
 export function compare(before: World, after: World): Comparison {
   const cidrs = [...cidrsOf(before), ...cidrsOf(after)];
   const [old, now] = [byKey(partiesOf(before, cidrs)), byKey(partiesOf(after, cidrs))];
-  const both = [...old.keys()].filter((key) => now.has(key));
-  const [signBefore, signAfter] = [signatureOf(before), signatureOf(after)];
-  const signature = ({ key }: Party): string => `${signBefore(old.get(key)!)} ${signAfter(now.get(key)!)}`;
-  const groups = groupsOf(
-    both.map((key) => old.get(key)!),
-    signature,
-  );
-  // Of pairs that are alike the same is opened and closed: told once, and most often nothing.
-  const known = new Map<number, readonly Pick<Change, 'family' | 'opened' | 'closed'>[]>();
-  const changes: Change[] = [];
-  for (const from of groups)
-    for (const to of groups) {
-      const key = from.alike * groups.length + to.alike;
-      const already = known.get(key);
-      if (already?.length === 0) continue;
-      const pair = pairOf(from, to);
-      if (!pair) continue;
-      const [source, destination] = pair;
-      const found =
-        already ??
-        differences(between(before, source, destination), between(after, now.get(source.key)!, now.get(destination.key)!));
-      known.set(key, found);
-      for (const change of found) changes.push({ from: from.end.label, to: to.end.label, ...change });
-    }
+  const staying = [...old.keys()].filter((key) => now.has(key));
   const labels = (some: ReadonlyMap<string, Party>, others: ReadonlyMap<string, Party>): string[] => [
     ...new Set([...some.values()].filter(({ key, kind }) => kind !== 'outside' && !others.has(key)).map(({ label }) => label)),
   ];
+  const changes = changesOf(new Side(before, old, staying), new Side(after, now, staying));
   return { changes, added: labels(now, old), removed: labels(old, now) };
 }
 
-function differences(
-  was: ReadonlyMap<Family, Traffic>,
-  is: ReadonlyMap<Family, Traffic>,
-): Pick<Change, 'family' | 'opened' | 'closed'>[] {
+/** What parties may do before the change, or after it. */
+class Side {
+  readonly parties: readonly Party[];
+  readonly alike: Alike;
+  readonly #byKey: ReadonlyMap<string, Party>;
+
+  constructor(world: World, byKey: ReadonlyMap<string, Party>, staying: readonly string[]) {
+    this.#byKey = byKey;
+    this.parties = staying.map((key) => byKey.get(key)!);
+    this.alike = new Alike(world, this.parties);
+  }
+
+  numberOf({ key }: Party): number {
+    return this.alike.numberOf(this.#byKey.get(key)!);
+  }
+
+  signatureOf({ key }: Party): string {
+    return this.alike.signatureOf(this.#byKey.get(key)!);
+  }
+
+  between([source, destination]: readonly [Party, Party]): Map<Family, Traffic> {
+    return this.alike.between(this.#byKey.get(source.key)!, this.#byKey.get(destination.key)!);
+  }
+}
+
+type Difference = Pick<Change, 'family' | 'opened' | 'closed'>;
+
+function changesOf(was: Side, is: Side): Change[] {
+  const numbers = new Map<string, number>();
+  const groups = groupsOf(was.parties, {
+    numberOf: (party) => {
+      const key = `${was.numberOf(party)} ${is.numberOf(party)}`;
+      const number = numbers.get(key) ?? numbers.size;
+      numbers.set(key, number);
+      return number;
+    },
+    signatureOf: (party) => `${was.signatureOf(party)} ${is.signatureOf(party)}`,
+  });
+  const places = new Map(groups.map((group, place) => [group, place]));
+  const byNumber = [...groupBy(groups, ({ alike }) => alike)];
+  // Of pairs that are alike the same is opened and closed: found once, and most often nothing.
+  const known = new Map<number, readonly Difference[]>();
+  const changes: Change[] = [];
+  for (const from of groups) {
+    const found: { to: Group; differences: readonly Difference[] }[] = [];
+    for (const [number, some] of byNumber) {
+      const key = from.alike * groups.length + number;
+      if (known.get(key)?.length === 0) continue;
+      for (const to of some) {
+        const pair = pairOf(from, to);
+        if (!pair) continue;
+        const differences = known.get(key) ?? differencesOf(was.between(pair), is.between(pair));
+        known.set(key, differences);
+        if (differences.length === 0) break;
+        found.push({ to, differences });
+      }
+    }
+    found.sort((a, b) => places.get(a.to)! - places.get(b.to)!);
+    for (const { to, differences } of found)
+      for (const change of differences) changes.push({ from: from.end.label, to: to.end.label, ...change });
+  }
+  return changes;
+}
+
+function differencesOf(was: ReadonlyMap<Family, Traffic>, is: ReadonlyMap<Family, Traffic>): Difference[] {
   return [...was]
     .map(([family, traffic]) => {
       const then = is.get(family) ?? [];

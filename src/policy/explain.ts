@@ -1,9 +1,10 @@
 import { type Family, families, type IpAddr } from '../net/ip.ts';
+import { Alike } from './alike.ts';
 import { policiesOf } from './evaluate.ts';
 import { groupBy } from './group-by.ts';
 import { groupsOf, pairOf } from './matrix.ts';
 import { type Direction, directions, type Policy } from './model.ts';
-import { type Party, partiesOf, signatureOf } from './parties.ts';
+import { type Party, partiesOf } from './parties.ts';
 import { reasonText } from './reason-text.ts';
 import { join, judgeAll, type Traffic } from './traffic.ts';
 import type { Judgement } from './verdict.ts';
@@ -39,10 +40,8 @@ export interface Flow {
 export function explainPod(world: World, pod: PolicyPod): PodExplanation {
   const parties = partiesOf(world);
   const self = parties.find(({ key }) => key === podKey(pod));
-  const groups = groupsOf(
-    parties.filter(({ key }) => key !== podKey(pod)),
-    signatureOf(world),
-  );
+  const others = parties.filter(({ key }) => key !== podKey(pod));
+  const groups = groupsOf(others, new Alike(world, others));
   const explain = (direction: Direction): DirectionExplanation => {
     const policies = policiesOf(world, pod, direction);
     const isolated = policies.some(({ tier }) => tier === 'NetworkPolicy');

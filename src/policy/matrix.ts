@@ -1,15 +1,17 @@
-import { type Family, families } from '../net/ip.ts';
+import type { Family } from '../net/ip.ts';
+import { Alike } from './alike.ts';
 import { isClusterDns } from './cluster-dns.ts';
 import { groupBy } from './group-by.ts';
-import { type Party, partiesOf, signatureOf } from './parties.ts';
-import { allowedTraffic, type Traffic, trafficText } from './traffic.ts';
+import { type Party, partiesOf } from './parties.ts';
+import { type Traffic, trafficText } from './traffic.ts';
 import type { World } from './world.ts';
 
 /** Who may send what to whom. */
 export interface Matrix {
   /** Senders, and receivers: parties of one label that are treated alike stand together. */
   ends: readonly MatrixEnd[];
-  cells: readonly MatrixCell[];
+  /** Each is made when it is asked for: of 10,000 ends there are a hundred million. */
+  cells: Iterable<MatrixCell>;
 }
 
 export interface MatrixEnd {
@@ -26,7 +28,7 @@ export interface MatrixCell {
   allowed: ReadonlyMap<Family, Traffic>;
 }
 
-interface Group {
+export interface Group {
   end: MatrixEnd;
   parties: readonly Party[];
   /** Groups of the same number are treated alike. */
@@ -42,49 +44,38 @@ export function matrixOf(world: World, { namespace, nodes = false }: { namespace
     if (kind !== 'pod') return kind === 'outside' || nodes;
     return namespace === undefined || pod!.namespace === namespace || isClusterDns(pod!);
   };
-  const groups = groupsOf(partiesOf(world).filter(isMeant), signatureOf(world));
-  const known = new Map<number, MatrixCell['allowed']>();
-  const cells = groups.flatMap((from) =>
-    groups.flatMap((to): MatrixCell[] => {
-      const pair = pairOf(from, to);
-      if (!pair) return [];
-      const key = from.alike * groups.length + to.alike;
-      const allowed = known.get(key) ?? between(world, ...pair);
-      known.set(key, allowed);
-      return allowed.size > 0 ? [{ from: from.end.label, to: to.end.label, allowed }] : [];
-    }),
-  );
-  return { ends: groups.map(({ end }) => end), cells };
+  const parties = partiesOf(world).filter(isMeant);
+  const alike = new Alike(world, parties);
+  const groups = groupsOf(parties, alike);
+  return { ends: groups.map(({ end }) => end), cells: { [Symbol.iterator]: () => cellsOf(groups, alike) } };
 }
 
-/** Parties of one label; where they are not treated alike, each for itself. */
-export function groupsOf(parties: readonly Party[], signatureOfParty: (party: Party) => string): Group[] {
-  const numbers = new Map<string, number>();
-  const numberOf = (party: Party): number => {
-    const signature = signatureOfParty(party);
-    const number = numbers.get(signature) ?? numbers.size;
-    numbers.set(signature, number);
-    return number;
-  };
-  const byLabel = groupBy(
-    parties.map((party) => ({ party, alike: numberOf(party) })),
-    ({ party }) => party.label,
-  );
-  return [...byLabel].flatMap(([label, members]): Group[] => {
-    const { party, alike } = members[0]!;
-    if (members.every((member) => member.alike === alike))
-      return [
-        {
-          end: { label, kind: party.kind, members: members.map((one) => one.party.key) },
-          parties: members.map((one) => one.party),
-          alike,
-        },
-      ];
-    return members.map((one) => ({
-      end: { label: one.party.key, kind: party.kind, members: [one.party.key] },
-      parties: [one.party],
-      alike: one.alike,
-    }));
+function* cellsOf(groups: readonly Group[], alike: Alike): Iterator<MatrixCell> {
+  const known = new Map<number, MatrixCell['allowed']>();
+  const pods = groups.filter(({ end }) => end.kind === 'pod');
+  for (const from of groups)
+    // Between two of whom none is a pod policies say nothing.
+    for (const to of from.end.kind === 'pod' ? groups : pods) {
+      const pair = pairOf(from, to);
+      if (!pair) continue;
+      const key = from.alike * groups.length + to.alike;
+      const allowed = known.get(key) ?? alike.between(...pair);
+      known.set(key, allowed);
+      if (allowed.size > 0) yield { from: from.end.label, to: to.end.label, allowed };
+    }
+}
+
+/** Parties of one label; where policies tell them apart, each for itself. */
+export function groupsOf(parties: readonly Party[], alike: Pick<Alike, 'numberOf' | 'signatureOf'>): Group[] {
+  return [...groupBy(parties, ({ label }) => label)].flatMap(([label, members]): Group[] => {
+    const { kind } = members[0]!;
+    const groupOf = (name: string, some: readonly Party[]): Group => ({
+      end: { label: name, kind, members: some.map(({ key }) => key) },
+      parties: some,
+      alike: alike.numberOf(some[0]!),
+    });
+    const isOne = members.length === 1 || new Set(members.map((party) => alike.signatureOf(party))).size === 1;
+    return isOne ? [groupOf(label, members)] : members.map((party) => groupOf(party.key, [party]));
   });
 }
 
@@ -97,16 +88,6 @@ export function pairOf(from: Pick<Group, 'parties'>, to: Pick<Group, 'parties'>)
       return [source, destination];
     }
   return undefined;
-}
-
-/** What one may send to the other, by each family that both have. */
-export function between(world: World, source: Party, destination: Party): Map<Family, Traffic> {
-  const allowed = new Map<Family, Traffic>();
-  for (const family of families) {
-    const [from, to] = [source.addresses.get(family), destination.addresses.get(family)];
-    if (from && to) allowed.set(family, allowedTraffic(world, from, to));
-  }
-  return allowed;
 }
 
 /** `TCP 80`; where families differ `IPv4 TCP 80, IPv6 nothing`. */

@@ -1,8 +1,7 @@
-import { type Family, families, type IpAddr } from '../net/ip.ts';
+import type { Family, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
-import { matchesPeer, selects } from './match.ts';
 import { directions, type Peer } from './model.ts';
-import { endAt } from './packet.ts';
+import { outsideParts } from './outside.ts';
 import { hasIdentity, type PolicyPod, podKey, type World } from './world.ts';
 
 /** Somebody who sends or is sent to: a pod, a node, or a part of the outside that no policy tells apart further. */
@@ -53,55 +52,16 @@ export const cidrsOf = (world: World): Prefix[] => [
   ...[...world.resolved.values()].flat().map((address) => Prefix.host(address)),
 ];
 
-/** For each CIDR an address in it and in no smaller one, where nobody of the cluster is; `outside` is where no CIDR is. */
+/** The parts of the outside; `outside` is where no CIDR is. */
 function outsideOf(world: World, cidrs: readonly Prefix[]): Party[] {
   const rest = new Map<Family, IpAddr>();
   const parts: Party[] = [];
-  for (const family of families) {
-    const own = [
-      ...new Map([Prefix.all(family), ...cidrs].filter((one) => one.family === family).map((one) => [String(one), one])).values(),
-    ];
-    for (const cidr of own.sort((a, b) => a.address.compare(b.address) || a.length - b.length)) {
-      const inner = own.filter((one) => one.length > cidr.length && cidr.contains(one));
-      const address = freeAddress(world, cidr, inner);
-      if (!address) continue;
-      if (cidr.length === 0) rest.set(family, address);
-      else {
-        const holes = inner.filter((one) => !inner.some((other) => other.length < one.length && other.contains(one)));
-        const key = holes.length === 0 ? String(cidr) : `${cidr} except ${holes.join(', ')}`;
-        parts.push({ key, label: key, kind: 'outside', addresses: new Map([[family, address]]) });
-      }
+  for (const { cidr, holes, address } of outsideParts(world, cidrs)) {
+    if (cidr.length === 0) rest.set(cidr.family, address);
+    else {
+      const key = holes.length === 0 ? String(cidr) : `${cidr} except ${holes.join(', ')}`;
+      parts.push({ key, label: key, kind: 'outside', addresses: new Map([[cidr.family, address]]) });
     }
   }
   return rest.size > 0 ? [{ key: 'outside', label: 'outside', kind: 'outside', addresses: rest }, ...parts] : parts;
 }
-
-function freeAddress(world: World, cidr: Prefix, inner: readonly Prefix[]): IpAddr | undefined {
-  const end = cidr.last;
-  for (let address = cidr.address; ; address = address.offset(1)) {
-    const around = inner.find((one) => one.contains(address));
-    if (around) address = around.last;
-    else if (endAt(world, address).kind === 'outside') return address;
-    if (address.compare(end) >= 0) return undefined;
-  }
-}
-
-/**
- * What all policies of the world together can tell of a party: parties of one kind with the same signature are treated alike, whoever is at the
- * other end, but for themselves and their own node.
- */
-export function signatureOf(world: World): (party: Party) => string {
-  const peers = peersOf(world);
-  return ({ kind, pod, addresses }) => {
-    const about = pod ? world.policies.map(({ subject }) => selects(world, subject, pod)) : [];
-    const asPeer = families.map((family) => {
-      const address = addresses.get(family);
-      if (address === undefined) return '-';
-      const end = endAt(world, address);
-      return bits(peers.map((peer) => matchesPeer(world, peer, end)));
-    });
-    return [kind, bits(about), ...asPeer, JSON.stringify(pod?.ports ?? [])].join(' ');
-  };
-}
-
-const bits = (values: readonly boolean[]): string => values.map((value) => (value ? '1' : '0')).join('');

@@ -237,7 +237,7 @@ function* pairs(world: World, random: Random, count: number, cidrs = cidrsOf(wor
 test('the matrix says of each pair what the evaluator says of each packet', () => {
   forEachCase(300, ({ objects }, random) => {
     const world = readWorld(objects);
-    const { cells } = matrixOf(world, { nodes: true });
+    const cells = [...matrixOf(world, { nodes: true }).cells];
     for (const { source, destination, packet } of pairs(world, random, 20)) {
       const cell = cells.find(({ from, to }) => from === source.label && to === destination.label);
       assert.ok(cell, `${source.label} → ${destination.label}`);

@@ -39,6 +39,9 @@ export const lastBefore = (family: Family, place: Place): IpAddr =>
 
 export const comparePlaces = (a: Place, b: Place): number => (a < b ? -1 : a > b ? 1 : 0);
 
+/** Where an address stands among those of its family. */
+export const placeOf = (address: IpAddr): Place => spanOf(Prefix.host(address)).from;
+
 function spanOf({ address, length, size }: Prefix): Span {
   if (address.family === 'ipv6') {
     const from = address.toBigInt();
@@ -83,7 +86,7 @@ function without(all: readonly Span[], holes: readonly Span[]): Span[] {
   return rest;
 }
 
-type NetworkPeer = Extract<Peer, { kind: 'networks' }>;
+export type NetworkPeer = Extract<Peer, { kind: 'networks' }>;
 
 const known = new WeakMap<Rule, Networks>();
 
@@ -93,12 +96,17 @@ export function networksOf(rule: Rule): Networks | undefined {
   if (found) return found;
   const peers = rule.peers?.filter((peer): peer is NetworkPeer => peer.kind === 'networks') ?? [];
   if (peers.length === 0) return undefined;
+  const networks = networksOfPeers(peers);
+  known.set(rule, networks);
+  return networks;
+}
+
+/** All addresses that any of the peers means. */
+export function networksOfPeers(peers: readonly NetworkPeer[]): Networks {
   const parts = peers.map(({ cidrs, except }) => ({ cidrs: spansOf(cidrs), except: spansOf(except) }));
   const of = (family: Family): Span[] => joined(parts.flatMap(({ cidrs, except }) => without(cidrs[family], except[family])));
   const spans = { ipv4: of('ipv4'), ipv6: of('ipv6') };
-  const networks = { spans, size: spans.ipv4.length + spans.ipv6.length, key: keyOf(spans) };
-  known.set(rule, networks);
-  return networks;
+  return { spans, size: spans.ipv4.length + spans.ipv6.length, key: keyOf(spans) };
 }
 
 function keyOf(spans: Spans): string {

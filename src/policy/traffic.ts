@@ -1,6 +1,7 @@
 import type { IpAddr } from '../net/ip.ts';
 import { evaluate, policiesOf } from './evaluate.ts';
-import { type Direction, directions, type PortMatch, type PortProtocol, portProtocols } from './model.ts';
+import { matchesPeer } from './match.ts';
+import { type Direction, directions, type Policy, type PortMatch, type PortProtocol, portProtocols, type Rule } from './model.ts';
 import { endAt, type PacketProtocol } from './packet.ts';
 import type { Verdict } from './verdict.ts';
 import { type PolicyPod, podKey, type World } from './world.ts';
@@ -18,11 +19,17 @@ export type Traffic = readonly Interval[];
 const first = 1;
 const last = 65535;
 
+/** All that there is to be sent. */
+export const everything: Traffic = [
+  ...portProtocols.map((protocol) => ({ protocol, from: first, to: last })),
+  { protocol: 'ICMP' as const, from: 0, to: 0 },
+];
+
 /**
  * The verdicts on everything that one address can send to another: exact, since between two ports that no policy names all are alike.
  */
 export function judgeAll(world: World, source: IpAddr, destination: IpAddr): { interval: Interval; verdict: Verdict }[] {
-  const relevant = policiesAbout(world, source, destination);
+  const relevant = policiesAbout(world, source, destination).map((policy) => meaning(world, policy, source, destination));
   const small = { ...world, policies: relevant };
   const ends = endAt(world, destination);
   const named = ends.kind === 'pod' ? ends.pod.ports : [];
@@ -32,7 +39,9 @@ export function judgeAll(world: World, source: IpAddr, destination: IpAddr): { i
     if (to < last) cuts[protocol].add(to + 1);
   };
   const matches = relevant.flatMap(({ rules }) =>
-    directions.flatMap((direction) => (rules[direction] ?? []).flatMap(({ ports }) => ports ?? [])),
+    directions.flatMap((direction) =>
+      (rules[direction] ?? []).flatMap(({ peers, ports }) => (peers?.length === 0 ? [] : (ports ?? []))),
+    ),
   );
   const names = new Set(
     matches.filter((port): port is Extract<PortMatch, { kind: 'named' }> => port.kind === 'named').map(({ name }) => name),
@@ -53,6 +62,24 @@ export function judgeAll(world: World, source: IpAddr, destination: IpAddr): { i
     verdict: evaluate(small, { source, destination, protocol: 'ICMP' }),
   });
   return all;
+}
+
+/**
+ * The policy with those peers alone that mean the other end, whom each port would be asked about again: of each rule the first one for pods and the first other
+ * one, since all that follow them match the same ports, and reasons name the first.
+ */
+function meaning(world: World, policy: Policy, source: IpAddr, destination: IpAddr): Policy {
+  const rulesOf = (direction: Direction): Rule[] | undefined => {
+    const other = endAt(world, direction === 'egress' ? destination : source);
+    return policy.rules[direction]?.map((rule) => {
+      if (!rule.peers) return rule;
+      const ofPods = rule.peers.findIndex((peer) => peer.kind === 'pods' && matchesPeer(world, peer, other));
+      const ofOthers = rule.peers.findIndex((peer) => peer.kind !== 'pods' && matchesPeer(world, peer, other));
+      const places = [ofPods, ofOthers].filter((place) => place >= 0).sort((a, b) => a - b);
+      return { ...rule, peers: places.map((place) => rule.peers![place]!) };
+    });
+  };
+  return { ...policy, rules: { egress: rulesOf('egress'), ingress: rulesOf('ingress') } };
 }
 
 /** Those that select the source for egress or the destination for ingress, in the world's order. */
@@ -93,6 +120,17 @@ export function join(intervals: readonly Interval[]): Traffic {
   return joined;
 }
 
+/** What is in both. */
+export function both(a: Traffic, b: Traffic): Traffic {
+  if (a === everything || a === b) return b;
+  if (b === everything) return a;
+  return a.flatMap(({ protocol, from, to }) =>
+    b
+      .filter((one) => one.protocol === protocol && one.from <= to && from <= one.to)
+      .map((one) => ({ protocol, from: Math.max(from, one.from), to: Math.min(to, one.to) })),
+  );
+}
+
 /** What is in `a` and not in `b`. */
 export function without(a: Traffic, b: Traffic): Traffic {
   let rest = [...a];
@@ -119,11 +157,6 @@ export function trafficText(traffic: Traffic): string {
   const missing = without(everything, traffic);
   return missing.length * 2 < traffic.length ? `all but ${partsText(missing)}` : partsText(traffic);
 }
-
-const everything: Traffic = [
-  ...portProtocols.map((protocol) => ({ protocol, from: first, to: last })),
-  { protocol: 'ICMP' as const, from: 0, to: 0 },
-];
 
 function partsText(traffic: Traffic): string {
   const parts = new Map<PacketProtocol, string[]>();
