@@ -33,7 +33,7 @@ const startPlanner = (): PolicyPlanner => {
 function sizeOf(policies: readonly Policy[]): { pieces: number; listed: number; signatures: number } {
   const [atoms, signatures, traffic] = [new Atoms(), new Signatures(), new TrafficSets()];
   for (const [serial, policy] of policies.entries())
-    compileRules({ serial, policy, selection: policy.subject, rules: undefined }, atoms, traffic);
+    compileRules({ serial, policy, selections: [policy.subject], rules: undefined }, atoms, traffic);
   const pieces = new Pieces(signatures);
   pieces.update(atoms, []);
   const regions = new Set([...pieces].flatMap((piece) => [...piece.regions]));
@@ -47,7 +47,9 @@ test('4,000 peers of one rule that allow all but an address each are one network
   assert.deepEqual(sizeOf([ingress('shop/p', [{ from: peers(4000) }])]), { pieces: 2, listed: 1, signatures: 2 });
   const blocks = Array.from({ length: 4000 }, (_, i) => ({ ipBlock: { cidr: `${addressOf(2 * i)}/32` } }));
   assert.deepEqual(sizeOf([ingress('shop/p', [{ from: blocks }])]), { pieces: 8002, listed: 1, signatures: 2 });
-  assert.deepEqual(sizeOf([ingress('shop/p', blocks.map((one) => ({ from: [one] })))]), { pieces: 8002, listed: 4000, signatures: 4001 });
+  assert.deepEqual(sizeOf([ingress('shop/p', blocks.map((one) => ({ from: [one] })))]), { pieces: 8002, listed: 1, signatures: 2 });
+  const ofTheirOwn = blocks.map((one, i) => ({ from: [one], ports: [{ port: i + 1 }] }));
+  assert.deepEqual(sizeOf([ingress('shop/p', ofTheirOwn)]), { pieces: 8002, listed: 4000, signatures: 4001 });
 });
 
 test('what one namespace says of networks is kept once, however finely another one cuts them', () => {
@@ -64,7 +66,7 @@ test('a list of what namespaces say of pieces is kept once for all pieces of whi
   const fine = ingress('shop/p', [{ from: Array.from({ length: 1000 }, (_, i) => ({ ipBlock: { cidr: `11.0.${i >> 7}.${(i & 127) * 2}/32` } })) }]);
   const [atoms, signatures] = [new Atoms(), new Signatures()];
   const compile = (policy: Policy): void => {
-    compileRules({ serial: 0, policy, selection: policy.subject, rules: undefined }, atoms, new TrafficSets());
+    compileRules({ serial: 0, policy, selections: [policy.subject], rules: undefined }, atoms, new TrafficSets());
   };
   const pieces = new Pieces(signatures);
   for (const policy of [...Array.from({ length: 50 }, (_, i) => usual(`t${i}`)), fine]) compile(policy);

@@ -85,7 +85,7 @@ export class Local {
         for (const { serial } of removed) policies.delete(serial);
         const maybe = dirtyNamespaces.has(one.namespace) ? [...added, ...byNamespaceLabels] : added;
         for (const entry of maybe)
-          if (selectsTraits(entry.selection, traits)) policies.add(entry.serial);
+          if (selectsTraits(entry.selections[0], traits)) policies.add(entry.serial);
           else policies.delete(entry.serial);
       }
       if (!before || !policies.equals(before)) found.push({ one, policies });

@@ -65,7 +65,7 @@ export class PolicyTable {
     const before = this.#byName.get(name);
     if (before) this.#remove(before);
     const serial = this.#free.pop() ?? this.bySerial.length;
-    const entry: PolicyEntry = { serial, policy, selection: policy.subject, rules: undefined };
+    const entry: PolicyEntry = { serial, policy, selections: [policy.subject], rules: undefined };
     this.bySerial[serial] = entry;
     this.#byName.set(name, entry);
     this.subjects.add(entry);

@@ -2,6 +2,7 @@ import type { Direction, Policy, PodSelection, PortProtocol, Rule } from '../../
 import { directions, portProtocols } from '../../model.ts';
 import type { PodPort } from '../../world.ts';
 import { type Atom, type AtomPeer, type Atoms, podsKey } from '../remote/peers.ts';
+import { groupBy } from '../../group-by.ts';
 import { scopeOf } from '../../network-limits.ts';
 import { networksOf } from '../../spans.ts';
 import { type PortRange, type TrafficId, TrafficSets } from './traffic-sets.ts';
@@ -31,14 +32,16 @@ export interface PolicyEntry {
   /** Its place in sets of policies; given again once nothing names it. */
   serial: number;
   policy: Policy;
-  selection: PodSelection;
+  /** Its subject. */
+  selections: readonly [PodSelection];
   /** While it selects a local pod. */
   rules: Readonly<Record<Direction, readonly RuleUse[]>> | undefined;
 }
 
 export function compileRules(entry: PolicyEntry, atoms: Atoms, traffic: TrafficSets): Record<Direction, readonly RuleUse[]> {
+  const isUnordered = entry.policy.tier === 'NetworkPolicy';
   const compile = (direction: Direction): RuleUse[] =>
-    (entry.policy.rules[direction] ?? []).map((rule, index) => {
+    (isUnordered ? mergedByPorts : all)(entry.policy.rules[direction] ?? []).map((rule, index) => {
       const named = rule.peers && [...new Set(peersOf(rule, scopeOf(entry.policy)).map((peer) => atoms.of(peer)))];
       const use: RuleUse = { entry, direction, index, action: rule.action, atoms: named, ...portsOf(rule, traffic) };
       for (const atom of named ?? []) atom.uses[direction].add(use);
@@ -46,6 +49,21 @@ export function compileRules(entry: PolicyEntry, atoms: Atoms, traffic: TrafficS
     });
   return { egress: compile('egress'), ingress: compile('ingress') };
 }
+
+const all = (rules: readonly Rule[]): readonly Rule[] => rules;
+
+/** Rules that all accept, by the same ports: one that names the peers of all of them does the same. */
+function mergedByPorts(rules: readonly Rule[]): Rule[] {
+  const toSome = groupBy(rules, ({ peers, ports }) => (peers ? portsKey(ports) : undefined));
+  const toAll = toSome.get(undefined) ?? [];
+  toSome.delete(undefined);
+  const merged = Array.from(toSome.values(), (some): Rule => (some.length === 1 ? some[0]! : { ...some[0]!, peers: some.flatMap(({ peers = [] }) => peers) }));
+  return [...toAll, ...merged];
+}
+
+/** Ports that mean the same for certain have the same. */
+const portsKey = (ports: Rule['ports']): string =>
+  ports === undefined ? 'all' : [...new Set(ports.map((port) => JSON.stringify(port)))].sort().join();
 
 /** Its networks are one peer, and its selections of pods: a rule costs an atom for each kind, however many it names. */
 function peersOf(rule: Rule, scope: string): AtomPeer[] {

@@ -13,10 +13,10 @@ import { merged, type Signature, type Signatures, type Traits } from './signatur
 /** More changed peers than this are found by labels instead of being held against each class. */
 const few = 64;
 
-/** One selection of a peer of pods, as the index wants it. */
+/** A peer of pods, as the index wants it. */
 interface PodsAtom {
   atom: Atom;
-  selection: PodSelection;
+  selections: readonly PodSelection[];
 }
 
 const selectionsOf = ({ peer }: Atom): readonly PodSelection[] => (peer.kind === 'pods' ? peer.selections : []);
@@ -34,9 +34,9 @@ export class Remote {
   readonly #atoms: Atoms;
   readonly #signatures: Signatures;
   readonly #index = new SelectionIndex<PodsAtom>();
-  readonly #podsAtoms = new Map<Atom, readonly PodsAtom[]>();
-  /** Those that are found by labels of namespaces. */
-  readonly #byNamespaceLabels = new Set<PodsAtom>();
+  readonly #podsAtoms = new Map<Atom, PodsAtom>();
+  /** Of those with selections that are found by labels of namespaces: these. */
+  readonly #byNamespaceLabels = new Map<Atom, readonly PodSelection[]>();
   /** Peers by the domain names that they name. */
   readonly #domains = { exact: new Map<string, Set<Atom>>(), below: new Map<string, Set<Atom>>() };
   /** Names of ports that egress rules in use name. */
@@ -74,19 +74,16 @@ export class Remote {
     const { classes, dirtyClasses, dirtyNamespaces } = this.#cluster;
     const { added, removed } = this.#changed('pods');
     for (const atom of removed) {
-      for (const one of this.#podsAtoms.get(atom)!) {
-        this.#index.delete(one);
-        this.#byNamespaceLabels.delete(one);
-      }
+      this.#index.delete(this.#podsAtoms.get(atom)!);
       this.#podsAtoms.delete(atom);
+      this.#byNamespaceLabels.delete(atom);
     }
     for (const atom of added) {
-      const some = selectionsOf(atom).map((selection): PodsAtom => ({ atom, selection }));
-      this.#podsAtoms.set(atom, some);
-      for (const one of some) {
-        this.#index.add(one);
-        if ('labels' in one.selection.namespaces) this.#byNamespaceLabels.add(one);
-      }
+      const one: PodsAtom = { atom, selections: selectionsOf(atom) };
+      this.#podsAtoms.set(atom, one);
+      this.#index.add(one);
+      const byLabels = one.selections.filter(({ namespaces }) => 'labels' in namespaces);
+      if (byLabels.length > 0) this.#byNamespaceLabels.set(atom, byLabels);
     }
     const all = [...added, ...removed].reduce((sum, atom) => sum + selectionsOf(atom).length, 0) > few;
     if (!all && added.length + removed.length + dirtyNamespaces.size > 0)
@@ -95,8 +92,8 @@ export class Remote {
         const gone = new Set(removed);
         const before = dirtyNamespaces.get(name);
         let changed = here.size + gone.size;
-        for (const { atom, selection } of before ? this.#byNamespaceLabels : []) {
-          if (selectsNamespace(selection, name, labels) === selectsNamespace(selection, name, before!)) continue;
+        for (const [atom, selections] of before ? this.#byNamespaceLabels : []) {
+          if (selections.every((one) => selectsNamespace(one, name, labels) === selectsNamespace(one, name, before!))) continue;
           // Another selection of the same peer may mean them still.
           changed += selectionsOf(atom).length;
           here.add(atom);
@@ -106,9 +103,8 @@ export class Remote {
         else if (changed > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, gone);
       }
     for (const one of all ? classes : dirtyClasses) {
-      const found = new Set<Atom>();
-      for (const { atom } of this.#index.find(this.#cluster.traitsOf(one), (other) => found.has(other.atom))) found.add(atom);
-      this.#setAtoms(one, [...found].sort(byId));
+      const found = Array.from(this.#index.find(this.#cluster.traitsOf(one)), ({ atom }) => atom);
+      this.#setAtoms(one, found.sort(byId));
     }
   }
 

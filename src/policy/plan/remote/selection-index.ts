@@ -33,51 +33,55 @@ const namespaceParts = ({ namespaces }: PodSelection): readonly string[] =>
   'name' in namespaces ? [`=${namespaces.name}`] : required(namespaces.labels);
 
 /**
- * Selections of pods, found by pods: each stands under one label that its namespace must have and one that its pods must have, so that of 10,000
- * only those are looked at that may match.
+ * Things with selections of pods, found by pods: each selection stands under one label that its namespace must have and one that its pods must have, so that of 10,000
+ * only those are looked at that may match. What one thing has under a label is looked at until one matches.
  */
-export class SelectionIndex<T extends { selection: PodSelection }> {
-  readonly #byNamespace = new Map<string, Map<string, Set<T>>>();
+export class SelectionIndex<T extends { selections: readonly PodSelection[] }> {
+  readonly #byNamespace = new Map<string, Map<string, Map<T, PodSelection[]>>>();
 
   add(one: T): void {
-    for (const outer of namespaceParts(one.selection)) {
-      let byLabel = this.#byNamespace.get(outer);
-      if (!byLabel) this.#byNamespace.set(outer, (byLabel = new Map()));
-      for (const inner of required(one.selection.pods)) {
-        const some = byLabel.get(inner);
-        if (some) some.add(one);
-        else byLabel.set(inner, new Set([one]));
+    for (const selection of one.selections)
+      for (const outer of namespaceParts(selection)) {
+        let byLabel = this.#byNamespace.get(outer);
+        if (!byLabel) this.#byNamespace.set(outer, (byLabel = new Map()));
+        for (const inner of required(selection.pods)) {
+          let things = byLabel.get(inner);
+          if (!things) byLabel.set(inner, (things = new Map()));
+          const some = things.get(one);
+          if (some) some.push(selection);
+          else things.set(one, [selection]);
+        }
       }
-    }
   }
 
   delete(one: T): void {
-    for (const outer of namespaceParts(one.selection)) {
-      const byLabel = this.#byNamespace.get(outer);
-      for (const inner of required(one.selection.pods)) {
-        const some = byLabel?.get(inner);
-        if (some?.delete(one) && some.size === 0) byLabel!.delete(inner);
+    for (const selection of one.selections)
+      for (const outer of namespaceParts(selection)) {
+        const byLabel = this.#byNamespace.get(outer);
+        for (const inner of required(selection.pods)) {
+          const things = byLabel?.get(inner);
+          if (things?.delete(one) && things.size === 0) byLabel!.delete(inner);
+        }
+        if (byLabel?.size === 0) this.#byNamespace.delete(outer);
       }
-      if (byLabel?.size === 0) this.#byNamespace.delete(outer);
-    }
   }
 
-  /**
-   * Those that mean pods like these, each once.
-   * @param isKnown those that are of no interest any more: it is asked before each is looked at
-   */
-  *find(traits: PodTraits, isKnown: (one: T) => boolean = () => false): Iterable<T> {
-    const maps: Map<string, Set<T>>[] = [];
+  /** Those of which a selection means pods like these, each once. */
+  find(traits: PodTraits): Set<T> {
+    const found = new Set<T>();
+    const maps: Map<string, Map<T, PodSelection[]>>[] = [];
     const take = (part: string): void => {
-      const found = this.#byNamespace.get(part);
-      if (found) maps.push(found);
+      const some = this.#byNamespace.get(part);
+      if (some) maps.push(some);
     };
     take(`=${traits.namespace}`);
     for (const part of possible(traits.namespaceLabels)) take(part);
-    if (maps.length === 0) return;
+    if (maps.length === 0) return found;
     const inner = possible(traits.labels);
     for (const byLabel of maps)
       for (const part of inner)
-        for (const one of byLabel.get(part) ?? []) if (!isKnown(one) && selectsTraits(one.selection, traits)) yield one;
+        for (const [one, selections] of byLabel.get(part) ?? [])
+          if (!found.has(one) && selections.some((selection) => selectsTraits(selection, traits))) found.add(one);
+    return found;
   }
 }
