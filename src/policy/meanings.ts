@@ -32,7 +32,7 @@ export interface Meaning {
 }
 
 interface Selected {
-  selection: PodSelection;
+  selections: readonly PodSelection[];
   number: number;
 }
 
@@ -72,7 +72,7 @@ export class Meanings {
       const key = JSON.stringify([subject.namespaces, subject.pods]);
       const found = subjects.get(key);
       if (found) found.policies.push(policy);
-      else subjects.set(key, { selection: subject, number: subjects.size, policies: [policy] });
+      else subjects.set(key, { selections: [subject], number: subjects.size, policies: [policy] });
       for (const direction of directions)
         for (const rule of rules[direction] ?? []) {
           this.rules.push({ policy, direction, rule });
@@ -82,7 +82,7 @@ export class Meanings {
     for (const subject of subjects.values()) this.#subjects.add(subject);
     let number = 0;
     for (const atom of this.#atoms.values()) {
-      if (atom.peer.kind === 'pods') this.#podAtoms.add({ selection: atom.peer, number, atom });
+      if (atom.peer.kind === 'pods') this.#podAtoms.add({ selections: [atom.peer], number, atom });
       else this.#otherAtoms.push({ number, atom });
       number++;
     }
