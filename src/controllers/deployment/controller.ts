@@ -1,43 +1,15 @@
-import { isAlreadyExists, isNotFound } from '../../kube/api.ts';
-import {
-  conditionOf,
-  controllerOf,
-  isControlledBy,
-  isDeleting,
-  isPodFinished,
-  jsonEqual,
-  key,
-  kubeTime,
-  ownerRef,
-} from '../../kube/objects.ts';
+import { isNotFound } from '../../kube/api.ts';
+import { conditionOf, controllerOf, isDeleting, isPodFinished, jsonEqual, key, kubeTime } from '../../kube/objects.ts';
 import { Deployments, Pods, ReplicaSets } from '../../kube/resources.ts';
 import { fromLabelSelector, matches } from '../../kube/selectors.ts';
-import type { Deployment, DeploymentStatus, ReplicaSet } from '../../kube/types.ts';
+import type { Deployment, ReplicaSet } from '../../kube/types.ts';
 import { claimChildren } from '../children.ts';
 import { type Context, controller, indexedPods, ownerIndex, type Running } from '../context.ts';
-import { type Limits, limitsOf, newReplicas, oldReplicas, proportional, sizeOf } from './math.ts';
-import {
-  annotationsFor,
-  byAge,
-  desiredAnnotation,
-  findCurrent,
-  hashLabel,
-  hashOf,
-  maxAnnotation,
-  revisionAnnotation,
-  revisionOf,
-} from './revisions.ts';
+import { ensureCurrent } from './current.ts';
+import { newReplicas, oldReplicas, sizeOf } from './math.ts';
+import { byAge, desiredAnnotation, revisionOf } from './revisions.ts';
+import { active, Rollout, type RolloutTools } from './rollout.ts';
 import { deadlineSeconds, isComplete, progress, setCondition, statusOf } from './status.ts';
-
-/** What one pass knows; replaced whenever a ReplicaSet was written. */
-interface Rollout {
-  deployment: Deployment;
-  limits: Limits;
-  current: ReplicaSet | undefined;
-  /** Oldest first. */
-  old: ReplicaSet[];
-  status: Pick<DeploymentStatus, 'conditions' | 'collisionCount'>;
-}
 
 /**
  * Rolls Deployments out by ReplicaSets: a new one per template, grown while the old ones shrink, within maxSurge and maxUnavailable.
@@ -63,48 +35,37 @@ export function deploymentController(context: Context): Running {
     },
   });
   const { queue, events } = running;
+  const tools: RolloutTools = { api, deployments, sets, events, now };
 
   async function sync(deployment: Deployment): Promise<number | undefined> {
     const selector = fromLabelSelector(deployment.spec?.selector);
     if (!selector || selector.length === 0) return undefined;
     const claim = { api, ownerResource: Deployments, owner: deployment, selector, childResource: ReplicaSets, children: sets };
     const all = byAge(await claimChildren(claim));
-    const current = findCurrent(deployment, all);
-    const old = all.filter((set) => set !== current);
-    const { conditions, collisionCount } = deployment.status ?? {};
-    const rollout: Rollout = {
-      deployment,
-      limits: limitsOf(deployment),
-      current,
-      old,
-      status: structuredClone({ conditions, collisionCount }),
-    };
+    const rollout = new Rollout(tools, deployment, all);
     if (isDeleting(deployment)) return writeStatus(rollout, false);
     markPause(rollout);
     if (deployment.spec!.paused || wasScaled(deployment, all)) {
-      if (current) await ensureCurrent(rollout, false);
-      await scaleAll(rollout);
+      if (rollout.current) await ensureCurrent(rollout, false);
+      await rollout.scaleAll();
       if (deployment.spec!.paused) await cleanUp(rollout);
       return writeStatus(rollout, false);
     }
     if (deployment.spec!.strategy?.type === 'Recreate') {
-      const shrunk = await scaleMany(rollout, new Map(active(old).map(({ metadata }) => [metadata.name, 0])));
+      const shrunk = await rollout.scaleMany(new Map(active(rollout.old).map(({ metadata }) => [metadata.name, 0])));
       if (shrunk || oldPodsRun(rollout)) return writeStatus(rollout, true);
       await ensureCurrent(rollout, true);
-      await scaleMany(rollout, new Map([[rollout.current!.metadata.name, rollout.limits.replicas]]));
+      await rollout.scaleMany(new Map([[rollout.current!.metadata.name, rollout.limits.replicas]]));
     } else {
       await ensureCurrent(rollout, true);
       const next = newReplicas(rollout.limits, sizeOf(rollout.current!), rollout.old.map(sizeOf));
-      const grown = await scaleMany(rollout, new Map([[rollout.current!.metadata.name, next]]));
+      const grown = await rollout.scaleMany(new Map([[rollout.current!.metadata.name, next]]));
       if (!grown)
-        await scaleMany(rollout, oldReplicas(rollout.limits, sizeOf(rollout.current!), active(rollout.old).map(sizeOf)));
+        await rollout.scaleMany(oldReplicas(rollout.limits, sizeOf(rollout.current!), active(rollout.old).map(sizeOf)));
     }
-    if (isComplete(deployment, statusOf(deployment, rollout.current, allOf(rollout), kubeTime(now())))) await cleanUp(rollout);
+    if (isComplete(deployment, statusOf(deployment, rollout.current, rollout.all, kubeTime(now())))) await cleanUp(rollout);
     return writeStatus(rollout, true);
   }
-
-  const active = (all: readonly ReplicaSet[]): ReplicaSet[] => all.filter(({ spec }) => (spec?.replicas ?? 1) > 0);
-  const allOf = ({ current, old }: Rollout): ReplicaSet[] => (current ? [...old, current] : old);
 
   /** A pause is told in the Progressing condition, and its time does not count against the deadline. */
   function markPause({ deployment, status }: Rollout): void {
@@ -125,146 +86,6 @@ export function deploymentController(context: Context): Running {
       const desired = metadata.annotations?.[desiredAnnotation];
       return desired !== undefined && Number(desired) !== (deployment.spec?.replicas ?? 1);
     });
-
-  /** Finds or makes the ReplicaSet of the present template, and keeps revisions and annotations right. */
-  async function ensureCurrent(rollout: Rollout, mayCreate: boolean): Promise<void> {
-    const { deployment, limits } = rollout;
-    const revision = Math.max(0, ...rollout.old.map(revisionOf)) + 1;
-    const maxReplicas = limits.replicas + limits.maxSurge;
-    const minReadySeconds = deployment.spec!.minReadySeconds;
-    if (rollout.current) {
-      const annotations = annotationsFor(deployment, rollout.current, revision, maxReplicas);
-      const { metadata, spec } = rollout.current;
-      // Sizes in annotations belong to the act of scaling, which compares them with the Deployment.
-      for (const name of [desiredAnnotation, maxAnnotation])
-        annotations[name] = metadata.annotations?.[name] ?? annotations[name]!;
-      if (!jsonEqual(annotations, metadata.annotations ?? {}) || (spec?.minReadySeconds ?? 0) !== (minReadySeconds ?? 0)) {
-        const set = { ...rollout.current, metadata: { ...metadata, annotations }, spec: { ...spec!, minReadySeconds } };
-        await writeSet(rollout, set);
-      }
-      if (!conditionOf(rollout.status.conditions, 'Progressing'))
-        tellProgress(rollout, 'FoundNewReplicaSet', `Found new replica set "${metadata.name}"`);
-    } else if (mayCreate) await create(rollout, revision, maxReplicas);
-    if (rollout.current) await writeRevision(rollout);
-  }
-
-  function tellProgress({ deployment, status }: Rollout, reason: string, message: string): void {
-    if (deadlineSeconds(deployment) === undefined) return;
-    setCondition(status, { type: 'Progressing', status: 'True', reason, message }, kubeTime(now()));
-  }
-
-  async function create(rollout: Rollout, revision: number, maxReplicas: number): Promise<void> {
-    const { deployment, limits } = rollout;
-    const { metadata, spec } = deployment;
-    const hash = hashOf(deployment);
-    const template = structuredClone(spec!.template);
-    const labels = { ...template.metadata?.labels, [hashLabel]: hash };
-    const empty = { name: '', replicas: 0, available: 0 };
-    const set: ReplicaSet = {
-      metadata: {
-        name: `${metadata.name}-${hash}`,
-        namespace: metadata.namespace,
-        labels,
-        annotations: annotationsFor(deployment, undefined, revision, maxReplicas),
-        ownerReferences: [ownerRef(Deployments, deployment)],
-      },
-      spec: {
-        replicas: spec!.strategy?.type === 'Recreate' ? limits.replicas : newReplicas(limits, empty, rollout.old.map(sizeOf)),
-        ...(spec!.minReadySeconds ? { minReadySeconds: spec!.minReadySeconds } : {}),
-        selector: { ...spec!.selector, matchLabels: { ...spec!.selector.matchLabels, [hashLabel]: hash } },
-        template: { ...template, metadata: { ...template.metadata!, labels } },
-      },
-    };
-    try {
-      rollout.current = await api.create(ReplicaSets, set);
-    } catch (error) {
-      if (isAlreadyExists(error)) await collide(rollout, set.metadata.name);
-      throw error;
-    }
-    await sets.hasSeen(rollout.current.metadata.resourceVersion);
-    if (set.spec!.replicas! > 0) tellScaled(rollout, set.metadata.name, 0, set.spec!.replicas!);
-    tellProgress(rollout, 'NewReplicaSetCreated', `Created new replica set "${set.metadata.name}"`);
-  }
-
-  /** Another template under the same hash: the next pass counts one collision more, and so makes another name. */
-  async function collide({ deployment }: Rollout, name: string): Promise<void> {
-    const taken = await api.get(ReplicaSets, name, deployment.metadata.namespace);
-    if (isControlledBy(taken, deployment)) {
-      await sets.hasSeen(taken.metadata.resourceVersion);
-      if (findCurrent(deployment, [taken])) return;
-    }
-    const status = { ...deployment.status, collisionCount: (deployment.status?.collisionCount ?? 0) + 1 };
-    const written = await api.update(Deployments, { ...deployment, status }, { subresource: 'status' });
-    await deployments.hasSeen(written.metadata.resourceVersion);
-  }
-
-  async function writeRevision(rollout: Rollout): Promise<void> {
-    const { metadata } = rollout.deployment;
-    const revision = rollout.current!.metadata.annotations?.[revisionAnnotation];
-    if (!revision || metadata.annotations?.[revisionAnnotation] === revision) return;
-    const patch = { metadata: { uid: metadata.uid, annotations: { [revisionAnnotation]: revision } } };
-    rollout.deployment = await api.patch(Deployments, metadata.name, metadata.namespace, patch, 'merge');
-    await deployments.hasSeen(rollout.deployment.metadata.resourceVersion);
-  }
-
-  /** The change of `replicas` itself: to the one active ReplicaSet, or shared among several. */
-  async function scaleAll(rollout: Rollout): Promise<void> {
-    const { current, old, limits } = rollout;
-    const living = active(allOf(rollout));
-    if (living.length <= 1) {
-      const one = living[0] ?? current ?? old.at(-1);
-      if (one) await scaleMany(rollout, new Map([[one.metadata.name, limits.replicas]]));
-      return;
-    }
-    const recreate = rollout.deployment.spec?.strategy?.type === 'Recreate';
-    const saturated = current?.spec?.replicas === limits.replicas && current.status?.availableReplicas === limits.replicas;
-    if (saturated || recreate) {
-      await scaleMany(rollout, new Map(active(old).map(({ metadata }) => [metadata.name, 0])));
-      return;
-    }
-    const parts = living.map((set) => ({
-      ...sizeOf(set),
-      before: Number(set.metadata.annotations?.[maxAnnotation]) || undefined,
-    }));
-    parts.reverse();
-    parts.sort((a, b) => b.replicas - a.replicas);
-    await scaleMany(rollout, proportional(limits, parts), true);
-  }
-
-  /** Writes sizes and the annotations of what they were computed for. Whether anything was scaled. */
-  async function scaleMany(rollout: Rollout, next: ReadonlyMap<string, number>, annotateAll = false): Promise<boolean> {
-    const { limits } = rollout;
-    let scaled = false;
-    for (const set of allOf(rollout)) {
-      const { name } = set.metadata;
-      const before = set.spec?.replicas ?? 1;
-      const replicas = next.get(name) ?? before;
-      const annotations = {
-        ...set.metadata.annotations,
-        [desiredAnnotation]: String(limits.replicas),
-        [maxAnnotation]: String(limits.replicas + limits.maxSurge),
-      };
-      const stale = (annotateAll || next.has(name)) && !jsonEqual(annotations, set.metadata.annotations ?? {});
-      if (replicas === before && !stale) continue;
-      await writeSet(rollout, { ...set, metadata: { ...set.metadata, annotations }, spec: { ...set.spec!, replicas } });
-      if (replicas === before) continue;
-      scaled = true;
-      tellScaled(rollout, name, before, replicas);
-    }
-    return scaled;
-  }
-
-  function tellScaled({ deployment }: Rollout, name: string, before: number, after: number): void {
-    const message = `Scaled ${after > before ? 'up' : 'down'} replica set ${name} from ${before} to ${after}`;
-    events.event(Deployments, deployment, 'Normal', 'ScalingReplicaSet', message);
-  }
-
-  async function writeSet(rollout: Rollout, set: ReplicaSet): Promise<void> {
-    const written = await api.update(ReplicaSets, set);
-    await sets.hasSeen(written.metadata.resourceVersion);
-    if (rollout.current?.metadata.uid === written.metadata.uid) rollout.current = written;
-    else rollout.old = rollout.old.map((one) => (one.metadata.uid === written.metadata.uid ? written : one));
-  }
 
   function oldPodsRun({ deployment, old }: Rollout): boolean {
     const owners = [deployment, ...old].map(({ metadata }) => metadata.uid ?? '');
@@ -295,8 +116,8 @@ export function deploymentController(context: Context): Running {
     const { deployment, current } = rollout;
     const time = kubeTime(now());
     const known = { ...deployment, status: { ...deployment.status, ...rollout.status } };
-    const status = statusOf(known, current, allOf(rollout), time);
-    const waitMs = rolling ? progress(known, status, current, allOf(rollout), now(), time) : undefined;
+    const status = statusOf(known, current, rollout.all, time);
+    const waitMs = rolling ? progress(known, status, current, rollout.all, now(), time) : undefined;
     if (!jsonEqual(status, deployment.status)) {
       const written = await api.update(Deployments, { ...deployment, status }, { subresource: 'status' });
       await deployments.hasSeen(written.metadata.resourceVersion);
