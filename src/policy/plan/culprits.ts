@@ -22,7 +22,7 @@ const mostPolicies = 4;
 
 const because = (names: Iterable<string>, why: string): Map<string, string> => new Map(Array.from(names, (name) => [name, why]));
 
-/** Finds out by which objects planning fails: plans all of it anew, with ever others closed or cut off. */
+/** Finds out by which objects planning fails, if it is any: plans all of it anew, with ever others closed or cut off. */
 export class Culprits {
   readonly #told: Told;
   readonly #make: (node: PolicyPlanNode) => PolicyPlanner;
@@ -46,6 +46,8 @@ export class Culprits {
     const all = [...this.#told.policies.keys()];
     const pods = because(fresh.pods, why);
     return (
+      // The fault may be of what was planned, and of no object.
+      this.#plan(new Map()) ??
       this.#search([...fresh.policies], why) ??
       (pods.size > 0 && pods.size <= fewPods ? this.#plan(new Map(), pods) : undefined) ??
       this.#search(all, why) ??

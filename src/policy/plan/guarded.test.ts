@@ -163,6 +163,50 @@ for (const when of ['told', 'planned'] as const)
     }
   });
 
+/** `method` fails once. */
+function failOnce(method: 'setNamespace' | 'deleteNamespace'): void {
+  FaultyPlanner.prototype[method] = () => {
+    delete (FaultyPlanner.prototype as Partial<FaultyPlanner>)[method];
+    throw new TypeError('the index is wrong');
+  };
+}
+
+test('where a fault is of what was planned before, all is planned anew, and no policy is closed for it', () => {
+  FaultyPlanner.bad = () => undefined;
+  const { planner, log, next } = guarded();
+  planner.setPolicy(deny('a'));
+  planner.setPolicy(deny('b'));
+  next();
+  failOnce('setNamespace');
+  planner.setNamespace('default', {});
+  assert.equal(planner.broken, 'the index is wrong');
+  next();
+  assert.deepEqual([planner.broken, planner.problems], [undefined, []]);
+  assert.deepEqual(log, ['policies: planning failed: the index is wrong; all was planned anew']);
+});
+
+test('a pod that is cut off is isolated also when the first policy comes after it, and when all is planned anew', () => {
+  FaultyPlanner.bad = (name) => (name === 'default/bad' ? 'told' : undefined);
+  const { addresses } = readWorld(randomCase(1).objects).pods.find(({ addresses }) => addresses.length > 0)!;
+  const { planner, plan, next } = guarded();
+  const isIsolated = (): boolean => {
+    const own = plan.get('policy pod default/bad') ?? [];
+    const defaults = own.flatMap((item) => (item.kind === 'nft-element' && item.set.includes('-default') ? item.data : []));
+    return defaults.length > 0 && defaults.every((data) => data === 'none');
+  };
+  planner.setPod({ ...pod('bad'), addresses });
+  next();
+  assert.equal(isIsolated(), false, 'without policies nobody is');
+  planner.setPolicy({ ...deny('some'), subject: { namespaces: { name: 'shop' }, pods: [] } });
+  next();
+  assert.equal(isIsolated(), true);
+  failOnce('deleteNamespace');
+  planner.deleteNamespace('other');
+  next();
+  assert.deepEqual([planner.broken, planner.problems.length], [undefined, 1]);
+  assert.equal(isIsolated(), true);
+});
+
 test('where nothing helps, what was planned stands, and it goes on when what it failed with is gone', () => {
   const { planner, plan, log, next } = guarded();
   FaultyPlanner.bad = () => undefined;

@@ -24,7 +24,7 @@ const againMs = 30_000;
 
 /**
  * A PolicyPlanner whose faults stay with the objects that bring them about: a policy that it fails with is closed (what accepts matches nothing, what denies or passes denies all), a pod is cut off, and
- * all others are planned for as they stand. Where it fails on what was planned before, it begins anew and finds out by which policies; where nothing helps, nothing is changed, also of what the
+ * all others are planned for as they stand. Where it fails on what was planned before, it begins anew, and if that fails finds out by which policies; where nothing helps, nothing is changed, also of what the
  * kernel holds from before a start.
  */
 export class GuardedPlanner {
@@ -93,6 +93,7 @@ export class GuardedPlanner {
         this.#told.tellPolicy(this.#planner, policy, this.#closed);
       },
     );
+    if (this.#cut.size > 0) this.#isolateCut();
   }
 
   deletePolicy(id: PolicyId): void {
@@ -197,10 +198,12 @@ export class GuardedPlanner {
     }
     this.#broken = undefined;
     this.#planner = found.planner;
-    for (const [name, { why: own }] of found.closed) if (!this.#closed.has(name)) this.#tell(name, own);
-    for (const [key, { why: own }] of found.cut) if (!this.#cut.has(key)) this.#tell(`pod ${key}`, own);
-    for (const [name, fault] of found.closed) this.#closed.set(name, fault);
-    for (const [key, fault] of found.cut) this.#cut.set(key, fault);
+    const { closed, cut } = found;
+    if (closed.size === this.#closed.size && cut.size === this.#cut.size) this.#parts.log(`policies: planning failed: ${why}; all was planned anew`);
+    for (const [name, { why: own }] of closed) if (!this.#closed.has(name)) this.#tell(name, own);
+    for (const [key, { why: own }] of cut) if (!this.#cut.has(key)) this.#tell(`pod ${key}`, own);
+    for (const [name, fault] of closed) this.#closed.set(name, fault);
+    for (const [key, fault] of cut) this.#cut.set(key, fault);
     const told = new Set(found.changes.map(([owner]) => owner));
     return [...found.changes, ...[...this.#owners].filter((owner) => !told.has(owner)).map((owner): Change => [owner, []])];
   }
