@@ -113,10 +113,12 @@ function object(value: unknown, what: string): Record<string, unknown> | undefin
 }
 
 /**
- * Missing is an error, not an empty list: a runtime that forgot it would lose every attachment.
+ * Missing is an error, not an empty list: a runtime that forgot it would lose every attachment. null is one: so Go writes a list that nothing was put into, as libcni
+ * does on a node without pods.
  */
 function validAttachments(value: unknown): NetworkConfig['validAttachments'] {
   const field = 'cni.dev/valid-attachments';
+  if (value === null) return [];
   if (!Array.isArray(value))
     throw new CniError(
       cniCode.invalidConfig,

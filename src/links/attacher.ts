@@ -9,6 +9,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Item } from '../reconcile/model.ts';
 import { Detacher } from './detacher.ts';
 import { InterfaceExistsError, NamespaceError, throwFirst } from './errors.ts';
+import { configureFurther, hasOtherDefault } from './further.ts';
 import { checkHost, foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { aliasOf, type PodLink, podGroup } from './pod-link.ts';
@@ -80,8 +81,10 @@ export class Attacher implements Disposable {
       const { index, template } = this.#makeLink(pod, ns, items, node);
       for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
       using inside = ns.enter(RtNetlink.openBrief);
-      if (template) throwFirst(inside.tryTemplate(template, pod));
-      else throwFirst(inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node)));
+      const errors = template
+        ? inside.tryTemplate(template, pod)
+        : inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node));
+      if (hasOtherDefault(errors)) configureFurther(inside, index, pod, this.mode, node);
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -176,7 +179,8 @@ export class Attacher implements Disposable {
     const link = inside.link(pod.ifname);
     if (!link)
       throw new NamespaceError(`the container has no interface ${pod.ifname}; only a new sandbox brings it back: delete the pod`);
-    throwFirst(inside.tryBatch((batch) => configurePod(batch, link.index, pod, this.mode, node)));
+    const errors = inside.tryBatch((batch) => configurePod(batch, link.index, pod, this.mode, node));
+    if (hasOtherDefault(errors)) configureFurther(inside, link.index, pod, this.mode, node);
     this.settle(pod, ns);
   }
 

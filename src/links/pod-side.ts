@@ -4,11 +4,13 @@ import type { RtNetlink } from '../kernel/rtnetlink/rtnetlink.ts';
 import { writeSysctls } from '../kernel/sysctl.ts';
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
+import { checkFurther } from './further.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { hostMac, type PodLink, podMac } from './pod-link.ts';
 
 /**
  * The pod's link in one batch that may be repeated: up, addresses, the gateway's MAC, the default routes.
+ * A default route that is there already is EEXIST: `hasOtherDefault` tells what that means.
  * @param link ifindex in the pod
  */
 export function configurePod(batch: RtBatch, link: number, pod: PodLink, mode: AttachMode, node: LinkNode): void {
@@ -33,8 +35,9 @@ function addAddress(batch: RtBatch, link: number, address: IpAddr, mode: AttachM
   batch.replaceNeighbour({ link, address: mode.gateway(address, node), mac: hostMac });
 }
 
+/** Never in the place of another interface's (`further.ts`). */
 const addDefault = (batch: RtBatch, link: number, address: IpAddr, mode: AttachMode, node: LinkNode): void =>
-  void batch.replaceRoute({ destination: Prefix.all(address.family), link, gateway: mode.gateway(address, node), onlink: true });
+  void batch.addRoute({ destination: Prefix.all(address.family), link, gateway: mode.gateway(address, node), onlink: true });
 
 /**
  * What no packet of the pod waits for, to be called inside of its namespace: the settings that netlink cannot give. Its routes and neighbours are what it was given, and no
@@ -80,6 +83,7 @@ export function checkPod(rt: RtNetlink, pod: PodLink, mode: AttachMode, node: Li
     if (!neighbours.some((found) => found.address.equals(gateway) && found.mac?.equals(hostMac)))
       wrong.push(`the neighbour entry of the gateway ${gateway} is gone`);
   }
+  wrong.push(...checkFurther(rt, link.index, pod));
   const isOwn = (address: IpAddr): boolean => pod.addresses.some((one) => one.equals(address));
   for (const address of told.addresses ?? [])
     if (!isOwn(address) && !addresses.some((found) => found.address.equals(address)))
