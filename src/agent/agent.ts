@@ -2,6 +2,7 @@ import type { Reply } from '../cni/envelope.ts';
 import { installExecutable } from '../cni/installation.ts';
 import { type CniServer, startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
+import { KernelError } from '../kernel/errors.ts';
 import type { Change } from '../kube/informer.ts';
 import { deletionGroup } from '../links/index.ts';
 import { type IpamReport, ipamReport } from './addresses/ipam-report.ts';
@@ -23,6 +24,9 @@ import { withAnnounced } from './services/report.ts';
 import type { Settings } from './settings.ts';
 import { type AgentStatus, scarce, serveStatus, unwritable } from './status.ts';
 import { type NodeView, sameNode } from './watch/views.ts';
+
+/** After what the kernel could not be asked for. */
+const lookAgainMs = 200;
 
 /**
  * One node's agent: from the objects that the API tells of to the node's kernel.
@@ -49,6 +53,7 @@ export class NodeAgent {
   #dnsCondition: DnsCondition | undefined;
   #policyTeller: PolicyTeller | undefined;
   #drift: Disposable | undefined;
+  #lookAgain: NodeJS.Timeout | undefined;
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
@@ -138,6 +143,7 @@ export class NodeAgent {
     this.#node.gate.close("podnet's agent is being stopped");
     await this.#cniServer?.close();
     this.#node.runner.stop();
+    clearTimeout(this.#lookAgain);
     this.#node.healthPorts.close();
     const parts = [
       this.#rest,
@@ -199,9 +205,26 @@ export class NodeAgent {
     this.#node.foreigners.check();
   }
 
-  /** Looks at the own Node and at the links here, and plans anew what depends on either. */
+  /**
+   * Looks at the own Node and at the links here, and plans anew what depends on either. What the kernel cannot tell now, as lists that change while they are read
+   * (F36), it is asked for again: nothing is done by a part of it.
+   */
   #look(): void {
+    clearTimeout(this.#lookAgain);
     if (!this.#node.sources.isSynced) return;
+    try {
+      this.#plan();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.#parts.log(`cannot see the links of this node, trying again: ${error.message}`);
+      this.#lookAgain = setTimeout(() => this.#look(), lookAgainMs).unref();
+      return;
+    }
+    if (this.#unknown === undefined && !this.#services) this.#begin();
+    this.#judge();
+  }
+
+  #plan(): void {
     const { nodeName, families } = this.#settings;
     const view = this.#node.sources.nodes.get(nodeName);
     const facts = view
@@ -221,9 +244,7 @@ export class NodeAgent {
       // One that waits for its deletion is no pod's, and the next pod's may have its name.
       const links = this.#node.rt.links().filter(({ group }) => group !== deletionGroup);
       this.#node.attachments.attached.refresh(new Set(links.map(({ name }) => name)));
-      if (!this.#services) this.#begin();
     }
-    this.#judge();
   }
 
   /** Everything is known for the first time: from here on the kernel is written to. */

@@ -1,3 +1,4 @@
+import { KernelError } from '../kernel/errors.ts';
 import { type RouteEvent, watchRoute } from '../kernel/monitor.ts';
 import type { NetNs } from '../kernel/netns.ts';
 import type { Link } from '../kernel/rtnetlink/links.ts';
@@ -40,8 +41,16 @@ export interface DriftView {
  */
 export function watchDrift(ns: NetNs, { held, links: present, ruleset }: DriftView, handler: DriftHandler): Disposable {
   const names = new Map<number, string>();
+  let learnt = false;
+  /** Where the list of links was cut (F36) it is read again: the full check that comes with lost events needs no names. */
   const learn = (): void => {
-    for (const { index, name } of present()) names.set(index, name);
+    try {
+      for (const { index, name } of present()) names.set(index, name);
+      learnt = true;
+    } catch (error) {
+      learnt = false;
+      if (!(error instanceof KernelError)) throw error;
+    }
   };
   /** By name, as last told; undefined when it is gone. */
   const suspects = new Map<string, Link | undefined>();
@@ -96,6 +105,7 @@ export function watchDrift(ns: NetNs, { held, links: present, ruleset }: DriftVi
   };
   let known = ruleset();
   const ask = (): void => {
+    if (!learnt) learn();
     const now = ruleset();
     if (now === known) return;
     known = now;
