@@ -108,6 +108,7 @@ describe('announcements', () => {
     const ending = { ready: false, serving: true, terminating: true };
     assert.deepEqual(at([last], [order[0]!, ending]), [last], 'ready ones go first');
     assert.deepEqual(at([last, { ready: false, serving: false, terminating: true }], [order[1]!, ending]), [order[1]]);
+    assert.deepEqual(at([order[1]!, { ready: false, terminating: true }]), [order[1]], 'SD18: nil serving is true');
     assert.deepEqual(at(), []);
     cluster.all((planner) => planner.setService('default/web', service([vip])));
     assert.deepEqual(cluster.announcers(vip), [order[0]], 'policy Cluster needs none: connections are refused, not lost');

@@ -37,7 +37,7 @@ export function nodesWithEndpoints(slices: readonly EndpointSlice[]): Set<string
   for (const { endpoints } of slices)
     for (const { nodeName, conditions } of endpoints ?? []) {
       if (nodeName === undefined) continue;
-      const { ready: isReady = true, serving = isReady, terminating = false } = conditions ?? {};
+      const { ready: isReady = true, serving = true, terminating = false } = conditions ?? {};
       if (isReady) ready.add(nodeName);
       else if (serving && terminating) draining.add(nodeName);
     }

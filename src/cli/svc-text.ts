@@ -110,7 +110,7 @@ function destinationsText(destinations: readonly ExplainedDestination[], style: 
 }
 
 function wayText({ outcome, set, endpoints, source, only }: Way, style: Style): string {
-  if (outcome === 'refused' || outcome === 'dropped') return style.paint('red', outcome);
+  if (outcome === 'refused' || outcome === 'dropped') return style.paint('red', outcome + (only && outcome === 'refused' ? ' *' : ''));
   if (outcome !== 'sent on') return outcome;
   const to = set === 'local' ? `any of ${endpoints} here` : `any of ${endpoints}`;
   return `${to}, ${source === 'client' ? 'address kept' : "node's address"}${only ? ' *' : ''}`;
@@ -120,7 +120,7 @@ function wayText({ outcome, set, endpoints, source, only }: Way, style: Style): 
 function reasons(destinations: readonly ExplainedDestination[]): string[] {
   const ways = destinations.flatMap(({ from }) => Object.values(from));
   const told = ways.flatMap(({ outcome, why }) => (outcome === 'sent on' ? [] : [`  ${outcome}: ${why}`]));
-  if (ways.some(({ only, outcome }) => only && outcome === 'sent on'))
+  if (ways.some(({ only, outcome }) => only && outcome !== 'dropped'))
     told.push('  * from the source ranges only; what comes from elsewhere is dropped (SD10)');
   return [...new Set(told)];
 }

@@ -85,6 +85,27 @@ for (const family of families) {
     assert.equal(backends([slice([endpoint(1)]), slice([endpoint(1)], { ports: [{ name: 'http', port: 81 }] })]).length, 2, 'ports differ');
   });
 
+  test(`SD18, SD19 (${family}): of two equally ready entries for one address the one on this node counts, of others always the same, in any order`, () => {
+    const cases: [better: Partial<Endpoint>, worse: Partial<Endpoint>][] = [
+      [{ nodeName: 'n1' }, { nodeName: 'n2' }],
+      [{ nodeName: 'n1' }, {}],
+      [hints(['east']), {}],
+      [hints(['east']), hints(['west'])],
+      [{ conditions: ending }, { conditions: { ready: false, serving: true, terminating: false } }],
+      [{ conditions: ending }, { nodeName: 'n1', conditions: { ready: false, serving: true, terminating: false } }],
+    ];
+    for (const [better, worse] of cases) {
+      const slices = [slice([endpoint(1, better)]), slice([endpoint(1, worse)])];
+      const [expected] = backends([slices[0]!]);
+      for (const order of [slices, slices.toReversed()]) assert.deepEqual(backends(order), [expected], JSON.stringify([better, worse]));
+    }
+  });
+
+  test(`SA15, SD25 (${family}): who is published as ready though it is not goes on to be served by the connections that it has`, () => {
+    assert.deepEqual(chosen([endpoint(1, { conditions: { ready: true, serving: false, terminating: false } })], 'serving'), [1]);
+    assert.deepEqual(chosen([endpoint(1, { conditions: failing }), endpoint(2, { conditions: ending })], 'serving'), [2]);
+  });
+
   test(`SD18 (${family}): nil conditions mean ready, nil ports and other families, names and FQDNs are left out, and the first address counts`, () => {
     assert.equal(backends([slice([{ addresses: [address(1)] }])])[0]?.ready, true);
     assert.deepEqual(chosen([{ addresses: [address(1), address(2)] }]), [1]);

@@ -25,7 +25,7 @@ export interface BackendSets {
   cluster: readonly Backend[];
   /** On this node only, for policy Local. */
   local: readonly Backend[];
-  /** All that are serving, whatever the policies say: connections to them live on (SD25). */
+  /** All that are serving, or published as ready though they are not (SA15), whatever the policies say: connections to them live on (SD25). */
   serving: readonly Backend[];
 }
 
@@ -34,7 +34,7 @@ export const addressType = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
 /**
  * The backends of one service port of one family: all slices merged, whoever manages them; of several entries for one address and port
- * the readiest counts, since slices overlap while they are rewritten (SD18).
+ * the readiest counts, since slices overlap while they are rewritten (SD18); of equals one, in whatever order they come.
  */
 export function backendsOf(
   slices: Iterable<EndpointSlice>,
@@ -52,14 +52,22 @@ export function backendsOf(
         const backend = backendOf(endpoint, port, family, node);
         if (!backend) continue;
         const other = backends.get(backend.key);
-        if (!other || rank(backend) > rank(other)) backends.set(backend.key, backend);
+        if (!other || isBetter(backend, other)) backends.set(backend.key, backend);
       }
     }
   }
   return [...backends.values()];
 }
 
-const rank = ({ ready, serving }: Backend): number => (ready ? 2 : serving ? 1 : 0);
+/** Usable before not usable (SD5); then, as kube-proxy has it, who is on this node. */
+const rank = ({ ready, serving, terminating, isLocal }: Backend): number => (ready ? 6 : serving ? (terminating ? 4 : 2) : 0) + (isLocal ? 1 : 0);
+
+function isBetter(a: Backend, b: Backend): boolean {
+  const more = rank(a) - rank(b);
+  return more > 0 || (more === 0 && textOfHints(a) < textOfHints(b));
+}
+
+const textOfHints = ({ zones, nodes }: Backend): string => JSON.stringify([nodes ?? [], zones ?? []]);
 
 /** Why an endpoint's address is skipped. */
 export function faultOf(address: IpAddr, family: Family): 'special' | 'family' | undefined {
@@ -118,7 +126,7 @@ function byTopology(ready: readonly Backend[], node: ServiceNode): readonly Back
 /** While this node's own endpoint of a service port does not answer, it is none for this node's clients, unless there is no other. */
 export function elsewhere(backends: readonly Backend[]): readonly Backend[] {
   const others = backends.filter(({ isLocal }) => !isLocal);
-  return others.some(({ serving }) => serving) ? others : backends;
+  return others.some(({ ready, serving }) => ready || serving) ? others : backends;
 }
 
 export function chooseBackends(backends: readonly Backend[], node: ServiceNode): BackendSets {
@@ -128,6 +136,6 @@ export function chooseBackends(backends: readonly Backend[], node: ServiceNode):
       backends.filter((backend) => backend.isLocal),
       (ready) => ready,
     ),
-    serving: backends.filter((backend) => backend.serving),
+    serving: backends.filter(({ ready, serving }) => ready || serving),
   };
 }

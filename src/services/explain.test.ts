@@ -207,6 +207,9 @@ test('SD10, SD11, SA17, SA14, SD26: source ranges, addresses that are not taken,
   const balancer = found.ports[0]!.destinations.find(({ kind }) => kind === 'load balancer')!;
   assert.deepEqual(balancer.from.outside.only, ['10.0.0.0/8', '192.0.2.7']);
   assert.equal(found.ports[0]!.destinations.at(-1)!.from.outside.only, undefined, 'SD9: not of node ports');
+  const without = explained(web(spec, { status: { loadBalancer: { ingress } } }), [slice([])]);
+  const { outcome, only } = without.ports[0]!.destinations.find(({ kind }) => kind === 'load balancer')!.from.outside;
+  assert.deepEqual([outcome, only], ['refused', ['10.0.0.0/8', '192.0.2.7']], 'all others are dropped');
   assert.deepEqual(
     found.ignored.map(({ address, why }) => `${address}: ${why.split(':')[0]}`),
     [

@@ -138,6 +138,12 @@ for (const family of families) {
       });
       bed.sync();
       await reached('b');
+      bed.planner.setSlice(slice('web', family, []));
+      bed.sync();
+      for (const from of ['a', 'node', 'outside'])
+        await assert.rejects(bed.connect(from, balanced[family], 80, 300), unanswered, `${from}: dropped before any translation, endpoints or none`);
+      await assert.rejects(bed.connect('b', balanced[family], 80, 2000), refused, 'SD6: who is admitted is told that there are none');
+      await assert.rejects(bed.connect('outside', nodeIp[family], 30080, 2000), refused, 'SD9');
     },
   );
 

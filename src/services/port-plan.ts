@@ -55,6 +55,8 @@ export class PortPlan {
     const elements: NftElement[] = answeredHere ? [element(named('answered', family), serviceKey(port))] : [];
     if (answerable && port.protocol === 'udp') elements.push(element(named('answers', family), serviceKey(port)));
     for (const address of port.externalIps) elements.push(element(named('externals', family), `${address}`));
+    // Whom the address is not for is not told whether there are endpoints.
+    if (view.sources) elements.push(...sourceElements(view, port));
     const hasNodePort = port.nodePort !== undefined;
     if (cluster.length === 0 && local.length === 0) {
       this.release();
@@ -76,7 +78,6 @@ export class PortPlan {
     if (hasNodePort) elements.push(element(named('nodeports', family), nodePortKey(port), clusterValue));
     for (const key of externalKeys(port)) elements.push(element(named('external-ports', family), key, clusterValue));
     if (view.externalLocal) elements.push(...localElements(port, localValue));
-    if (view.sources) elements.push(...sourceElements(view, port));
     return elements;
   }
 

@@ -111,7 +111,7 @@ function toExternal(table: PlanTable, view: ServiceView, port: ServicePortView, 
   const localValue = from === 'outside' ? table.get(named(outside, family), key) : undefined;
   const value = localValue ?? table.get(named(ports, family), key);
   if (value === undefined) {
-    if (table.has(named(none, family), key)) return refused;
+    if (table.has(named(none, family), key)) return { ...refused, ...(only ? { only } : {}) };
     return { outcome: 'not served', why: 'nothing is planned for it' };
   }
   const isKept = isNodePort

@@ -37,7 +37,7 @@ export class HealthPorts {
     const before = this.#services.get(owner);
     if (health) this.#services.set(owner, health);
     else this.#services.delete(owner);
-    if (before?.port !== health?.port) this.#listen();
+    if (before?.port !== health?.port || familiesOf(before) !== familiesOf(health)) this.#listen();
   }
 
   setAddresses(addresses: readonly IpAddr[]): void {
@@ -93,3 +93,5 @@ export class HealthPorts {
       .end(JSON.stringify({ service, localEndpoints, serviceProxyHealthy }));
   }
 }
+
+const familiesOf = (health: ServiceHealth | undefined): string => Object.keys(health?.localEndpoints ?? {}).sort().join();

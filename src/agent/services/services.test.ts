@@ -133,6 +133,11 @@ test(
       assert.match(head, /x-load-balancing-endpoint-weight: 0/);
     });
     assert.equal((await get(node.peer, own.ipv6, 32_000)).code, 200, 'the other family has its own');
+    const dual = await node.api.get(Services, 'shop', 'default');
+    await node.api.update(Services, { ...dual, spec: { ...dual.spec, clusterIPs: ['10.96.0.90'] } });
+    await eventually(() => assert.rejects(get(node.peer, own.ipv6, 32_000), 'a family that went'));
+    await node.api.update(Services, { ...(await node.api.get(Services, 'shop', 'default')), spec: dual.spec });
+    await eventually(async () => assert.equal((await get(node.peer, own.ipv6, 32_000)).code, 200, 'and one that came'));
     const service = await node.api.get(Services, 'shop', 'default');
     await node.api.update(Services, {
       ...service,
