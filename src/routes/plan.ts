@@ -28,6 +28,8 @@ export interface LocalFacts {
   /** Prefixes of the uplink's addresses: nodes inside of them are reached without a router. */
   onLink: readonly Prefix[];
   uplinkMtu: number;
+  /** Names of the links by which other nodes' packets to the uplink's addresses may come; undefined where that is any. */
+  underlay?: readonly string[];
   /** net.ipv6.conf.<uplink>.accept_ra as it was found. */
   acceptRa?: number;
 }
@@ -51,7 +53,7 @@ const addressOf = (node: RouteNode, family: Family): IpAddr | undefined =>
   node.addresses.find((address) => address.family === family);
 
 /** The node's end of its tunnels: its first address. */
-const tunnelEnd = (node: RouteNode): IpAddr | undefined => node.addresses[0];
+export const tunnelEnd = (node: RouteNode): IpAddr | undefined => node.addresses[0];
 
 /** MAC of a node's VXLAN device, which the others must know beforehand: locally administered, from the address of its tunnel's end. */
 export function vxlanMac(end: IpAddr): Mac {

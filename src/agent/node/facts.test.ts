@@ -92,3 +92,20 @@ test('facts are the same until something that is planned from changes', needsRoo
   run(world.me.path, 'ip', 'address', 'add', '203.0.113.7/24', 'dev', 'eth0');
   assert.ok(!again(), 'a further network on the link');
 });
+
+test("T15: other nodes' packets come by the uplink and by links on the same network; where the node's address is on lo, by any", needsRoot, () => {
+  using world = new World();
+  const links = (address: string): readonly string[] | undefined => {
+    const facts = world.read(view([address], ['10.1.0.0/24']));
+    assert.ok(typeof facts === 'object');
+    return facts.local.underlay;
+  };
+  assert.deepEqual([links('192.0.2.1'), links('2001:db8::1'), links('198.51.100.1')], [['eth0'], ['eth0'], ['eth1']]);
+  const before = world.read(view(['192.0.2.1'], []));
+  run(world.me.path, 'ip', 'address', 'add', '192.0.2.9/24', 'dev', 'eth1');
+  assert.deepEqual(links('192.0.2.1'), ['eth0', 'eth1']);
+  const after = world.read(view(['192.0.2.1'], []));
+  assert.ok(typeof before === 'object' && typeof after === 'object' && !sameFacts(before, after));
+  world.me.own('203.0.113.1');
+  assert.equal(links('203.0.113.1'), undefined);
+});

@@ -1,11 +1,16 @@
 import { isNotFound } from '../../kernel/errors.ts';
 import type { NetNs } from '../../kernel/netns.ts';
+import type { Address } from '../../kernel/rtnetlink/addresses.ts';
+import type { Link } from '../../kernel/rtnetlink/links.ts';
 import type { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
 import { readSysctl } from '../../kernel/sysctl.ts';
 import type { Family, IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import type { LocalFacts, RouteNode } from '../../routes/plan.ts';
 import type { NodeView } from '../watch/views.ts';
+
+/** ARPHRD_LOOPBACK */
+const loopback = 772;
 
 /** Who this node is: what its Node object says, and what only its kernel knows. */
 export interface NodeFacts {
@@ -66,6 +71,7 @@ export function readFacts(
       uplink: uplink.name,
       onLink: onUplink.map(({ address, prefixLength }) => Prefix.of(address, prefixLength)),
       uplinkMtu: uplink.mtu,
+      ...underlay(uplink, [...links.values()], present),
       ...acceptRa(ns, uplink.name),
     },
     zone: view.zone,
@@ -86,8 +92,22 @@ export const sameFacts = (a: NodeFacts | undefined, b: NodeFacts): boolean => a 
 const text = ({ self, local, zone, nodePortAddresses, problems }: NodeFacts): string =>
   [
     ...[self.name, self.created, zone, self.addresses.join(), self.podCidrs.join(), nodePortAddresses.join()],
-    ...[local.uplink, local.onLink.join(), local.uplinkMtu, local.acceptRa, problems.join()],
+    ...[local.uplink, local.onLink.join(), local.uplinkMtu, local.acceptRa, local.underlay?.join(), problems.join()],
   ].join('|');
+
+/**
+ * The links by which other nodes' packets come: the uplink (or the VRF that it is in, which the kernel says instead), and those with addresses on the same network, since each of them
+ * may answer when somebody there asks for the uplink's address (arp_ignore 0). An address of lo or of a dummy is reached by whichever link it is announced by.
+ */
+function underlay(uplink: Link, links: readonly Link[], present: readonly Address[]): Pick<LocalFacts, 'underlay'> {
+  if (uplink.hardwareType === loopback || uplink.type === 'dummy') return {};
+  const networks = present
+    .filter(({ link, address }) => link === uplink.index && !address.isLinkLocal)
+    .map(({ address, prefixLength }) => Prefix.of(address, prefixLength));
+  const isBeside = ({ index }: Link): boolean =>
+    present.some(({ link, address }) => link === index && networks.some((network) => network.contains(address)));
+  return { underlay: links.filter((link) => link === uplink || link.index === uplink.master || isBeside(link)).map(({ name }) => name) };
+}
 
 function acceptRa(ns: NetNs, uplink: string): Pick<LocalFacts, 'acceptRa'> {
   try {

@@ -15,6 +15,7 @@ import {
   vxlanLink,
   wayTo,
 } from '../../routes/plan.ts';
+import { planTunnelDoor, planTunnelPeer } from '../../routes/tunnel-door.ts';
 import { egressOwner, layoutOwner, planEgress, type ServiceNode } from '../../services/index.ts';
 import { type Door, doorOwner } from '../attach/door.ts';
 import { hostPortsItems, hostPortsOwner } from '../attach/hostports.ts';
@@ -25,14 +26,21 @@ import type { NodeFacts } from './facts.ts';
 /** Owners of what every node holds, whatever pods, peers and Services there are. */
 const selfOwner = 'this node';
 const modeOwner = 'attach mode';
+const tunnelOwner = 'door of the tunnel';
 export const peerOwner = (name: string): string => `node ${name}`;
 
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
-export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, hostPortsOwner];
+export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, tunnelOwner, hostPortsOwner];
 
 const text = (overlaps: readonly Overlap[]): string =>
   overlaps.map(({ cidr, other, holder }) => `${cidr} ${other} ${holder}`).join();
 const remedyFor = (node: string): string => remedy.replace('the node', `node ${node}`);
+
+/** Another node, with all addresses that its Node tells. */
+interface Peer extends RouteNode {
+  ends: readonly IpAddr[];
+  faults: readonly string[];
+}
 
 /** One way that leads to pods of other nodes. */
 export interface WayToPods {
@@ -50,7 +58,7 @@ export class NodeNetwork {
   readonly #mode: AttachMode;
   readonly #door: Door;
   #routes: RoutesConfig;
-  readonly #peers = new Map<string, RouteNode & { faults: readonly string[] }>();
+  readonly #peers = new Map<string, Peer>();
   readonly #problems = new Map<string, readonly string[]>();
   /** Names of peers that came, went or changed since they were planned. */
   readonly #changed = new Set<string>();
@@ -153,8 +161,9 @@ export class NodeNetwork {
   /** Call `planPeers` after the last of several. */
   setPeer(view: NodeView): void {
     const { families } = this.#settings;
-    const peer = {
+    const peer: Peer = {
       name: view.name,
+      ends: view.addresses,
       addresses: families.flatMap((family) => view.addresses.find((address) => address.family === family) ?? []),
       podCidrs: view.podCidrs,
       created: view.created,
@@ -177,7 +186,7 @@ export class NodeNetwork {
   }
 
   /** @param lost pod CIDRs of it that other nodes had before */
-  #planPeer(peer: RouteNode & { faults: readonly string[] }, lost: readonly Overlap[]): void {
+  #planPeer(peer: Peer, lost: readonly Overlap[]): void {
     const { self, local } = this.#facts!;
     // Of the very same pod CIDR there can be one route only; where one is wider both ways lead as far as they can.
     const isTwin = (cidr: Prefix): boolean =>
@@ -185,7 +194,8 @@ export class NodeNetwork {
     const podCidrs = peer.podCidrs.filter((cidr) => !isTwin(cidr));
     const { items, problems } = planPeer({ ...peer, podCidrs }, self, local, this.#routes, this.#mtu);
     const others = lost.filter(({ cidr }) => !self.podCidrs.some((own) => own.overlaps(cidr)));
-    this.#reconciler.contribute(peerOwner(peer.name), items);
+    const entrance = planTunnelPeer({ addresses: peer.ends, podCidrs: peer.podCidrs }, self, this.#routes);
+    this.#reconciler.contribute(peerOwner(peer.name), [...items, ...entrance]);
     const told = others.map((overlap) => `${overlapWords(peer.name, overlap)}; ${remedyFor(peer.name)}`);
     this.#problems.set(peer.name, [...peer.faults, ...problems, ...told]);
   }
@@ -207,6 +217,7 @@ export class NodeNetwork {
     this.#changed.clear();
     this.#reconciler.contribute(modeOwner, this.#mode.planNode(this.linkNode!));
     this.#reconciler.contribute(doorOwner, this.#door.items());
+    this.#reconciler.contribute(tunnelOwner, planTunnelDoor(self, [self, ...peers], local, this.#routes));
     this.#reconciler.contribute(hostPortsOwner, hostPortsItems(self.addresses));
     const { clusterCidrs, nonMasqueradeCidrs } = this.#settings;
     const { serviceCidrs } = this.#routes;

@@ -3,3 +3,4 @@ export * from './conditions.ts';
 export { type Part, rule, type Value } from './part.ts';
 export * from './statements.ts';
 export * from './values.ts';
+export * from './vxlan.ts';
