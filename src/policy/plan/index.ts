@@ -1,5 +1,6 @@
-export { deniedCounter, planPolicyChains, type PodLinks } from './chains/chains.ts';
+export { planPolicyChains, type PodLinks } from './chains/chains.ts';
 export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch, planUnmarked } from './chains/epoch.ts';
+export { deniedCounter } from './chains/verdicts.ts';
 export { GuardedPlanner, type GuardedPlannerParts } from './guarded.ts';
 export {
   allowed,
