@@ -1,6 +1,6 @@
 import type { PoolUse } from '../ipam/index.ts';
 import type { Family } from '../net/ip.ts';
-import type { OwnerStatus } from '../reconcile/reconciler.ts';
+import type { OwnerStatus } from '../reconcile/owner-statuses.ts';
 import { essentialOwners } from './node/network.ts';
 
 /** What whether pods can be attached follows from. */

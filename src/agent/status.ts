@@ -1,5 +1,5 @@
 import type { PoolUse } from '../ipam/index.ts';
-import type { OwnerStatus } from '../reconcile/reconciler.ts';
+import type { OwnerStatus } from '../reconcile/owner-statuses.ts';
 import { type Answer, serveHttp } from '../unix/http.ts';
 import type { IpamReport } from './addresses/ipam-report.ts';
 import type { DenialList } from './policy/denial-book.ts';

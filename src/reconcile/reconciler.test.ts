@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Item, Sysctl } from './model.ts';
 import { type Failure, type Operation, StaleError, type Writer } from './operations.ts';
-import { type OwnerStatus, Reconciler } from './reconciler.ts';
+import type { OwnerStatus } from './owner-statuses.ts';
+import { Reconciler } from './reconciler.ts';
 
 /** A kernel of settings, or of elements of one map, as the writers see one: what it refuses it leaves out, what others do it shows at the next reading. */
 class FakeKernel implements Writer {

@@ -2,14 +2,9 @@ import { Contributions } from './contributions.ts';
 import { HeldItems } from './held-items.ts';
 import type { Item, NodeNetwork } from './model.ts';
 import { diff, ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
+import { type OwnerStatus, OwnerStatuses } from './owner-statuses.ts';
 import { PlaceSet } from './place-set.ts';
 import { type Place, Places } from './places.ts';
-
-/** How an owner's items stand. `since` is when the state began, in milliseconds of the clock. */
-export type OwnerStatus =
-  | { state: 'pending'; since: number }
-  | { state: 'done'; since: number }
-  | { state: 'error'; since: number; why: string };
 
 export interface SyncResult {
   /** The kernel was read anew. */
@@ -35,9 +30,7 @@ const staleAttempts = 5;
  */
 export class Reconciler {
   readonly #writers: readonly Writer[];
-  readonly #now: () => number;
   readonly #onWork: () => void;
-  readonly #onStatus: (owner: string, status: OwnerStatus | undefined) => void;
   readonly #places = new Places();
   readonly #contributions = new Contributions(this.#places);
   /** What the kernel is known to hold. */
@@ -45,19 +38,15 @@ export class Reconciler {
   readonly #dirty = new PlaceSet();
   /** All of them are dirty. */
   readonly #failing = new Map<Place, Error>();
-  readonly #status = new Map<string, OwnerStatus>();
-  readonly #unsettled = new Set<string>();
-  /** The latest of its kind: owners of one sync, all of a cluster at the start, have it in common. */
-  #done: OwnerStatus = { state: 'done', since: 0 };
+  readonly #statuses: OwnerStatuses;
   #readNeeded = true;
   /** What is remembered of the kernel may be wrong, whoever wrote to it: everything is to be read. */
   #inDoubt = true;
 
   constructor(writers: readonly Writer[], options: ReconcilerOptions = {}) {
     this.#writers = writers;
-    this.#now = options.now ?? Date.now;
     this.#onWork = options.onWork ?? (() => {});
-    this.#onStatus = options.onStatus ?? (() => {});
+    this.#statuses = new OwnerStatuses(options.now ?? Date.now, options.onStatus ?? (() => {}));
   }
 
   /**
@@ -78,11 +67,11 @@ export class Reconciler {
       }
     });
     if (this.#noteOwner(owner)) {
-      if (work || !this.#status.has(owner)) this.#setStatus(owner, { state: 'pending', since: this.#now() });
+      if (work || !this.#statuses.all.has(owner)) this.#statuses.pending(owner);
       if (!work) this.#settle(owner);
     }
     for (const other of others) {
-      if (work) this.#unsettled.add(other);
+      if (work) this.#statuses.unsettled.add(other);
       else this.#settle(other);
     }
     if (work) this.#onWork();
@@ -115,7 +104,7 @@ export class Reconciler {
       for (const one of affected) this.#settle(one);
       return;
     }
-    for (const one of affected) this.#unsettled.add(one);
+    for (const one of affected) this.#statuses.unsettled.add(one);
     // What was refused may be there already: the kernel is read, and everything compared.
     this.#readNeeded = this.#inDoubt = true;
     this.sync();
@@ -161,11 +150,11 @@ export class Reconciler {
   }
 
   status(owner: string): OwnerStatus | undefined {
-    return this.#status.get(owner);
+    return this.#statuses.all.get(owner);
   }
 
   statuses(): ReadonlyMap<string, OwnerStatus> {
-    return this.#status;
+    return this.#statuses.all;
   }
 
   /** What is wanted, as a whole. */
@@ -193,11 +182,10 @@ export class Reconciler {
   /** @returns whether the owner wants anything */
   #noteOwner(owner: string): boolean {
     if (this.#contributions.has(owner)) {
-      this.#unsettled.add(owner);
+      this.#statuses.unsettled.add(owner);
       return true;
     }
-    if (this.#status.delete(owner)) this.#onStatus(owner, undefined);
-    this.#unsettled.delete(owner);
+    this.#statuses.forget(owner);
     return false;
   }
 
@@ -260,7 +248,7 @@ export class Reconciler {
 
   /** Keeps failures marked, for the next try, and tells the owners. */
   #note(failed: ReadonlyMap<Place, Error>): void {
-    const touched = new Set(this.#unsettled);
+    const touched = new Set(this.#statuses.unsettled);
     for (const place of [...this.#failing.keys(), ...failed.keys()])
       for (const owner of this.#contributions.ownersOf(place)) touched.add(owner);
     const looked = [...this.#dirty];
@@ -277,30 +265,16 @@ export class Reconciler {
   }
 
   #settle(owner: string): void {
-    this.#unsettled.delete(owner);
     const why: string[] = [];
-    let pending = false;
+    let isPending = this.#readNeeded;
     if (this.#failing.size > 0 || this.#dirty.size > 0)
       for (const place of this.#contributions.placesOf(owner)) {
         const error = this.#failing.get(place);
         if (error) why.push(error.message);
-        else if (this.#dirty.has(place)) pending = true;
+        else if (this.#dirty.has(place)) isPending = true;
       }
     for (const { key, winner } of this.#contributions.conflicts(owner)) why.push(`${key} is wanted otherwise by ${winner}`);
-    const since = this.#now();
-    if (why.length > 0) this.#setStatus(owner, { state: 'error', since, why: summary(why) });
-    else if (pending || this.#readNeeded) {
-      this.#unsettled.add(owner);
-      this.#setStatus(owner, { state: 'pending', since });
-    } else this.#setStatus(owner, (this.#done = this.#done.since === since ? this.#done : { state: 'done', since }));
-  }
-
-  #setStatus(owner: string, status: OwnerStatus): void {
-    const before = this.#status.get(owner);
-    const same = before?.state === status.state && (status.state !== 'error' || (before as { why?: string }).why === status.why);
-    if (same) return;
-    this.#status.set(owner, status);
-    this.#onStatus(owner, status);
+    this.#statuses.settle(owner, { why, isPending });
   }
 
   #assume(place: Place): void {
@@ -339,11 +313,4 @@ export class Reconciler {
       if (item) yield item;
     }
   }
-}
-
-/** What only names something that was refused itself (ENOENT) says least. */
-function summary(why: readonly string[]): string {
-  const isCause = (text: string): boolean => !/\bENOENT\b/.test(text);
-  const shown = [...why.filter(isCause), ...why.filter((text) => !isCause(text))].slice(0, 3).join('; ');
-  return why.length > 3 ? `${shown}; and ${why.length - 3} more` : shown;
 }

@@ -1,6 +1,6 @@
 import { CniError, cniCode } from '../../cni/errors.ts';
 import type { Item } from '../../reconcile/model.ts';
-import type { OwnerStatus } from '../../reconcile/reconciler.ts';
+import type { OwnerStatus } from '../../reconcile/owner-statuses.ts';
 import { policyEpochOwner, policyKindsOwner, policyLayoutOwner } from './layout.ts';
 
 /** Without these no pod of the node is judged as it should be. */

@@ -2,7 +2,7 @@ import type { Conntrack, ConntrackEntry } from '../../kernel/conntrack.ts';
 import { isNotFound } from '../../kernel/errors.ts';
 import type { Element, Nft } from '../../kernel/nftables/index.ts';
 import type { Family } from '../../net/ip.ts';
-import type { OwnerStatus } from '../../reconcile/reconciler.ts';
+import type { OwnerStatus } from '../../reconcile/owner-statuses.ts';
 import {
   allSets,
   type KernelView,
