@@ -44,7 +44,7 @@ test('npm start stays in front, says how to go on, and on Ctrl-C leaves nothing'
 test('npm run down ends a lab that another terminal holds in front, which then ends with 1 and says why', needsRoot, async () => {
   const names = ownLab('other');
   const before = stateOf(names);
-  using run = new Foreground(process.execPath, podnetExecutable, 'lab', 'up', '--foreground', '--name', names.lab);
+  using run = new Foreground(process.execPath, podnetExecutable, 'lab', 'up', '--foreground', '--nodes', '1', '--name', names.lab);
   await run.prints(/Ctrl-C ends the lab/);
   using other = new Foreground('npm', 'run', 'down', '--', '--name', names.lab);
   assert.equal(await other.ended(), 0, other.output);
@@ -63,7 +63,7 @@ for (const [moment, wanted] of [
   test(`Ctrl-C ${moment} leaves nothing, also when it is pressed again and again`, needsRoot, async () => {
     const names = ownLab('early');
     const before = stateOf(names);
-    using run = new Foreground('npm', 'start', '--', '--name', names.lab);
+    using run = new Foreground('npm', 'start', '--', '--nodes', '2', '--name', names.lab);
     try {
       await run.prints(wanted);
       run.signal('SIGINT');
@@ -88,6 +88,8 @@ for (const signal of ['Ctrl-C', 'the death of the control process'] as const)
       'lab',
       'up',
       '--once',
+      '--nodes',
+      '1',
       '--name',
       names.lab,
       '--apply',
@@ -120,7 +122,7 @@ spec:
 test('a lab in front whose terminal goes is taken down, though nobody reads what it prints', needsRoot, async () => {
   const names = ownLab('hangup');
   const before = stateOf(names);
-  using run = new Foreground(process.execPath, podnetExecutable, 'lab', 'up', '--foreground', '--name', names.lab);
+  using run = new Foreground(process.execPath, podnetExecutable, 'lab', 'up', '--foreground', '--nodes', '1', '--name', names.lab);
   try {
     await run.prints(/Ctrl-C ends the lab/);
     run.closeOutput();

@@ -36,12 +36,22 @@ async function addLimited(
   return { ns, addresses, result: json };
 }
 
+/** How long is measured. */
+const whileMs = 600;
+
 /**
- * TCP and its headers take a part, and a busy machine more; a receiver that did not get its turn finds what waited meanwhile at once, and takes it for more. What is sent
- * is three times the limit at least.
+ * TCP and its headers take a part, and a busy machine more; a receiver that did not get its turn finds what waited meanwhile at once, and takes it for more: then it is
+ * measured again, since a limit that is not in force is not met another time either. What is sent is three times the limit at least.
  */
-const isAbout = (rate: number, limit: number, what: string): void =>
-  assert.ok(rate > 0.3 * limit && rate < 1.6 * limit, `${what}: ${(rate / mega).toFixed(1)} of ${limit / mega} Mbit/s`);
+async function isAbout(measure: () => Promise<number>, limit: number, what: string): Promise<void> {
+  const seen: number[] = [];
+  while (seen.length < 5) {
+    const rate = await measure();
+    if (rate > 0.3 * limit && rate < 1.6 * limit) return;
+    seen.push(rate);
+  }
+  assert.fail(`${what}: ${seen.map((rate) => (rate / mega).toFixed(1)).join(', ')} of ${limit / mega} Mbit/s`);
+}
 
 for (const attach of ['routed', 'bridge'] as const) {
   test(
@@ -60,11 +70,13 @@ for (const attach of ['routed', 'bridge'] as const) {
       ]);
       for (const [i, own] of addresses.entries()) {
         const peer = peerAddresses[i]!;
-        isAbout(await tcpRate(node.peer.ns, limited.ns, own, 5001), limits.ingressRate, `TCP to ${own}`);
-        isAbout(await tcpRate(limited.ns, node.peer.ns, peer, 5002), limits.egressRate, `TCP from ${own}`);
-        isAbout(await udpRate(node.peer.ns, limited.ns, own, 5003, 60 * mega), limits.ingressRate, `UDP to ${own}`);
-        isAbout(await udpRate(limited.ns, node.peer.ns, peer, 5004, 60 * mega), limits.egressRate, `UDP from ${own}`);
-        const without = await tcpRate(free.ns.ns, node.peer.ns, peer, 5005, 300);
+        await isAbout(() => tcpRate(node.peer.ns, limited.ns, own, 5001, whileMs), limits.ingressRate, `TCP to ${own}`);
+        await isAbout(() => tcpRate(limited.ns, node.peer.ns, peer, 5002, whileMs), limits.egressRate, `TCP from ${own}`);
+        await isAbout(() => udpRate(node.peer.ns, limited.ns, own, 5003, 60 * mega, whileMs), limits.ingressRate, `UDP to ${own}`);
+        await isAbout(() => udpRate(limited.ns, node.peer.ns, peer, 5004, 60 * mega, whileMs), limits.egressRate, `UDP from ${own}`);
+        let without = 0;
+        for (let tries = 0; without <= 3 * limits.egressRate && tries < 5; tries++)
+          without = await tcpRate(free.ns.ns, node.peer.ns, peer, 5005, 300);
         assert.ok(without > 3 * limits.egressRate, `without limits: ${without / mega} Mbit/s`);
       }
     },
@@ -174,7 +186,7 @@ test(
     const { json } = await node.cni({ command: 'ADD', containerId: 'tiny', netns: ns.path, config });
     const [own = ''] = (json.ips as { address: string }[]).map(({ address }) => address.split('/')[0]!);
     // GSO packets are far larger than the burst.
-    isAbout(await tcpRate(node.peer.ns, ns.ns, own, 5001), rate, 'to the pod');
-    isAbout(await tcpRate(ns.ns, node.peer.ns, peerAddresses[0]!, 5002), rate, 'from the pod');
+    await isAbout(() => tcpRate(node.peer.ns, ns.ns, own, 5001, whileMs), rate, 'to the pod');
+    await isAbout(() => tcpRate(ns.ns, node.peer.ns, peerAddresses[0]!, 5002, whileMs), rate, 'from the pod');
   },
 );
