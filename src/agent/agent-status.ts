@@ -14,6 +14,7 @@ import type { NodeNetwork } from './node/network.ts';
 import type { PolicyPath } from './policy/path.ts';
 import type { Announcements } from './services/announcements.ts';
 import type { HealthPorts } from './services/health-ports.ts';
+import type { Entrances } from './process/entrances.ts';
 import type { ServicePath } from './services/path.ts';
 import type { ProxyHealth } from './services/proxy-health.ts';
 import type { TakenNodePorts } from './services/taken-node-ports.ts';
@@ -44,6 +45,7 @@ export interface Tellers {
   takenNodePorts: TakenNodePorts;
   conntrackLimits: ConntrackLimits | undefined;
   policies: PolicyPath;
+  entrances: Entrances;
   /** These are there once everything is known. */
   services: ServicePath | undefined;
   announcements: Announcements | undefined;
@@ -91,6 +93,7 @@ function problemsOf({ network, ipam, reconciler, hostPorts, peers, ...parts }: T
     ...formerRange(ipam, peers.values()),
     ...parts.attacher.problems(),
     ...parts.networkConfig.problems(),
+    ...parts.entrances.problems(),
     ...parts.policies.problems,
     ...parts.healthPorts.problems,
     ...parts.proxyHealth.problems,

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import type { Reply } from '../cni/envelope.ts';
-import { installExecutable } from '../cni/installation.ts';
-import { type CniServer, startCniServer } from '../cni/server.ts';
+import { executableName, installExecutable } from '../cni/installation.ts';
+import { loopbackType } from '../cni/loopback.ts';
+import { startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import { KernelError } from '../kernel/errors.ts';
 import type { Change } from '../kube/informer.ts';
@@ -15,6 +18,7 @@ import { readFacts, sameFacts } from './node/facts.ts';
 import { type AgentParts, NodeParts } from './node-parts.ts';
 import { PolicyTeller } from './policy/status.ts';
 import { Warming } from './process/compilation.ts';
+import { Entrances } from './process/entrances.ts';
 import { Litter } from './process/litter.ts';
 import { Rest } from './process/rest.ts';
 import { Announcements } from './services/announcements.ts';
@@ -22,7 +26,7 @@ import { ServicePath, splitKey } from './services/path.ts';
 import { ProxyHealth } from './services/proxy-health.ts';
 import { withAnnounced } from './services/report.ts';
 import type { Settings } from './settings.ts';
-import { type AgentStatus, scarce, serveStatus, unwritable } from './status.ts';
+import { type AgentStatus, type StatusParts, scarce, serveStatus, unwritable } from './status.ts';
 import { type NodeView, sameNode } from './watch/views.ts';
 
 /** After what the kernel could not be asked for. */
@@ -57,8 +61,7 @@ export class NodeAgent {
   #lastDrift: string | undefined;
   /** Why this node's own facts are not known. */
   #unknown: string | undefined;
-  #cniServer: CniServer | undefined;
-  #statusServer: AsyncDisposable | undefined;
+  readonly #entrances: Entrances;
 
   /** @throws IpamError when another agent has the leases */
   constructor(settings: Settings, parts: AgentParts) {
@@ -69,24 +72,12 @@ export class NodeAgent {
       judge: () => this.#judge(),
       services: () => this.#services,
     });
+    this.#entrances = new Entrances(parts.log);
   }
 
   /** @throws Error when a socket or a file cannot be had; `close` is to be called then as well */
   async start(): Promise<void> {
-    const { cni, statusSocket } = this.#settings;
-    const { socketPath } = cni;
-    this.#cniServer = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
-    this.#statusServer = await serveStatus(statusSocket, {
-      status: () => this.status(),
-      ipam: () => this.ipam(),
-      services: async () => {
-        const services = await this.#services?.list();
-        return services && { node: this.#settings.nodeName, services };
-      },
-      denials: () => this.#node.denials.list(),
-      service: (name) => withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
-    });
-    installExecutable(cni.binDir, socketPath);
+    await this.#openEntrances();
     const view = {
       held: () => this.#node.reconciler.actual(),
       links: () => this.#node.rt.links(),
@@ -134,14 +125,14 @@ export class NodeAgent {
       ...{ foreigners: this.#node.foreigners, networkConfig: this.#node.networkConfig, hostPorts: this.#node.hostPorts },
       ...{ healthPorts: this.#node.healthPorts, proxyHealth: this.#proxyHealth, takenNodePorts: this.#node.takenNodePorts },
       ...{ conntrackLimits: this.#node.conntrackLimits, services: this.#services, announcements: this.#announcements, dns: this.#dns },
-      policies: this.#node.policies,
+      ...{ policies: this.#node.policies, entrances: this.#entrances },
     });
   }
 
   async close(): Promise<void> {
     // No ADD holds the end up; the runtime tries again.
     this.#node.gate.close("podnet's agent is being stopped");
-    await this.#cniServer?.close();
+    await this.#entrances[Symbol.asyncDispose]();
     this.#node.runner.stop();
     clearTimeout(this.#lookAgain);
     this.#node.healthPorts.close();
@@ -160,8 +151,49 @@ export class NodeAgent {
       this.#proxyHealth,
     ];
     for (const part of parts) part?.[Symbol.dispose]();
-    await this.#statusServer?.[Symbol.asyncDispose]();
     await this.#node.close();
+  }
+
+  /** The sockets first: whoever starts the executable is heard. */
+  async #openEntrances(): Promise<void> {
+    const { cni, statusSocket } = this.#settings;
+    const { socketPath, binDir } = cni;
+    await this.#entrances.open({
+      path: socketPath,
+      open: async () => {
+        const server = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
+        return () => server.close();
+      },
+    });
+    await this.#entrances.open({
+      path: statusSocket,
+      open: async () => {
+        const server = await serveStatus(statusSocket, this.#statusParts());
+        return () => server[Symbol.asyncDispose]();
+      },
+    });
+    const open = (): (() => void) => {
+      installExecutable(binDir, socketPath);
+      // It stays when the agent ends.
+      return () => {};
+    };
+    await this.#entrances.open({ path: path.join(binDir, executableName), open });
+    const loopback = path.join(binDir, loopbackType);
+    // Anybody's will do.
+    await this.#entrances.open({ path: loopback, open, identity: () => (existsSync(loopback) ? 'there' : undefined) });
+  }
+
+  #statusParts(): StatusParts {
+    return {
+      status: () => this.status(),
+      ipam: () => this.ipam(),
+      services: async () => {
+        const services = await this.#services?.list();
+        return services && { node: this.#settings.nodeName, services };
+      },
+      denials: () => this.#node.denials.list(),
+      service: (name) => withAnnounced(this.#services?.explain(...splitKey(name)), this.#announcements?.announced().map(String)),
+    };
   }
 
   #onServiceCidrs(): void {
@@ -304,6 +336,7 @@ export class NodeAgent {
       this.#node.foreigners.check();
       this.#node.takenNodePorts.look();
       this.#node.conntrackLimits?.apply();
+      void this.#entrances.look();
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();

@@ -70,11 +70,15 @@ export const bridge: AttachMode = {
 
 const gatewayOf = (cidr: Prefix): IpAddr => cidr.at(1);
 
-/** A pod from a former pod CIDR (PC6) is on no bridge network any more. */
+/** Of a family; RFC 4291 and the usual node of Kubernetes. */
+const usualLength = { ipv4: 24, ipv6: 64 } as const;
+
+/** One from a former pod CIDR (PC6) lives on with what it was given then: the nodes' CIDRs of a family are alike in length (PC1). */
 function cidrOf(address: IpAddr, { podCidrs }: LinkNode): Prefix {
   const cidr = podCidrs.find((prefix) => prefix.contains(address));
-  if (!cidr) throw new Error(`${address} is in none of the node's pod CIDRs ${podCidrs.join(', ')}`);
-  return cidr;
+  if (cidr) return cidr;
+  const { length } = podCidrs.find(({ family }) => family === address.family) ?? { length: usualLength[address.family] };
+  return Prefix.of(address, length);
 }
 
 /**

@@ -1,9 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Nodes } from '../../kube/resources.ts';
 import { run } from '../../testing/judge.ts';
 import { needsRoot } from '../../testing/root.ts';
 import { failed, ok, podLinks } from '../testkit/cni-spec.ts';
 import { eventually, TestNode } from '../testkit/node.ts';
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(`CNI8, PC6: a pod from a former pod CIDR is well, and CHECK says so (${attach})`, needsRoot, async () => {
+    await using node = await TestNode.make({ attach });
+    await node.startReady();
+    const { ns, result, addresses } = await node.addPod('a');
+    const addressesOfNode = ['192.0.2.1', '2001:db8::1'].map((address) => ({ type: 'InternalIP', address }));
+    const podCIDRs = ['10.1.7.0/24', 'fd01:0:0:7::/64'];
+    const me = { metadata: { name: 'me' }, spec: { podCIDR: podCIDRs[0]!, podCIDRs }, status: { addresses: addressesOfNode } };
+    await node.api.update(Nodes, me);
+    await eventually(() => assert.deepEqual(node.status().podCidrs, podCIDRs));
+    await node.settled();
+    const check = { command: 'CHECK', containerId: 'a', netns: ns.path, config: { prevResult: result } };
+    assert.deepEqual(await node.cni(check), ok);
+    for (const address of addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
+    run(ns.path, 'ip', 'route', 'del', 'default');
+    assert.match(failed(await node.cni(check), 102, 'CHECK'), /the default route via \S+ is gone/);
+  });
 
 for (const attach of ['routed', 'bridge'] as const)
   test(`CNI8: CHECK notices each thing that is missing, in the pod and on the node (${attach})`, needsRoot, async () => {
