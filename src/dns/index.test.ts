@@ -17,7 +17,7 @@ import { namespace, service, slice } from './testkit/cluster.ts';
 import { dig, needsDig } from './testkit/dig.ts';
 import { answer, question, type Read } from './testkit/message.ts';
 import { TestUpstream } from './testkit/upstream.ts';
-import { httpGet } from './testkit/http.ts';
+import { httpGet } from '../testing/http.ts';
 
 const base: DnsConfig = { listen: ['127.0.0.1'], port: 0, podCidrs: ['10.244.0.0/16'], serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'] };
 const web = service('web', {

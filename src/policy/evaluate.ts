@@ -21,6 +21,7 @@ export function evaluate(world: World, packet: Packet): Verdict {
 
 function judge(world: World, direction: Direction, source: End, destination: End, packet: Packet): Judgement {
   const [subject, other] = direction === 'egress' ? [source, destination] : [destination, source];
+  const question: Question = { world, direction, other, destination, packet };
   const passed: RuleHit[] = [];
   const because = (reason: Reason): Judgement => ({ direction, allowed: allows(reason), reason, passed });
 
@@ -37,7 +38,8 @@ function judge(world: World, direction: Direction, source: End, destination: End
   for (const tier of ['Admin', 'NetworkPolicy', 'Baseline'] as const) {
     const policies = world.policies.filter((policy) => policy.tier === tier && selects(world, policy.subject, subject.pod));
     if (tier !== 'NetworkPolicy') {
-      const hit = firstMatch(world, policies, direction, other, destination, packet);
+      // CNP5: by priority, then by the order of rules, the first that matches decides.
+      const { hit } = ask(policies, question);
       if (hit && hit.rule.action !== 'Pass') return because({ code: 'rule', action: hit.rule.action, ...hit });
       if (hit) passed.push(hit);
       continue;
@@ -47,45 +49,32 @@ function judge(world: World, direction: Direction, source: End, destination: End
     if (isolatedBy.length === 0) continue;
     if (isItself) return because({ code: 'itself' });
     if (isOwnNode) return because({ code: 'own-node' });
-    return because(anyMatch(world, isolatedBy, direction, other, destination, packet));
+    // NP1: the union of what all rules of all policies allow; nothing else.
+    const { hit, misses } = ask(isolatedBy, question);
+    return because(hit ? { code: 'rule', action: 'Accept', ...hit } : { code: 'default-deny', isolatedBy, misses });
   }
   return because({ code: 'default-allow' });
 }
 
-/** Admin and Baseline: by priority, then by the order of rules, the first that matches decides (CNP5). */
-function firstMatch(
-  world: World,
-  policies: readonly Policy[],
-  direction: Direction,
-  other: End,
-  destination: End,
-  packet: Packet,
-): RuleHit | undefined {
-  for (const policy of policies)
-    for (const rule of policy.rules[direction] ?? []) {
-      const match = matchRule(world, rule, other, destination, packet);
-      if (match.matches) return { policy, rule, peer: match.peer, port: match.port };
-    }
-  return undefined;
+/** What rules are asked. */
+interface Question {
+  world: World;
+  direction: Direction;
+  other: End;
+  destination: End;
+  packet: Packet;
 }
 
-/** NetworkPolicies: the union of what all rules of all policies allow; nothing else (NP1). */
-function anyMatch(
-  world: World,
-  policies: readonly Policy[],
-  direction: Direction,
-  other: End,
-  destination: End,
-  packet: Packet,
-): Reason {
+/** The rules of policies in their order, up to the first that matches. */
+function ask(policies: readonly Policy[], { world, direction, other, destination, packet }: Question): { hit?: RuleHit; misses: RuleMiss[] } {
   const misses: RuleMiss[] = [];
   for (const policy of policies)
     for (const rule of policy.rules[direction] ?? []) {
       const match = matchRule(world, rule, other, destination, packet);
-      if (match.matches) return { code: 'rule', action: 'Accept', policy, rule, peer: match.peer, port: match.port };
+      if (match.matches) return { hit: { policy, rule, peer: match.peer, port: match.port }, misses };
       misses.push({ policy, rule, by: match.by });
     }
-  return { code: 'default-deny', isolatedBy: policies, misses };
+  return { misses };
 }
 
 /** The policies that select a pod and say something about the direction, in the order in which they are asked. */

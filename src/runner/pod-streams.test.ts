@@ -1,23 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import * as http from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
+import { httpGet } from '../testing/http.ts';
 import { connectSpdy } from './streams/testkit/spdy-client.ts';
 import { forEver, needsBusybox, shell, withWorld, type World } from './testkit/world.ts';
 
-/** A log from the runner's socket; `more` is what comes after the answer's begin. */
-async function logs(world: World, pod: string, query = ''): Promise<{ code: number; text: string }> {
-  const request = http.get({
-    socketPath: world.config.socketPath,
-    path: `/containerLogs/default/${pod}/c?${query}`,
-    agent: false,
-  });
-  const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
-  let text = '';
-  for await (const chunk of answer) text += String(chunk);
-  return { code: answer.statusCode!, text };
-}
+/** A log from the runner's socket. */
+const logs = (world: World, pod: string, query = ''): Promise<{ code: number; body: string }> =>
+  httpGet(world.config.socketPath, `/containerLogs/default/${pod}/c?${query}`);
 
 /** exec or attach over a WebSocket: its outputs to the end, and the exit code. */
 async function session(world: World, kind: string, pod: string, query: string, input?: string) {
@@ -54,15 +45,15 @@ test('logs: all, the last lines, of the run before, and followed to the end of t
       ],
       restartPolicy: 'OnFailure',
     });
-    await world.until('the second run', async () => (await logs(world, 'a')).text === 'second run\n');
-    const previous = (query = ''): Promise<{ code: number; text: string }> => logs(world, 'a', `previous=true${query}`);
-    assert.equal((await previous()).text.split('\n').sort().join(), ',one,three,two');
-    assert.equal((await previous('&tailLines=1')).text.split('\n').length, 2);
-    assert.match((await previous('&timestamps=true&limitBytes=31')).text, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z $/);
-    assert.equal((await logs(world, 'a', 'sinceSeconds=3600')).text, 'second run\n');
+    await world.until('the second run', async () => (await logs(world, 'a')).body === 'second run\n');
+    const previous = (query = ''): Promise<{ code: number; body: string }> => logs(world, 'a', `previous=true${query}`);
+    assert.equal((await previous()).body.split('\n').sort().join(), ',one,three,two');
+    assert.equal((await previous('&tailLines=1')).body.split('\n').length, 2);
+    assert.match((await previous('&timestamps=true&limitBytes=31')).body, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z $/);
+    assert.equal((await logs(world, 'a', 'sinceSeconds=3600')).body, 'second run\n');
     const followed = logs(world, 'a', 'follow=true');
     await session(world, 'attach', 'a', 'stdin=1&stdout=1', '\n');
-    assert.equal((await followed).text, 'second run\nbye\n');
+    assert.equal((await followed).body, 'second run\nbye\n');
     assert.deepEqual((await logs(world, 'none')).code, 404);
   }),
 );
@@ -80,9 +71,9 @@ test("what cannot be is told in kubelet's words", needsBusybox, () =>
         (await world.get('waits')).status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
     );
     const none = await logs(world, 'a', 'previous=true');
-    assert.deepEqual([none.code, none.text], [400, 'previous terminated container "c" in pod "a" not found']);
+    assert.deepEqual([none.code, none.body], [400, 'previous terminated container "c" in pod "a" not found']);
     assert.equal(
-      (await logs(world, 'waits')).text,
+      (await logs(world, 'waits')).body,
       'container "c" in pod "waits" is waiting to start: CreateContainerConfigError',
     );
     await assert.rejects(session(world, 'exec', 'waits', `${command('true')}&stdout=1`), /Unexpected server response: 500/);
@@ -104,7 +95,7 @@ test('exec and attach in a container: outputs apart, input, exit code; attach sa
       'in,',
     );
     assert.deepEqual(ran, { stdout: 'in,a\n', stderr: 'bad\n', code: 3 });
-    await world.until('its first word', async () => (await logs(world, 'a')).text === 'past\n');
+    await world.until('its first word', async () => (await logs(world, 'a')).body === 'past\n');
     assert.deepEqual(await session(world, 'attach', 'a', 'stdin=1&stdout=1', 'hello\n'), {
       stdout: 'heard hello\n',
       stderr: '',
@@ -114,7 +105,7 @@ test('exec and attach in a container: outputs apart, input, exit code; attach sa
       'the end',
       async () => (await world.get('a')).status?.containerStatuses?.[0]?.state?.terminated?.exitCode === 4,
     );
-    assert.equal((await logs(world, 'a')).text, 'past\nheard hello\n');
+    assert.equal((await logs(world, 'a')).body, 'past\nheard hello\n');
   }),
 );
 
@@ -124,7 +115,7 @@ test('a stand-in has logs, attach and, by busybox in its network, exec', needsBu
       containers: [{ name: 'c', image: 'nginx', ports: [{ containerPort: 8080 }], env: [{ name: 'COLOR', value: 'red' }] }],
     });
     await world.ready('a');
-    const first = (await logs(world, 'a', 'limitBytes=30')).text;
+    const first = (await logs(world, 'a', 'limitBytes=30')).body;
     assert.equal(first, 'podnet stand-in for image ngin');
     const ran = await session(
       world,
@@ -133,7 +124,7 @@ test('a stand-in has logs, attach and, by busybox in its network, exec', needsBu
       `${command('sh', '-c', 'wget -qO- localhost:8080/hostname; echo; echo $COLOR; cat /etc/hostname; exit 2')}&stdout=1&stderr=1`,
     );
     assert.deepEqual(ran, { stdout: 'a\nred\na\n', stderr: '', code: 2 });
-    await world.until('the request in the log', async () => (await logs(world, 'a', 'tailLines=1')).text.includes('/hostname'));
+    await world.until('the request in the log', async () => (await logs(world, 'a', 'tailLines=1')).body.includes('/hostname'));
   }),
 );
 

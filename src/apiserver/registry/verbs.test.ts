@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Api, ApiError, KubeObject } from '../../kube/api.ts';
+import { describe, test } from 'node:test';
+import type { ApiError, KubeObject } from '../../kube/api.ts';
 import { apiVersionOf, qualifiedName } from '../../kube/resources.ts';
 import type { Json, StoredObject } from '../object.ts';
 import { type ApiResource, servedResources } from '../resources.ts';
 import { toTable } from '../tables/index.ts';
 import { samples } from '../testkit/samples.ts';
-import { TestServer } from '../testkit/server.ts';
+import { apiForTests } from '../testkit/server.ts';
 
 const stored = servedResources.filter(({ verbs }) => verbs.length > 1);
 const names: Record<string, string> = { ipaddresses: '10.96.200.200', baselineadminnetworkpolicies: 'default' };
@@ -15,13 +15,7 @@ const nameOf = (resource: ApiResource): string => names[resource.plural] ?? 'sam
 const isCustom = ({ group }: ApiResource): boolean => group === 'policy.networking.k8s.io';
 
 describe('every verb of every kind', () => {
-  let server: TestServer;
-  let api: Api;
-  before(async () => {
-    server = await TestServer.start();
-    api = server.api.localApi('test');
-  });
-  after(() => server[Symbol.asyncDispose]());
+  const api = apiForTests();
 
   test('there is a sample of every kind that is stored, and none of others', () => {
     assert.deepEqual(

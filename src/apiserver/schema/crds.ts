@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import type { ValueLimits } from './table.ts';
 
 /** apiextensions.k8s.io/v1 JSONSchemaProps, as far as structural schemas use it. */
-export interface StructuralSchema {
+export interface StructuralSchema extends ValueLimits {
   type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
   description?: string;
   format?: string;
@@ -12,15 +13,6 @@ export interface StructuralSchema {
   required?: string[];
   enum?: string[];
   default?: unknown;
-  minimum?: number;
-  maximum?: number;
-  minLength?: number;
-  maxLength?: number;
-  pattern?: string;
-  minItems?: number;
-  maxItems?: number;
-  minProperties?: number;
-  maxProperties?: number;
   'x-kubernetes-validations'?: { rule: string; message?: string }[];
   'x-kubernetes-list-type'?: 'map' | 'set' | 'atomic';
   'x-kubernetes-list-map-keys'?: string[];

@@ -25,7 +25,7 @@ export interface ModelRow {
 }
 
 /** What a value must keep to, by the names that JSON schema has for it. */
-export interface Limits {
+export interface ValueLimits {
   minimum?: number;
   maximum?: number;
   minLength?: number;
@@ -35,6 +35,9 @@ export interface Limits {
   maxItems?: number;
   minProperties?: number;
   maxProperties?: number;
+}
+
+export interface Limits extends ValueLimits {
   /** x-kubernetes-validations: CEL, with the text for who breaks it. */
   rules?: { rule: string; message?: string }[];
 }

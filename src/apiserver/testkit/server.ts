@@ -1,3 +1,5 @@
+import { after, before } from 'node:test';
+import type { Api } from '../../kube/api.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { parseKubeconfig } from '../../kube/kubeconfig.ts';
 import { Namespaces } from '../../kube/resources.ts';
@@ -53,4 +55,24 @@ export class TestServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.api.close();
   }
+}
+
+/** The API in process of a server that is there while the tests of the `describe` run in which this is called. */
+export function apiForTests(): Api {
+  let server: TestServer;
+  let api: Api;
+  before(async () => {
+    server = await TestServer.start();
+    api = server.api.localApi('test');
+  });
+  after(() => server[Symbol.asyncDispose]());
+  return {
+    get: (...of) => api.get(...of),
+    list: (...of) => api.list(...of),
+    create: (...of) => api.create(...of),
+    update: (...of) => api.update(...of),
+    patch: (...of) => api.patch(...of),
+    delete: (...of) => api.delete(...of),
+    watch: (...of) => api.watch(...of),
+  };
 }

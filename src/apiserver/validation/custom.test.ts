@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Api, ApiError, KubeObject, Resource } from '../../kube/api.ts';
+import { describe, test } from 'node:test';
+import type { ApiError, KubeObject, Resource } from '../../kube/api.ts';
 import { findResource } from '../resources.ts';
 import { servedCrds } from '../schema/crds.ts';
-import { TestServer } from '../testkit/server.ts';
+import { apiForTests } from '../testkit/server.ts';
 import { celRules } from './cel-rules.ts';
 
 const group = 'policy.networking.k8s.io';
@@ -82,13 +82,7 @@ const faults: [of: Resource, spec: object, text: RegExp][] = [
 ];
 
 describe('custom resources', () => {
-  let server: TestServer;
-  let api: Api;
-  before(async () => {
-    server = await TestServer.start();
-    api = server.api.localApi('test');
-  });
-  after(() => server[Symbol.asyncDispose]());
+  const api = apiForTests();
 
   const create = (resource: Resource, name: string, spec: object): Promise<KubeObject> =>
     api.create(resource, { metadata: { name }, spec } as KubeObject);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { type Api, ApiError, type KubeObject } from '../../kube/api.ts';
+import { describe, test } from 'node:test';
+import { ApiError, type KubeObject } from '../../kube/api.ts';
 import { ConfigMaps, IPAddresses, Namespaces, Pods, Secrets } from '../../kube/resources.ts';
 import type { Pod, PodSpec } from '../../kube/types.ts';
 import { findResource } from '../resources.ts';
-import { TestServer } from '../testkit/server.ts';
+import { apiForTests } from '../testkit/server.ts';
 
 const container = { name: 'c', image: 'x' };
 const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [container] } };
@@ -118,13 +118,7 @@ const refusals: [resource: string, body: object, ...texts: string[]][] = [
 ];
 
 describe('validation', () => {
-  let server: TestServer;
-  let api: Api;
-  before(async () => {
-    server = await TestServer.start();
-    api = server.api.localApi('test');
-  });
-  after(() => server[Symbol.asyncDispose]());
+  const api = apiForTests();
 
   for (const [at, body, ...texts] of refusals)
     test(`${at} ${JSON.stringify(body)}`.slice(0, 150), async () => {

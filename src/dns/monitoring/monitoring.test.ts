@@ -10,7 +10,7 @@ import { Pods, Services } from '../../kube/resources.ts';
 import { startDns } from '../index.ts';
 import { newMetrics } from '../metrics.ts';
 import { Pipeline, stagesOf } from '../pipeline.ts';
-import { httpGet } from '../testkit/http.ts';
+import { httpGet } from '../../testing/http.ts';
 import { askUdp } from '../testkit/client.ts';
 import { answer, question } from '../testkit/message.ts';
 import { pod, service, TestCluster } from '../testkit/cluster.ts';

@@ -8,6 +8,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { WebSocket } from 'ws';
+import { httpGet } from '../../testing/http.ts';
 import { StreamError } from './backend.ts';
 import { parseLogOptions, parseRequest, parseStreams } from './requests.ts';
 import { attachStreams } from './server.ts';
@@ -36,13 +37,7 @@ const none = async (): Promise<void> => {
   while (backend.running.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
-async function get(url: string): Promise<{ code: number; text: string }> {
-  const request = http.get({ socketPath, path: url });
-  const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
-  let text = '';
-  for await (const chunk of answer) text += String(chunk);
-  return { code: answer.statusCode!, text };
-}
+const get = (url: string): Promise<{ code: number; body: string }> => httpGet(socketPath, url);
 
 /** A WebSocket and the text of each channel so far. */
 async function webSocket(url: string, protocols: string[]) {
@@ -89,11 +84,11 @@ test('paths and queries are read as kubelet reads them, and what is wrong is nam
 });
 
 test('logs are text; errors have their code and words; other paths do not exist', limit, async () => {
-  assert.deepEqual(await get('/containerLogs/default/a/web'), { code: 200, text: 'one\ntwo\n' });
-  assert.deepEqual(await get('/containerLogs/default/a/web?limitBytes=5'), { code: 200, text: 'one\nt' });
-  assert.deepEqual(await get('/containerLogs/default/a/db'), { code: 404, text: 'container not found ("db")' });
+  assert.deepEqual(await get('/containerLogs/default/a/web'), { code: 200, body: 'one\ntwo\n' });
+  assert.deepEqual(await get('/containerLogs/default/a/web?limitBytes=5'), { code: 200, body: 'one\nt' });
+  assert.deepEqual(await get('/containerLogs/default/a/db'), { code: 404, body: 'container not found ("db")' });
   assert.equal((await get('/containerLogs/default/a/web?tailLines=x')).code, 400);
-  assert.deepEqual(await get('/exec/default/a/web?command=true&stdout=1'), { code: 400, text: 'Upgrade request required' });
+  assert.deepEqual(await get('/exec/default/a/web?command=true&stdout=1'), { code: 400, body: 'Upgrade request required' });
   assert.equal((await get('/pods')).code, 404);
 });
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import * as http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FakeApi } from '../../kube/fake.ts';
@@ -8,6 +7,7 @@ import { isPodReady } from '../../kube/objects.ts';
 import { Pods } from '../../kube/resources.ts';
 import type { Container, Pod } from '../../kube/types.ts';
 import { needsRoot } from '../../testing/root.ts';
+import { getJson } from '../../unix/http.ts';
 import type { RunnerConfig, RunnerPod } from '../config.ts';
 import { type LabRunner, type RunnerDeps, startRunner } from '../index.ts';
 
@@ -103,17 +103,7 @@ export class World implements AsyncDisposable {
 }
 
 /** `GET /pods` of a runner. */
-export function getPods(socketPath: string): Promise<RunnerPod[]> {
-  return new Promise((resolve, reject) => {
-    http
-      .get({ socketPath, path: '/pods', agent: false }, (response) => {
-        let text = '';
-        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () => resolve(JSON.parse(text) as RunnerPod[]));
-      })
-      .on('error', reject);
-  });
-}
+export const getPods = (socketPath: string): Promise<RunnerPod[]> => getJson(socketPath, '/pods');
 
 /** A shell script that ends at once when it is asked to, and not before. */
 export const forEver = 'trap "exit 0" TERM; while :; do sleep 0.05; done';

@@ -1,6 +1,6 @@
 import http from 'node:http';
 
-/** GET on a unix socket. */
+/** GET on a unix socket, whatever it answers. */
 export function httpGet(socketPath: string, path: string): Promise<{ code: number; body: string }> {
   return new Promise((resolve, reject) => {
     const request = http.get({ socketPath, path, agent: false }, (response) => {
