@@ -3,11 +3,12 @@ import { test } from 'node:test';
 import { needsRoot } from '../testing/root.ts';
 import { example, leftSince, ownLab, stateOf, succeeds } from './testkit/podnet.ts';
 
+/** On two nodes; on three where two of them share a link and another one does not. */
 const shapes: Record<string, string[]> = {
-  'IPv4, routed, direct': ['--ip-family', 'ipv4'],
-  'IPv6, routed, direct': ['--ip-family', 'ipv6'],
+  'IPv4, routed, direct': ['--nodes', '2', '--ip-family', 'ipv4'],
+  'IPv6, routed, direct': ['--nodes', '2', '--ip-family', 'ipv6'],
   'both families, routed and through VXLAN between two links': ['--ip-family', 'dual', '--links', '2'],
-  'both families, on bridges, all through VXLAN': ['--ip-family', 'dual', '--attach', 'bridge', '--backend', 'vxlan'],
+  'both families, on bridges, all through VXLAN': ['--nodes', '2', '--ip-family', 'dual', '--attach', 'bridge', '--backend', 'vxlan'],
 };
 
 for (const [index, [shape, flags]] of Object.entries(shapes).entries()) {
