@@ -238,7 +238,7 @@ test(`NP1, NP4, NP6: the recipes that people copy, applied with ${tool.name}, do
       eventually(async () => {
         const wrong = [...(await stage.disagreements(recipe, pods, unlimited)), ...(await dnsDisagreements(recipe, unlimited))];
         assert.deepEqual(wrong, [], `recipe ${recipe.number}${unlimited ? ', not applied' : ''}: ${recipe.intent}`);
-      }, 20_000);
+      }, 60_000);
 
     runOn(all.slice(0, 1));
     try {
