@@ -110,6 +110,9 @@ describe('announcements', () => {
     assert.deepEqual(at([last, { ready: false, serving: false, terminating: true }], [order[1]!, ending]), [order[1]]);
     assert.deepEqual(at([order[1]!, { ready: false, terminating: true }]), [order[1]], 'SD18: nil serving is true');
     assert.deepEqual(at(), []);
+    cluster.slices = [slice([order[2]!]), ...['IPv6', 'FQDN'].map((addressType) => ({ ...slice([order[0]!]), addressType }))];
+    cluster.all((planner) => planner.setEndpoints('default/web'));
+    assert.deepEqual(cluster.announcers(vip), [order[2]], 'endpoints of the other family take none of its traffic');
     cluster.all((planner) => planner.setService('default/web', service([vip])));
     assert.deepEqual(cluster.announcers(vip), [order[0]], 'policy Cluster needs none: connections are refused, not lost');
   });

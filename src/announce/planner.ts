@@ -160,7 +160,7 @@ export class AnnouncementPlanner {
     const link = this.#node && linkOf(address, this.#node);
     if (!link) return [];
     const local = [...services].filter((key) => this.#services.get(key)!.local);
-    const nodes = local.map((key) => nodesWithEndpoints(this.#slicesOf(key)));
+    const nodes = local.map((key) => nodesWithEndpoints(this.#slicesOf(key), address.family));
     return [...this.#candidates.values()]
       .filter(({ name, addresses }) => nodes.every((some) => some.has(name)) && addresses.some((one) => link.contains(one)))
       .map(({ name }) => name);

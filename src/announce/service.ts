@@ -1,5 +1,5 @@
 import type { EndpointSlice, Service } from '../kube/types.ts';
-import { IpAddr } from '../net/ip.ts';
+import { type Family, IpAddr } from '../net/ip.ts';
 
 /** The class by which Services ask for addresses that podnet announces (SA11); those without a class get them too. */
 export const loadBalancerClass = 'podnet/load-balancer';
@@ -30,16 +30,20 @@ export function wantedOf({ spec, status }: Service): Wanted | undefined {
   return addresses.length > 0 ? { addresses, local: spec.externalTrafficPolicy === 'Local' } : undefined;
 }
 
-/** Nodes with endpoints that traffic is sent to (SD5): ready ones; when there are none anywhere, those that still serve while they end. */
-export function nodesWithEndpoints(slices: readonly EndpointSlice[]): Set<string> {
+const addressTypes: Readonly<Record<Family, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' };
+
+/** Nodes with endpoints of a family that traffic is sent to (SD5): ready ones; when there are none anywhere, those that still serve while they end. */
+export function nodesWithEndpoints(slices: readonly EndpointSlice[], family: Family): Set<string> {
   const ready = new Set<string>();
   const draining = new Set<string>();
-  for (const { endpoints } of slices)
+  for (const { addressType, endpoints } of slices) {
+    if (addressType !== addressTypes[family]) continue;
     for (const { nodeName, conditions } of endpoints ?? []) {
       if (nodeName === undefined) continue;
       const { ready: isReady = true, serving = true, terminating = false } = conditions ?? {};
       if (isReady) ready.add(nodeName);
       else if (serving && terminating) draining.add(nodeName);
     }
+  }
   return ready.size > 0 ? ready : draining;
 }
