@@ -14,7 +14,7 @@ export function differenceOf<T>(
   isSame: (a: T, b: T) => boolean = jsonEqual,
 ): Difference<T> {
   const was = new Map(before.map((object) => [nameOf(object), object]));
-  const is = new Set(after.map(nameOf));
+  const is = before.length > 0 ? new Set(after.map(nameOf)) : new Set<string>();
   return {
     set: after.filter((object) => {
       const old = was.get(nameOf(object));

@@ -1,14 +1,40 @@
-import { policyName } from '../policy/model.ts';
+import { type Policy, policyName } from '../policy/model.ts';
 import { PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
-import { podKey } from '../policy/world.ts';
+import { type Labels, type PolicyNode, type PolicyPod, podKey } from '../policy/world.ts';
 import type { Item } from '../reconcile/index.ts';
 import type { Cluster } from './cluster.ts';
-import { differenceOf } from './difference.ts';
+import { type Difference, differenceOf } from './difference.ts';
 import type { NodeSetting } from './predict.ts';
 
 type Contribution = readonly [owner: string, items: readonly Item[]];
 
 const layoutOwner = 'policy layout';
+
+/** What agents hear of policies, and of whom they are about, when a cluster becomes another one: found once for all nodes. */
+export interface PolicyNews {
+  nodes: Difference<PolicyNode>;
+  pods: Difference<PolicyPod>;
+  policies: Difference<Policy>;
+  namespaces: { set: readonly (readonly [name: string, labels: Labels])[]; deleted: readonly string[] };
+  /** All pods that stand for cluster DNS; absent where they stay as they are. */
+  dns?: readonly PolicyPod[];
+}
+
+/** @param before absent: there was nothing */
+export function policyNews(before: Cluster | undefined, { world: after, dns }: Cluster): PolicyNews {
+  const was = before?.world;
+  return {
+    nodes: differenceOf(was?.nodes ?? [], after.nodes, ({ name }) => name, isAlike),
+    pods: differenceOf(was?.pods ?? [], after.pods, podKey, isAlike),
+    // As an agent hears of them: the planner itself closes what is over the limit of networks.
+    policies: differenceOf(was?.given ?? [], after.given, policyName, isAlike),
+    namespaces: {
+      set: [...after.namespaces],
+      deleted: [...(was?.namespaces.keys() ?? [])].filter((name) => !after.namespaces.has(name)),
+    },
+    ...(isAlike(before?.dns ?? [], dns) ? {} : { dns }),
+  };
+}
 
 /**
  * What a node's agent plans of policies, fed in the order in which that does it. Without the epoch, which follows each change: its number says nothing but that
@@ -17,53 +43,36 @@ const layoutOwner = 'policy layout';
 export class PolicyForecast {
   readonly #planner: PolicyPlanner;
   readonly #chains: readonly Item[];
-  readonly #nodeName: string;
-  #cluster: Cluster;
   /** Planned of the cluster as it is. */
   readonly items: readonly Contribution[];
 
-  constructor({ policy: node, held }: NodeSetting, cluster: Cluster) {
+  /** @param all that there is */
+  constructor({ policy: node, held }: NodeSetting, all: PolicyNews) {
     this.#planner = new PolicyPlanner({ node, held: held ?? new Map() });
     this.#chains = planPolicyChains({ podLinks: node.podLinks });
-    this.#nodeName = node.name;
-    this.#cluster = {
-      ...cluster,
-      world: { ...cluster.world, nodes: [], namespaces: new Map(), pods: [], policies: [], given: [] },
-      dns: [],
-    };
-    this.items = this.become(cluster);
+    this.items = this.hear(all);
   }
 
-  /** What is wanted otherwise once the cluster is like this. An agent has no planner while there are no policies: nothing is planned then. */
-  become(cluster: Cluster): readonly Contribution[] {
+  /** What is wanted otherwise after this. An agent has no planner while there are no policies: nothing is planned then. */
+  hear({ nodes, pods, policies, namespaces, dns }: PolicyNews): readonly Contribution[] {
     const planner = this.#planner;
     const was = planner.isActive;
-    const [{ world: before, dns }, { world: after }] = [this.#cluster, cluster];
-    this.#cluster = cluster;
-    const nodes = differenceOf(before.nodes, after.nodes, ({ name }) => name);
     for (const { name } of nodes.deleted) planner.deleteNode(name);
     for (const node of nodes.set) planner.setNode(node);
-    for (const name of before.namespaces.keys()) if (!after.namespaces.has(name)) planner.deleteNamespace(name);
-    for (const [name, labels] of after.namespaces) planner.setNamespace(name, labels);
-    const pods = differenceOf(before.pods, after.pods, podKey, isAlike);
+    for (const name of namespaces.deleted) planner.deleteNamespace(name);
+    for (const [name, labels] of namespaces.set) planner.setNamespace(name, labels);
     for (const pod of pods.deleted) planner.deletePod(podKey(pod));
     for (const pod of pods.set) planner.setPod(pod);
-    if (!isAlike(dns, cluster.dns)) planner.setClusterDns(cluster.dns);
-    // As an agent hears of them: the planner itself closes what is over the limit of networks.
-    const policies = differenceOf(before.given, after.given, policyName, isAlike);
+    if (dns) planner.setClusterDns(dns);
     for (const policy of policies.deleted) planner.deletePolicy(policy);
     for (const policy of policies.set) planner.setPolicy(policy);
     const changes = [...planner.changes()];
     if (was === planner.isActive) return changes;
     return [[layoutOwner, planner.isActive ? this.#chains : []], ...changes];
   }
-
-  get node(): string {
-    return this.#nodeName;
-  }
 }
 
 /** Addresses and prefixes are values: they are the same when their texts are. */
-const isAlike = (a: unknown, b: unknown): boolean => text(a) === text(b);
+const isAlike = (a: unknown, b: unknown): boolean => a === b || text(a) === text(b);
 const text = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));

@@ -1,165 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Nft } from '../kernel/nftables/index.ts';
-import type { EndpointSlice, Service } from '../kube/types.ts';
-import { readCluster } from '../policy/manifests.ts';
-import { policyName } from '../policy/model.ts';
-import { defaultConnmarkMask, PolicyPlanner, planEpoch, planPolicyChains } from '../policy/plan/index.ts';
 import type { AnyObject } from '../policy/policies.ts';
-import { Random, randomCase, randomSelector } from '../policy/testkit/random.ts';
-import { podKey } from '../policy/world.ts';
-import { type Item, itemsOf, keyOf, type NftElement, NftWriter, type NodeNetwork, Reconciler } from '../reconcile/index.ts';
-import { ServicePlanner } from '../services/index.ts';
+import { Random } from '../policy/testkit/random.ts';
+import { itemsOf, keyOf, type NftElement, NftWriter, type NodeNetwork, Reconciler } from '../reconcile/index.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
-import { type Cluster, clusterAfter, clusterOf } from './cluster.ts';
-import { differenceOf } from './difference.ts';
-import type { ElementChange } from './elements.ts';
-import { type NodeSetting, predict } from './predict.ts';
+import { predict } from './predict.ts';
 import { nodeSettings } from './settings.ts';
-
-const service = (random: Random, name: string): AnyObject =>
-  ({
-    ...{ apiVersion: 'v1', kind: 'Service', metadata: { namespace: random.pick(['red', 'blue', 'green']), name } },
-    spec: {
-      type: random.pick(['ClusterIP', 'ClusterIP', 'NodePort', 'LoadBalancer']),
-      selector: { [random.pick(['app', 'tier'])]: random.pick(['a', 'b']) },
-      ...(random.chance(0.4) ? { ipFamilyPolicy: 'PreferDualStack' } : {}),
-      ...(random.chance(0.2) ? { sessionAffinity: 'ClientIP' } : {}),
-      ...(random.chance(0.2) ? { internalTrafficPolicy: 'Local' } : {}),
-      ...(random.chance(0.2) ? { externalTrafficPolicy: 'Local' } : {}),
-      ports: [
-        { name: 'web', port: random.pick([80, 81]), targetPort: random.pick<string | number>(['web', 8080]) },
-        { name: 'dns', port: 53, protocol: 'UDP' },
-      ],
-    },
-  }) as AnyObject;
-
-interface World {
-  before: AnyObject[];
-  after: AnyObject[];
-}
-
-const nameOf = ({ kind, metadata }: AnyObject): string => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
-
-/** A cluster, and what it is after a change that takes, gives and changes policies, Services, pods and labels. */
-function randomChange(seed: number): World {
-  const random = new Random(seed);
-  const services = random.times(1, 6, (index) => service(random, `s${index}`));
-  const before = [...randomCase(seed).objects, ...services];
-  const others = randomCase(seed + 1_000_000).objects.filter(({ kind }) => kind?.endsWith('NetworkPolicy'));
-  const changed = before
-    .filter(({ kind }) => kind === 'Node' || kind === 'Namespace' || random.chance(0.85))
-    .map((object) => {
-      if (object.kind === 'Service' && random.chance(0.4))
-        return { ...service(random, object.metadata.name), metadata: object.metadata };
-      if ((object.kind === 'Pod' || object.kind === 'Namespace') && random.chance(0.2))
-        return { ...object, metadata: { ...object.metadata, labels: { app: random.pick(['a', 'b']) } } };
-      if (object.kind === 'NetworkPolicy' && random.chance(0.3))
-        return { ...object, spec: { ...(object.spec as object), podSelector: randomSelector(random) } } as AnyObject;
-      return object;
-    });
-  const more = random.shuffle([...others.slice(0, random.whole(0, 3)), service(random, 'new')]);
-  return { before, after: [...new Map([...changed, ...more].map((object) => [nameOf(object), object])).values()] };
-}
-
-/** An agent's planners, told of one object after the other. */
-class Agent {
-  readonly #services: ServicePlanner;
-  readonly #policies: PolicyPlanner;
-  readonly #reconciler: Reconciler;
-  readonly #chains: readonly Item[];
-  readonly #hasEpoch: boolean;
-
-  /** @param hasEpoch the kernel is real, and takes no jump to a chain that is not there */
-  constructor({ service, policy, answered, answerable }: NodeSetting, reconciler: Reconciler, hasEpoch = false) {
-    this.#hasEpoch = hasEpoch;
-    const held = new Map();
-    this.#services = new ServicePlanner({ node: service, services: [], slices: [], held, answered, answerable });
-    this.#policies = new PolicyPlanner({ node: policy, held });
-    this.#chains = planPolicyChains({ podLinks: policy.podLinks });
-    this.#reconciler = reconciler;
-  }
-
-  /** @returns what was written */
-  become(before: Cluster, after: Cluster): ReturnType<Reconciler['sync']> {
-    const objects = ({ metadata }: Service | EndpointSlice): string => `${metadata.namespace}/${metadata.name}`;
-    const services = differenceOf(before.services, after.services, objects);
-    for (const { metadata } of services.deleted) this.#services.deleteService(metadata.namespace!, metadata.name);
-    for (const one of services.set) this.#services.setService(one);
-    const slices = differenceOf(before.slices, after.slices, objects);
-    for (const { metadata } of slices.deleted) this.#services.deleteSlice(metadata.namespace!, metadata.name);
-    for (const one of slices.set) this.#services.setSlice(one);
-    const policies = this.#policies;
-    const alike = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-    for (const node of differenceOf(before.world.nodes, after.world.nodes, ({ name }) => name, alike).set) policies.setNode(node);
-    for (const [name, labels] of after.world.namespaces)
-      if (!alike(before.world.namespaces.get(name), labels)) policies.setNamespace(name, labels);
-    const pods = differenceOf(before.world.pods, after.world.pods, podKey);
-    for (const pod of pods.deleted) policies.deletePod(podKey(pod));
-    for (const pod of pods.set) policies.setPod(pod);
-    const rules = differenceOf(
-      before.world.given,
-      after.world.given,
-      policyName,
-      (a, b) => JSON.stringify(a) === JSON.stringify(b),
-    );
-    for (const policy of rules.deleted) policies.deletePolicy(policy);
-    for (const policy of rules.set) policies.setPolicy(policy);
-    this.#reconciler.contribute('policy layout', policies.isActive ? this.#chains : []);
-    if (this.#hasEpoch) this.#reconciler.contribute('policy epoch', policies.isActive ? planEpoch(1, defaultConnmarkMask) : []);
-    for (const [owner, items] of [...this.#services.changes(), ...policies.changes()]) this.#reconciler.contribute(owner, items);
-    const result = this.#reconciler.sync();
-    if (result.failures.length > 0) throw result.failures[0]!.error;
-    return result;
-  }
-}
-
-const nothing = (cluster: Cluster): Cluster => ({
-  ...cluster,
-  ...{ services: [], slices: [] },
-  world: { ...cluster.world, pods: [], policies: [], given: [], nodes: [], namespaces: new Map() },
-});
-
-/** A kernel in memory that takes all that NftWriter writes. */
-const inMemory = (): Reconciler =>
-  new Reconciler([
-    { kinds: new Set(['nft-table', 'nft-chain', 'nft-set', 'nft-element', 'nft-counter']), observe: () => [], apply: () => [] },
-  ]);
-
-const text = ({ verb, kind, name, key, data, before }: ElementChange): string =>
-  [verb, kind, name, key, data, before].filter((part) => part !== undefined).join(' | ');
-const written = (operations: ReturnType<Reconciler['sync']>['operations']): string[] =>
-  operations
-    .map((operation) => {
-      const item = operation.verb === 'delete' ? operation.actual : operation.item;
-      const isReplaced = operation.verb === 'replace' && operation.actual.kind === 'nft-element';
-      const { set, key, data } = item as NftElement;
-      const kind = item.kind.slice(4) as ElementChange['kind'];
-      if (item.kind !== 'nft-element') return text({ verb: operation.verb, kind, name: (item as { name: string }).name });
-      const was = isReplaced ? { before: (operation.actual as NftElement).data } : {};
-      return text({ verb: operation.verb, kind, name: set, key, ...(data === undefined ? {} : { data }), ...was });
-    })
-    .sort();
-
-function clusters({ before, after }: World): { now: Cluster; later: Cluster } {
-  const now = clusterOf(before, readCluster(before));
-  return { now, later: clusterAfter(now, after, readCluster(after)) };
-}
-
-/** Holds what is told of a change against what the agent of each node then has written. @returns how many elements were told, for each node */
-function agrees({ now, later }: ReturnType<typeof clusters>, seed: number): number[] {
-  const settings = nodeSettings(now);
-  const prediction = predict(settings, now, later);
-  return settings.map((setting, index) => {
-    const agent = new Agent(setting, inMemory());
-    agent.become(nothing(now), now);
-    const { operations } = agent.become(now, later);
-    const told = prediction.nodes[index]!.elements;
-    assert.deepEqual(told.map(text).sort(), written(operations), `seed ${seed}, ${setting.service.name}`);
-    return told.length;
-  });
-}
+import { agrees, HearingAgent, nothing, text } from './testkit/hearing-agent.ts';
+import { clusters, randomChange } from './testkit/random-change.ts';
 
 test('what is told of generated changes is what planners that hear of them event by event have written, element by element', () => {
   const told = Array.from({ length: 300 }, (_, i) => agrees(clusters(randomChange(i + 1)), i + 1)).flat();
@@ -244,7 +94,7 @@ test('a real kernel holds afterwards what was told before, from what it held the
     const { ns } = world.namespace(`n${seed}`);
     using nft = Nft.open(ns);
     using reader = Nft.open(ns);
-    const agent = new Agent(setting!, new Reconciler([new NftWriter(nft)]), true);
+    const agent = new HearingAgent(setting!, new Reconciler([new NftWriter(nft)]), true);
     agent.become(nothing(now), now);
     const held = read(reader);
     const [told] = predict([{ ...setting!, held }], now, later).nodes;

@@ -3,9 +3,9 @@ import type { PolicyPlanNode } from '../policy/plan/index.ts';
 import type { Item, NftElement, NodeNetwork } from '../reconcile/index.ts';
 import { ownerOf, type ServiceNode, ServicePlanner } from '../services/index.ts';
 import type { Cluster } from './cluster.ts';
-import { difference } from './difference.ts';
+import { type Difference, difference } from './difference.ts';
 import { type ElementChange, elementChanges, missingFrom } from './elements.ts';
-import { PolicyForecast } from './policies.ts';
+import { PolicyForecast, type PolicyNews, policyNews } from './policies.ts';
 import { explainAll, type PlannedNode, type ServiceChange, serviceChanges } from './services.ts';
 
 /** A node as its planners know it. */
@@ -35,28 +35,44 @@ export interface NodePrediction {
 
 /** What the nodes' agents would make of it when `before` becomes `after`. */
 export function predict(settings: readonly NodeSetting[], before: Cluster, after: Cluster): Prediction {
-  const nodes = settings.map((setting) => predictNode(setting, before, after));
+  const news: News = {
+    all: policyNews(undefined, before),
+    policies: policyNews(before, after),
+    services: difference(before.services, after.services),
+    slices: difference(before.slices, after.slices),
+  };
+  const nodes = settings.map((setting) => predictNode(setting, before, news));
   return { services: serviceChanges(nodes.map(({ planned }) => planned)), nodes: nodes.map(({ told }) => told) };
 }
 
-function predictNode(setting: NodeSetting, before: Cluster, after: Cluster): { planned: PlannedNode; told: NodePrediction } {
+/** What every agent hears, found once: there may be thousands of nodes. */
+interface News {
+  /** Of policies, before the change. */
+  all: PolicyNews;
+  /** With the change. */
+  policies: PolicyNews;
+  services: Difference<Service>;
+  slices: Difference<EndpointSlice>;
+}
+
+function predictNode(setting: NodeSetting, before: Cluster, news: News): { planned: PlannedNode; told: NodePrediction } {
   const { held, service: node, answered, answerable } = setting;
   const { services, slices } = before;
   const planner = new ServicePlanner({ node, services, slices, held: held ?? new Map(), answered, answerable });
   const wanted = new Map<string, Item[]>(planner.take());
-  const changed = changedOwners(before, after);
+  const changed = changedOwners(news);
   const explained = () => explainAll(planner, changed, (owner) => (wanted.get(owner) ?? []) as NftElement[]);
   const was = explained();
-  const policies = new PolicyForecast(setting, before);
+  const policies = new PolicyForecast(setting, news.all);
   const initial = [...wanted, ...policies.items];
-  change(planner, before, after);
+  change(planner, news);
   const changes = planner.take();
   for (const [owner, items] of changes) wanted.set(owner, items);
   return {
     planned: { name: node.name, before: was, after: explained() },
     told: {
       node: node.name,
-      elements: elementChanges(initial, [...changes, ...policies.become(after)]),
+      elements: elementChanges(initial, [...changes, ...policies.hear(news.policies)]),
       ...(held ? { missing: missingFrom(held, initial) } : {}),
     },
   };
@@ -68,9 +84,7 @@ const names = ({ metadata }: Service | EndpointSlice): [namespace: string, name:
 ];
 
 /** Tells a planner what its agent would hear. */
-function change(planner: ServicePlanner, before: Cluster, after: Cluster): void {
-  const services = difference(before.services, after.services);
-  const slices = difference(before.slices, after.slices);
+function change(planner: ServicePlanner, { services, slices }: News): void {
   for (const service of services.deleted) planner.deleteService(...names(service));
   for (const slice of slices.deleted) planner.deleteSlice(...names(slice));
   for (const service of services.set) planner.setService(service);
@@ -79,9 +93,7 @@ function change(planner: ServicePlanner, before: Cluster, after: Cluster): void 
 
 const serviceNameLabel = 'kubernetes.io/service-name';
 
-function changedOwners(before: Cluster, after: Cluster): Set<string> {
-  const services = difference(before.services, after.services);
-  const slices = difference(before.slices, after.slices);
+function changedOwners({ services, slices }: News): Set<string> {
   return new Set([
     ...[...services.set, ...services.deleted].map((service) => ownerOf(...names(service))),
     ...[...slices.set, ...slices.deleted].map((slice) =>
