@@ -10,6 +10,7 @@ import type { NetworkConfig } from './attach/network-config.ts';
 import type { DnsReadiness } from './dns/readiness.ts';
 import type { Foreigners } from './foreign.ts';
 import type { ConntrackLimits } from './node/conntrack-limits.ts';
+import { reducedProblems } from './node/reduced.ts';
 import type { NodeNetwork } from './node/network.ts';
 import type { PolicyPath } from './policy/path.ts';
 import type { Announcements } from './services/announcements.ts';
@@ -46,6 +47,8 @@ export interface Tellers {
   conntrackLimits: ConntrackLimits | undefined;
   policies: PolicyPath;
   entrances: Entrances;
+  /** Of the writer of nftables. */
+  reduced: ReadonlyMap<string, string>;
   /** These are there once everything is known. */
   services: ServicePath | undefined;
   announcements: Announcements | undefined;
@@ -95,6 +98,7 @@ function problemsOf({ network, ipam, reconciler, hostPorts, peers, ...parts }: T
     ...parts.networkConfig.problems(),
     ...parts.entrances.problems(),
     ...parts.policies.problems,
+    ...reducedProblems(parts.reduced),
     ...parts.healthPorts.problems,
     ...parts.proxyHealth.problems,
     ...hostPorts.clashes(reconciler.actual(), network.facts?.self.addresses ?? []),

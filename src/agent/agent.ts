@@ -125,7 +125,7 @@ export class NodeAgent {
       ...{ foreigners: this.#node.foreigners, networkConfig: this.#node.networkConfig, hostPorts: this.#node.hostPorts },
       ...{ healthPorts: this.#node.healthPorts, proxyHealth: this.#proxyHealth, takenNodePorts: this.#node.takenNodePorts },
       ...{ conntrackLimits: this.#node.conntrackLimits, services: this.#services, announcements: this.#announcements, dns: this.#dns },
-      ...{ policies: this.#node.policies, entrances: this.#entrances },
+      ...{ policies: this.#node.policies, entrances: this.#entrances, reduced: this.#node.nftWriter.reduced },
     });
   }
 

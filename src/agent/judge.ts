@@ -1,5 +1,6 @@
 import { type Condition, whyNot } from './judgement.ts';
 import type { NodeParts } from './node-parts.ts';
+import { reducedProblems } from './node/reduced.ts';
 import type { Settings } from './settings.ts';
 import { scarce } from './status.ts';
 
@@ -16,6 +17,7 @@ export interface State {
 export function judge(settings: Settings, node: NodeParts, state: State): void {
   const { problemLog, network, ipam, gate, foreigners, policies, networkConfig } = node;
   problemLog.tell('nodes', network.problems);
+  problemLog.tell('kernel', reducedProblems(node.nftWriter.reduced));
   problemLog.tell('addresses', scarce(ipam.use()));
   const why = whyNot(conditionOf(settings, node, state));
   if (why !== gate.why) state.log(why === undefined ? 'pods can be attached' : `pods cannot be attached: ${why}`);

@@ -55,6 +55,7 @@ export class NodeParts {
   readonly forgetter: Forgetter;
   readonly attacher: Attacher;
   readonly door: Door;
+  readonly nftWriter: NftWriter;
   readonly reconciler: Reconciler;
   readonly runner: Runner;
   readonly network: NodeNetwork;
@@ -96,7 +97,8 @@ export class NodeParts {
     this.attacher = new Attacher(ns, attachModes[settings.attach]);
     this.runner = new Runner((full) => doings.sync(full), { onError: (error) => log((error as Error).stack ?? String(error)) });
     // Settings of links come when these are there, and forwarding begins last.
-    const writers = [new RtWriter(this.rt), new NftWriter(this.nft), new SysctlWriter(ns)];
+    this.nftWriter = new NftWriter(this.nft);
+    const writers = [new RtWriter(this.rt), this.nftWriter, new SysctlWriter(ns)];
     const faults = new PolicyFaults();
     this.reconciler = new Reconciler(writers, {
       onStatus: (owner, status) => faults.heard(owner, status),

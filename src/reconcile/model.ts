@@ -1,4 +1,4 @@
-import type { Chain, NftSetSpec, Table, TableFamily } from '../kernel/nftables/types.ts';
+import type { Chain, NftSetSpec, Rule, Table, TableFamily } from '../kernel/nftables/types.ts';
 import type { Tbf } from '../kernel/rtnetlink/qdiscs.ts';
 import type { Family, IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
@@ -116,6 +116,8 @@ export interface NftTable extends Table {
 export interface NftChain extends Chain {
   kind: 'nft-chain';
   family?: TableFamily;
+  /** Rules in place of these on a kernel that does not have an expression which they need: it was built without it, or its module is not there. */
+  otherwise?: readonly Rule[];
 }
 
 /** A set or, with `data`, a map. */

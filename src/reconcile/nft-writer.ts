@@ -9,7 +9,7 @@ import {
   tableOwner,
   tablePersist,
 } from '../kernel/nftables/index.ts';
-import { sameHook } from './items.ts';
+import { sameHook, satisfies } from './items.ts';
 import { type Item, keyOf, type NftChain, type NftElement, type NftSet, type NftTable } from './model.ts';
 import { ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
 
@@ -34,6 +34,19 @@ interface Known {
   sets: Map<string, NftSet>;
 }
 
+/** A chain that the kernel has otherwise than was wanted. */
+interface Reduced {
+  /** As it was wanted. */
+  item: NftChain;
+  /** As it is there. */
+  taken: NftChain;
+  /** What the kernel said. */
+  why: string;
+}
+
+/** The kernel does not know an expression (nft_expr_type_get), or not what it is to do. */
+const isUnknown = (error: NftFailure['error']): boolean => error.errno === 'ENOENT' || error.errno === 'EOPNOTSUPP';
+
 const nothing = (): Known => ({ owned: false, sets: new Map() });
 
 /**
@@ -48,6 +61,8 @@ export class NftWriter implements Writer {
   readonly #known: Record<TableFamily, Known> = { inet: nothing(), arp: nothing(), bridge: nothing() };
   /** Of the whole ruleset, before the first table was read. */
   #generation: number | undefined;
+  /** By key. */
+  readonly #reduced = new Map<string, Reduced>();
 
   constructor(nft: Nft, table = 'podnet') {
     this.#nft = nft;
@@ -65,12 +80,23 @@ export class NftWriter implements Writer {
     return tables.includes('inet') && tables.every((family) => this.#known[family].owned);
   }
 
+  /** Chains that the kernel has with the rules of `otherwise`, by key, and what it said of the others. A new writer tries those first. */
+  get reduced(): ReadonlyMap<string, string> {
+    return new Map(Array.from(this.#reduced, ([key, { why }]) => [key, why]));
+  }
+
   /** All is read at once; items are made one by one. */
   observe(): Iterable<Item> {
     this.#generation = undefined;
     const parts = families.map((family) => this.#observe(family));
+    const reduced = this.#reduced;
     return (function* () {
-      for (const part of parts) yield* part;
+      for (const part of parts)
+        for (const item of part) {
+          const known = item.kind === 'nft-chain' ? reduced.get(keyOf(item)) : undefined;
+          // As good as this kernel has it.
+          yield known && satisfies(item, known.taken) ? known.item : item;
+        }
     })();
   }
 
@@ -78,20 +104,62 @@ export class NftWriter implements Writer {
     const failures: Failure[] = [];
     const refused = new Set<string>();
     this.#makeTables(operations);
+    for (const { kind, verb, key } of operations) if (kind === 'nft-chain' && verb === 'delete') this.#reduced.delete(key);
     for (let attempt = 0; attempt < attempts; attempt++) {
       const left = refused.size === 0 ? operations : operations.filter(({ key }) => !refused.has(key));
-      const failed = this.#try(left, () => withoutKeys(wanted(), refused));
+      const failed = this.#try(this.#reduce(left), () => this.#reduceItems(withoutKeys(wanted(), refused)));
       if (!failed) return failures;
+      const reducedNow = new Set<string>();
       for (const { about, error } of failed) {
         // Not about one item: there is nothing to leave out.
         if (!about) return [...failures, ...left.map(({ key }) => ({ key, error }))];
         const { key } = about as Operation;
+        if (reducedNow.has(key)) continue;
+        if (this.#doOtherwise(about as Operation, error)) {
+          reducedNow.add(key);
+          continue;
+        }
         if (!refused.has(key)) failures.push({ key, error });
         refused.add(key);
       }
     }
     const error = new Error(`tables ${this.#table}: given up after ${attempts} refused transactions`);
     return [...failures, ...operations.filter(({ key }) => !refused.has(key)).map(({ key }) => ({ key, error }))];
+  }
+
+  /** @returns whether the next try does without what was refused */
+  #doOtherwise(operation: Operation, error: NftFailure['error']): boolean {
+    if (operation.kind !== 'nft-chain' || operation.verb === 'delete') return false;
+    const { otherwise, ...item } = operation.item as NftChain;
+    // Also without it, so that it was not what was refused.
+    if (!otherwise) this.#reduced.delete(operation.key);
+    if (!otherwise || !isUnknown(error)) return false;
+    this.#reduced.set(operation.key, { item: operation.item as NftChain, taken: { ...item, rules: otherwise }, why: error.message });
+    return true;
+  }
+
+  /** What is to be written on this kernel. */
+  #reduce(operations: readonly Operation[]): readonly Operation[] {
+    if (this.#reduced.size === 0) return operations;
+    return operations.flatMap((operation): Operation[] => {
+      if (operation.kind !== 'nft-chain' || operation.verb === 'delete') return [operation];
+      const item = this.#reduceItem(operation.item);
+      if (item === operation.item) return [operation];
+      return operation.verb === 'replace' && satisfies(operation.actual, item) ? [] : [{ ...operation, item }];
+    });
+  }
+
+  *#reduceItems(items: Iterable<Item>): Iterable<Item> {
+    for (const item of items) yield this.#reduceItem(item);
+  }
+
+  #reduceItem(item: Item): Item {
+    if (item.kind !== 'nft-chain' || !item.otherwise) return item;
+    const known = this.#reduced.get(keyOf(item));
+    if (!known) return item;
+    const { otherwise, ...rest } = item;
+    known.item = item;
+    return (known.taken = { ...rest, rules: otherwise });
   }
 
   #observe(family: TableFamily): Iterable<Item> {

@@ -1,14 +1,18 @@
 import { type Chain, match } from '../kernel/nftables/index.ts';
+import type { NftChain } from '../reconcile/model.ts';
 import { named } from './names.ts';
 import type { ServiceNode } from './node.ts';
 import { nodePort, perFamily, servicePort } from './parts.ts';
 
 const { rule, saddr, daddr, isIn, isNotIn, protocol, ctStateNew, ctStatusDnat, oifIs, reject, rejectWithTcpReset, drop, returns, goto, jump } = match;
 
+/** Where a connection ends that nobody answers; on kernels without `reject` it is dropped there. */
+export const refuseChain = 'refuse';
+
 const check = rule(ctStateNew, jump('service-check'));
 
 /** What is still addressed to a Service behind the translation found no endpoint (SD6, SD12). */
-export const checkChains = ({ sink }: ServiceNode): Chain[] => [
+export const checkChains = ({ sink }: ServiceNode): (Chain & Pick<NftChain, 'otherwise'>)[] => [
   ...(['input', 'output'] as const).map(
     (hook): Chain => ({
       name: `filter-${hook}`,
@@ -27,7 +31,7 @@ export const checkChains = ({ sink }: ServiceNode): Chain[] => [
           ctStateNew,
           isIn(daddr(family), named('load-balancers', family)),
           isNotIn(saddr(family), named('pods', family)),
-          goto('refuse'),
+          goto(refuseChain),
         ),
       ),
     ],
@@ -39,18 +43,19 @@ export const checkChains = ({ sink }: ServiceNode): Chain[] => [
       rule(ctStatusDnat, returns),
       ...perFamily((family) => [
         rule(isIn(servicePort(family), named('answered', family)), returns),
-        rule(isIn(daddr(family), named('cluster-ips', family)), goto('refuse')),
+        rule(isIn(daddr(family), named('cluster-ips', family)), goto(refuseChain)),
         rule(isIn(daddr(family), named('service-cidrs', family)), drop),
-        rule(isIn(servicePort(family), named('external-refused', family)), goto('refuse')),
+        rule(isIn(servicePort(family), named('external-refused', family)), goto(refuseChain)),
         rule(
           isIn(daddr(family), named('nodeport-ips', family)),
           isIn(nodePort, named('nodeports-refused', family)),
-          goto('refuse'),
+          goto(refuseChain),
         ),
       ]),
       // Nobody is there: other ports of a load balancer's address on the node that announces it. Else who asks waits for an ARP answer.
-      ...(sink === undefined ? [] : [rule(oifIs(sink), goto('refuse'))]),
+      ...(sink === undefined ? [] : [rule(oifIs(sink), goto(refuseChain))]),
     ],
   },
-  { name: 'refuse', rules: [rule(protocol('tcp'), rejectWithTcpReset), rule(reject)] },
+  // Without `reject` in the kernel whoever asks waits for nothing.
+  { name: refuseChain, rules: [rule(protocol('tcp'), rejectWithTcpReset), rule(reject)], otherwise: [rule(drop)] },
 ];

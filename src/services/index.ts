@@ -1,5 +1,6 @@
 export { AffinityMemory } from './affinity-memory.ts';
 export { isUntranslated, type UdpEntry, UdpServices } from './conntrack.ts';
+export { refuseChain } from './check-chains.ts';
 export { type EgressConfig, egressOwner, planEgress } from './egress.ts';
 export type { ServiceHealth } from './health.ts';
 export { serviceSets, tableName, takenPortKeys } from './names.ts';

@@ -1,6 +1,6 @@
 export { planPolicyChains, type PodLinks } from './chains/chains.ts';
 export { defaultConnmarkMask, epochOf, lastEpoch, markOf, nextEpoch, planEpoch, planUnmarked } from './chains/epoch.ts';
-export { deniedCounter } from './chains/verdicts.ts';
+export { deniedCounter, denyChain } from './chains/verdicts.ts';
 export { GuardedPlanner, type GuardedPlannerParts } from './guarded.ts';
 export {
   allowed,

@@ -1,4 +1,5 @@
 import { type Chain, match } from '../../../kernel/nftables/index.ts';
+import type { NftChain } from '../../../reconcile/model.ts';
 import { allowed, classBits, denied, portsSet, rangesSet } from '../elements/names.ts';
 import { errors, withPorts } from './parts.ts';
 
@@ -10,6 +11,9 @@ const { setPriorityByMap, countIn, rejectWithTcpReset, drop, returns, goto, jump
 export const deniedCounter = 'policy-denied';
 /** Counts what others sent in the name of the node or of one of its pods. */
 export const forgedCounter = 'policy-forged';
+
+/** Where a connection is denied; on kernels without `reject` it is dropped there, and who had it open hears nothing. */
+export const denyChain = 'policy-deny';
 
 /** Debian 12's nft reads a connection's port only behind one protocol of the packet. */
 const everyProtocol = [...withPorts, errors.ipv4, errors.ipv6] as const;
@@ -36,10 +40,10 @@ export const decideChains = (suffix: string, { port, behind, isOf }: Ports): Cha
     name: `policy-decide${suffix}`,
     rules: [
       rule(priorityIs(allowed), returns),
-      rule(priorityIs(denied), goto('policy-deny')),
+      rule(priorityIs(denied), goto(denyChain)),
       ...withPorts.map((name) => rule(isOf(name), goto(`policy-ports${suffix}`))),
       rule(priorityHas(classBits.portless), returns),
-      rule(goto('policy-deny')),
+      rule(goto(denyChain)),
     ],
   },
   {
@@ -55,15 +59,15 @@ export const decideChains = (suffix: string, { port, behind, isOf }: Ports): Cha
         ),
       ),
       rule(priorityHas(classBits.otherPorts), returns),
-      rule(goto('policy-deny')),
+      rule(goto(denyChain)),
     ],
   },
 ];
 
-export const endChains: readonly Chain[] = [
-  { name: 'policy-verdict', rules: [rule(priorityIs(allowed), returns), rule(goto('policy-deny'))] },
+export const endChains: readonly (Chain & Pick<NftChain, 'otherwise'>)[] = [
+  { name: 'policy-verdict', rules: [rule(priorityIs(allowed), returns), rule(goto(denyChain))] },
   {
-    name: 'policy-deny',
+    name: denyChain,
     rules: [
       rule(jump('policy-log')),
       // NP14: what is open is cut, each end by its next packet. The same for a connection that conntrack meets in its midst, by a packet of whoever did not open it.
@@ -71,6 +75,7 @@ export const endChains: readonly Chain[] = [
       rule(tcpWithoutSyn, countIn(deniedCounter), rejectWithTcpReset),
       rule(goto('policy-drop')),
     ],
+    otherwise: [rule(jump('policy-log')), rule(goto('policy-drop'))],
   },
   { name: 'policy-drop', rules: [rule(countIn(deniedCounter), drop)] },
   { name: 'policy-forged', rules: [rule(countIn(forgedCounter), drop)] },
