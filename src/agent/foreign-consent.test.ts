@@ -18,7 +18,7 @@ const own = (tool: Tool): string[] =>
 const others = (node: TestNode): string => foreignRules(node).replace(/^.* comment "podnet"\n/gm, '');
 
 test(
-  "F42: with consent pods pass Docker's firewall through DOCKER-USER, by rules that are podnet's by their comment, and STATUS is 0",
+  "F41, F42: with consent pods pass Docker's firewall through DOCKER-USER, by rules that are podnet's by their comment, and STATUS is 0",
   needsRoot,
   async (t) => {
     await using world = await World.make({ foreignFirewall: 'allow' });

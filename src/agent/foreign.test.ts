@@ -125,7 +125,7 @@ const cases: {
 ];
 
 test(
-  "F42: what would drop pods' packets is named with its rule, STATUS answers 50 with it, real packets do as told, and nothing of others is touched",
+  "F41, F42: what would drop pods' packets is named with its rule, STATUS answers 50 with it, real packets do as told, and nothing of others is touched",
   needsRoot,
   async (t) => {
     await using world = await World.make();

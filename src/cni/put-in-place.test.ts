@@ -36,7 +36,7 @@ test('CNI14: a power cut finds the old file or the new one: the new one is on di
   assert.equal(statSync(join(directory, 'made/x.conflist')).mode & 0o777, 0o644);
 });
 
-test('CNI14: whichever step fails, the old file is there, or none where there was none, and no temporary one', (t) => {
+test('CNI14, F6: whichever step fails, the old file is there, or none where there was none, and no temporary one', (t) => {
   const directory = folder(t);
   const file = join(directory, 'x.conflist');
   for (const old of [undefined, 'old'])

@@ -28,7 +28,7 @@ function dying(steps: number, torn: boolean): Files {
   };
 }
 
-test('killed at any step, also half-way through a write, no address is ever given twice and no lease of a running pod is lost', () => {
+test('F6, P7: killed at any step, also half-way through a write, no address is ever given twice and no lease of a running pod is lost', () => {
   for (const torn of [false, true]) {
     for (let steps = 0; steps < 24; steps++) {
       using directory = new Directory();
