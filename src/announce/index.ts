@@ -3,4 +3,4 @@ export type { AnnounceNode } from './plan.ts';
 export { AnnouncementPlanner, announcementOwner } from './planner.ts';
 export { Repeats } from './repeats.ts';
 export { excludeLabel, loadBalancerClass, wantedOf } from './service.ts';
-export { Speaker, type SpeakerLink } from './speaker.ts';
+export { Speaker } from './speaker.ts';

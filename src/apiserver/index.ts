@@ -21,10 +21,6 @@ import { loadSchema, type Schema } from './schema/index.ts';
 import { OpenApi } from './schema/openapi.ts';
 import { Store } from './store/store.ts';
 
-export { nodesGroup } from './auth/built-in.ts';
-export type { User } from './auth/user.ts';
-export { mastersGroup } from './auth/user.ts';
-export type { DialNode } from './rest/node-streams.ts';
 
 export interface ApiServerOptions {
   tls: {

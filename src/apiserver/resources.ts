@@ -17,7 +17,7 @@ export interface ApiResource extends ServedResource {
   storedAs?: ApiResource;
 }
 
-export const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
 interface Extras {
   short?: string[];

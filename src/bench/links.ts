@@ -15,7 +15,7 @@ const subnetLength = { ipv4: 24, ipv6: 64 } as const;
 let linkLocals = 0;
 
 /** Usable at once. IPv6 links get a link-local address too: a router without one cannot ask for its neighbours. */
-export function addAddress(rt: RtNetlink, link: number, text: string): void {
+function addAddress(rt: RtNetlink, link: number, text: string): void {
   const address = IpAddr.parse(text);
   const { family } = address;
   rt.addAddress({ link, address, prefixLength: subnetLength[family], flags: ['nodad'] });

@@ -20,7 +20,7 @@ const capabilities = {
  * The network's configuration for the runtime: one plugin in the list, since each further one costs a process per pod.
  * `cniVersion` is for runtimes before 1.1.0, which refuse a version they do not know; newer ones choose from `cniVersions`.
  */
-export function confList(networkName: string): string {
+function confList(networkName: string): string {
   const list = {
     cniVersion: '1.0.0',
     cniVersions: supportedVersions.slice(supportedVersions.indexOf('1.0.0')),

@@ -6,7 +6,7 @@ import { loopbackType } from './loopback.ts';
 import { shown } from './shown.ts';
 import { withArgs } from './wishes.ts';
 
-export const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
+const commands = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const;
 export type Command = (typeof commands)[number];
 
 /** One attachment of a network to a container, also the key of its lease. */
@@ -101,7 +101,7 @@ function unusable(text: string, isLoopback: boolean): string | undefined {
 }
 
 /** What dev_valid_name() of the kernel does not take. */
-export function interfaceNameFault(text: string): string | undefined {
+function interfaceNameFault(text: string): string | undefined {
   const bytes = Buffer.byteLength(text);
   if (bytes < 1 || bytes > 15) return `an interface name has 1 to 15 bytes, this has ${bytes}`;
   if (text === '.' || text === '..') return `'.' and '..' are no interface names`;

@@ -19,7 +19,7 @@ export interface BootstrapOptions {
 const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
 /** The address that pods find in their resolv.conf: the tenth of the Service CIDR. */
-export const dnsAddressOf = (serviceCidr: string): string => Prefix.parse(serviceCidr).at(10).toString();
+const dnsAddressOf = (serviceCidr: string): string => Prefix.parse(serviceCidr).at(10).toString();
 
 const familyName = (address: IpAddr): 'IPv4' | 'IPv6' => (address.family === 'ipv4' ? 'IPv4' : 'IPv6');
 

@@ -16,7 +16,7 @@ const networkUnavailable = 'node.kubernetes.io/network-unavailable';
 const ours = new Set([unreachable, notReady, unschedulable, networkUnavailable]);
 
 /** The taints that a node's conditions ask for; others on the node are not touched. */
-export function taintsOf(node: Node, now: string): Taint[] {
+function taintsOf(node: Node, now: string): Taint[] {
   const ready = conditionOf(node.status?.conditions, 'Ready')?.status;
   const wanted: Taint[] = [];
   // A node that has not told anything yet: nothing is sent there, and nothing has to leave it.

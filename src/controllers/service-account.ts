@@ -9,7 +9,7 @@ export interface ServiceAccountOptions {
   caCertificate: string;
 }
 
-export const rootCaName = 'kube-root-ca.crt';
+const rootCaName = 'kube-root-ca.crt';
 
 /** What every pod may count on in its namespace: the ServiceAccount `default`, and the API's CA in the ConfigMap `kube-root-ca.crt`. */
 export function serviceAccountController(context: Context, options: ServiceAccountOptions): Running {

@@ -34,7 +34,6 @@ import { ZoneAnswerer } from './zone/answer.ts';
 import { ClusterZone } from './zone/cluster.ts';
 
 export type { DnsConfig } from './config.ts';
-export type { DnsStatus } from './serve/health.ts';
 
 export interface DnsServer extends AsyncDisposable {
   /** Fulfilled when all objects are known and cluster names are answered. */

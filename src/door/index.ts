@@ -1,1 +1,1 @@
-export { bridgeCounters, type DoorNode, type Guest, linkLocalOf, planDoor, planGuest, type Reason, reasons } from './plan.ts';
+export { bridgeCounters, type DoorNode, linkLocalOf, planDoor, planGuest, reasons } from './plan.ts';

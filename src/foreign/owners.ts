@@ -25,7 +25,7 @@ const byTable = (table: string): string | undefined => known.find((one) => one.t
 const byChain = (chain: string): string | undefined => known.find((one) => one.chain?.test(chain))?.owner;
 
 /** Whose chains are in a table. */
-export function ownersIn(table: RulesetTable): string[] {
+function ownersIn(table: RulesetTable): string[] {
   const owner = byTable(table.name);
   if (owner !== undefined) return [owner];
   return [...new Set([...table.chains.keys()].flatMap((chain) => byChain(chain) ?? []))];

@@ -1,3 +1,3 @@
 export { collide, formatMappings, hostSide, isOfFamily, type PortMapping, parseMappings, specificAddress } from './mapping.ts';
-export { type HostPortsNode, mappingsIn, planHostPorts, planMappings, type ServiceSets } from './plan.ts';
+export { type HostPortsNode, mappingsIn, planHostPorts, planMappings } from './plan.ts';
 export { isStaleAfterAdd, isStaleAfterDelete, type UdpEntry } from './stale.ts';

@@ -5,5 +5,4 @@ export type { Hold } from './holds.ts';
 export { hostLocalLeases } from './host-local.ts';
 export { Ipam, type IpamOptions } from './ipam.ts';
 export { keyText, type Lease, type LeaseKey, type LeaseNotes } from './lease.ts';
-export type { DamagedLease } from './lease-files.ts';
 export type { PoolUse } from './pools.ts';

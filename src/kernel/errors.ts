@@ -20,17 +20,9 @@ const errnoNames = new Map<number, string>(
     .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'ENOTSUP')
     .map(([name, number]) => [number, name]),
 );
-const errnoNumbers = new Map<string, number>(Array.from(errnoNames, ([number, name]) => [name, number]));
 
 /** `ENOENT` for 2. */
 export const errnoName = (number: number): string => errnoNames.get(number) ?? `errno ${number}`;
-
-/** 2 for `ENOENT`. @throws RangeError on a name Linux does not have */
-export function errnoNumber(name: string): number {
-  const number = errnoNumbers.get(name);
-  if (number === undefined) throw new RangeError(`there is no errno ${name}`);
-  return number;
-}
 
 export interface KernelErrorOptions extends ErrorOptions {
   /** The kernel's own words (netlink extended acknowledgement). */
@@ -66,17 +58,6 @@ export class ResyncNeeded extends KernelError {
   }
 }
 
-/** The kernel lacks something podnet needs. */
-export class UnsupportedError extends Error {
-  readonly feature: string;
-
-  constructor(feature: string, needs: string, options?: ErrorOptions) {
-    super(`this kernel has no ${feature}; it needs ${needs}`, options);
-    this.name = 'UnsupportedError';
-    this.feature = feature;
-  }
-}
-
 const hasErrno =
   (...names: string[]) =>
   (error: unknown): error is KernelError =>
@@ -85,10 +66,6 @@ const hasErrno =
 /** What was asked for is not there: file, link (ENODEV), route (ESRCH), address (EADDRNOTAVAIL). */
 export const isNotFound = hasErrno('ENOENT', 'ENODEV', 'ESRCH', 'EADDRNOTAVAIL', 'ENXIO');
 export const isExists = hasErrno('EEXIST');
-export const isPermission = hasErrno('EPERM', 'EACCES');
-export const isBusy = hasErrno('EBUSY');
-/** The kernel does not know the operation or the kind of thing. */
-export const isUnsupported = hasErrno('EOPNOTSUPP', 'EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ENOSYS', 'EPFNOSUPPORT');
 
 /**
  * Turns libc's -1 into an error.

@@ -16,13 +16,12 @@ const ipprotoIp = 0;
 const ipprotoIpv6 = 41;
 
 /** [level, option] */
-export const socketOption = {
+const socketOption = {
   reuseAddress: [solSocket, 2],
   error: [solSocket, 4],
   sendBuffer: [solSocket, 7],
   receiveBuffer: [solSocket, 8],
   reusePort: [solSocket, 15],
-  receiveTimeout: [solSocket, 20],
   sendBufferForce: [solSocket, 32],
   receiveBufferForce: [solSocket, 33],
   v6only: [ipprotoIpv6, 26],
@@ -64,14 +63,6 @@ export function setFamilyOption(fd: number, family: Family, name: keyof typeof p
   check(() => `set socket option ${name} (${family}) to ${value}`, trySet(fd, perFamily[name][family], value));
 }
 
-export function getFamilyOption(fd: number, family: Family, name: keyof typeof perFamily): number {
-  const [level, option] = perFamily[name][family];
-  const value = Buffer.alloc(4);
-  const length = Buffer.from([4, 0, 0, 0]);
-  check(() => `read socket option ${name}`, sys.getsockopt(fd, level, option, value, length));
-  return value.readInt32LE(0);
-}
-
 /** Takes the pending error of a socket away. @returns errno, 0 when there is none */
 export function takeError(fd: number): number {
   const [level, option] = socketOption.error;
@@ -84,13 +75,4 @@ export function takeError(fd: number): number {
 export function setBuffers(fd: number, { receiveBytes, sendBytes }: { receiveBytes?: number; sendBytes?: number }): void {
   if (receiveBytes && trySet(fd, socketOption.receiveBufferForce, receiveBytes) < 0) setOption(fd, 'receiveBuffer', receiveBytes);
   if (sendBytes && trySet(fd, socketOption.sendBufferForce, sendBytes) < 0) setOption(fd, 'sendBuffer', sendBytes);
-}
-
-/** SO_RCVTIMEO: blocking receives return EAGAIN after so long. */
-export function setReceiveTimeout(fd: number, ms: number): void {
-  const [level, option] = socketOption.receiveTimeout;
-  const timeval = Buffer.alloc(16);
-  timeval.writeBigInt64LE(BigInt(Math.floor(ms / 1000)), 0);
-  timeval.writeBigInt64LE(BigInt(Math.round((ms % 1000) * 1000)), 8);
-  check('set SO_RCVTIMEO', sys.setsockopt(fd, level, option, timeval, 16));
 }

@@ -118,7 +118,6 @@ const reasonIs =
 export const isNotFound = reasonIs('NotFound');
 export const isConflict = reasonIs('Conflict');
 export const isAlreadyExists = reasonIs('AlreadyExists');
-export const isInvalid = reasonIs('Invalid');
 export const isForbidden = reasonIs('Forbidden');
 /** 410: the resourceVersion is too old; list again. */
 export const isExpired = (error: unknown): boolean => error instanceof ApiError && error.code === 410;

@@ -6,12 +6,6 @@ import type { Node, ObjectMeta, ObjectReference, OwnerReference, Pod, PodConditi
 export const key = ({ metadata }: { metadata: Pick<ObjectMeta, 'name' | 'namespace'> }): string =>
   metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
 
-/** The parts of a key; the namespace is undefined for cluster-scoped objects. */
-export function splitKey(text: string): { namespace: string | undefined; name: string } {
-  const slash = text.indexOf('/');
-  return slash < 0 ? { namespace: undefined, name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
-}
-
 /** The reference by which a controller owns what it makes. */
 export const ownerRef = (resource: Resource, owner: KubeObject): OwnerReference => ({
   apiVersion: apiVersionOf(resource),

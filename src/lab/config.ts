@@ -6,9 +6,9 @@ import { UsageError } from './errors.ts';
 import { faultOfLabName, faultOfNodeName } from './names.ts';
 import { checkPools, checkRanges } from './ranges.ts';
 
-export const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
-export const attachModes = ['routed', 'bridge'] as const;
-export const backends = ['auto', 'direct', 'vxlan'] as const;
+const ipFamilies = ['ipv4', 'ipv6', 'dual'] as const;
+const attachModes = ['routed', 'bridge'] as const;
+const backends = ['auto', 'direct', 'vxlan'] as const;
 
 /** What a lab is made of. Plain JSON; stands in `lab.json` of the running lab. */
 export interface LabConfig {

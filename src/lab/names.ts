@@ -66,7 +66,7 @@ export class LabNames {
 }
 
 /** Paths of one node of a lab. */
-export class NodePaths {
+class NodePaths {
   readonly name: string;
   readonly dir: string;
   readonly netns: string;

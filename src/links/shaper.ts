@@ -21,7 +21,7 @@ const most = 0xffff_ffff;
  * The filter for a limit. Unless a burst was asked for, 10 ms of the rate may go at once; 50 ms may wait. What a burst is, a frame always fits
  * into it, or nothing would pass; a larger GSO packet is cut into frames by the filter (tbf_segment), so that nothing depends on its size.
  */
-export function tbfFor({ rate: bitRate, burst: bits }: Limit, mtu: number): Tbf {
+function tbfFor({ rate: bitRate, burst: bits }: Limit, mtu: number): Tbf {
   const rate = Math.max(1, Math.floor(bitRate / 8));
   const frame = Math.max(mtu, 1500) + headerBytes;
   const burst = bits === undefined ? Math.ceil(rate / 100) : Math.floor(bits / 8);

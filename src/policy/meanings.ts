@@ -18,8 +18,8 @@ export interface PlacedRule {
 }
 
 /** By which kinds of peers a rule means an end: ports with names tell them apart (NP7). */
-export const byPods = 1;
-export const byOthers = 2;
+const byPods = 1;
+const byOthers = 2;
 
 /** What all peers of a world make of one end. */
 export interface Meaning {

@@ -16,7 +16,7 @@ export const scopeOf = ({ namespace = '' }: Policy): string => namespace;
 
 const limitOf = (scope: string, limits: typeof maxOverlap): number => (scope === '' ? limits.cluster : limits.namespace);
 
-export const namesNetworks = ({ rules }: Policy): boolean =>
+const namesNetworks = ({ rules }: Policy): boolean =>
   directions.some((direction) => rules[direction]?.some((rule) => networksOf(rule) !== undefined));
 
 /** All policies, and in place of those of which rules are over the limit what is left of them. */

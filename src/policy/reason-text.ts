@@ -56,7 +56,7 @@ const closedText = ({ closed, isOverLimit }: Rule): string => (isOverLimit ? `ov
 const ruleText = ({ at, name }: Rule): string => (name === undefined ? at : `${at} "${name}"`);
 
 /** `TCP 80`, `TCP 8000-8080`, `all of UDP`, `TCP "http"`, `"http"`. */
-export function portText(port: NonNullable<Rule['ports']>[number]): string {
+function portText(port: NonNullable<Rule['ports']>[number]): string {
   if (port.kind === 'named') return port.protocol === undefined ? `"${port.name}"` : `${port.protocol} "${port.name}"`;
   const { protocol, from, to } = port;
   if (from === 0 && to === 65535) return `all of ${protocol}`;

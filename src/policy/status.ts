@@ -10,7 +10,7 @@ export const understoodCondition = 'PodnetUnderstood';
 export const eventReasons = { problem: 'PolicyNotUnderstood', mended: 'PolicyUnderstood' } as const;
 
 /** `spec.egress[0].to[0].cidrs: an unknown field; the rule allows nothing` */
-export const problemText = ({ at, what, effect }: Problem): string => `${at}: ${what}; ${effect}`;
+const problemText = ({ at, what, effect }: Problem): string => `${at}: ${what}; ${effect}`;
 
 /** Longest message of an Event that every API server takes (events.k8s.io/v1). Conditions may be longer; nobody reads that far. */
 const longest = 1024;

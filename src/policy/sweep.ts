@@ -10,7 +10,7 @@ export interface Sweep {
 }
 
 /** Walks over sets of addresses, so that what each of many addresses is in takes one pass over all of them, and no comparison of all with all. */
-export function sweep(sets: readonly Spans[], addresses: readonly IpAddr[], { begin, end, at }: Sweep): void {
+function sweep(sets: readonly Spans[], addresses: readonly IpAddr[], { begin, end, at }: Sweep): void {
   for (const family of families) {
     const edges: { place: Place; set: number; isStart: boolean }[] = [];
     for (const [set, spans] of sets.entries())

@@ -148,7 +148,7 @@ export function without(a: Traffic, b: Traffic): Traffic {
 const whole = ({ protocol, from, to }: Interval): boolean => protocol === 'ICMP' || (from === first && to === last);
 
 /** Everything that there is. */
-export const isAll = (traffic: Traffic): boolean => traffic.length === portProtocols.length + 1 && traffic.every(whole);
+const isAll = (traffic: Traffic): boolean => traffic.length === portProtocols.length + 1 && traffic.every(whole);
 
 /** `all`, `nothing`, `TCP 80,443,8000-8080; all of UDP; ICMP echo`; what is missing where that is shorter: `all but TCP 22`. */
 export function trafficText(traffic: Traffic): string {

@@ -20,7 +20,7 @@ export interface NetworkSettings {
 }
 
 /** A lab's, for manifests that say nothing of it. */
-export const usualSettings: NetworkSettings = {
+const usualSettings: NetworkSettings = {
   families: ['ipv4', 'ipv6'],
   clusterCidrs: ['10.244.0.0/16', 'fd00:10:244::/56'].map(Prefix.parse),
   serviceCidrs: ['10.96.0.0/16', 'fd00:10:96::/112'].map(Prefix.parse),

@@ -1,8 +1,7 @@
 export * from './model.ts';
 export { itemsOf, NftWriter } from './nft-writer.ts';
-export { type Failure, type Operation, StaleError, type Writer } from './operations.ts';
-export type { OwnerStatus } from './owner-statuses.ts';
-export { Reconciler, type ReconcilerOptions, type SyncResult } from './reconciler.ts';
+export type { Operation, Writer } from './operations.ts';
+export { Reconciler, type SyncResult } from './reconciler.ts';
 export { RtWriter } from './rt-writer.ts';
-export { type Clock, Runner, type RunnerOptions, systemClock } from './runner.ts';
+export { Runner } from './runner.ts';
 export { SysctlWriter } from './sysctl-writer.ts';

@@ -23,7 +23,7 @@ export const sameHook = (a: NftChain, b: NftChain): boolean => hookText(a) === h
 const hookText = ({ hook }: NftChain): string =>
   hook ? `${hook.type} ${hook.hook} ${hook.priority} ${hook.policy ?? 'accept'}` : '';
 
-export const sameRules = (a: NftChain, b: NftChain): boolean => {
+const sameRules = (a: NftChain, b: NftChain): boolean => {
   if (a.rules.length !== b.rules.length) return false;
   return a.rules.every((rule, i) => {
     const other = b.rules[i]!;

@@ -1,6 +1,6 @@
 import type { Chain, NftSetSpec, Rule, Table, TableFamily } from '../kernel/nftables/types.ts';
 import type { Tbf } from '../kernel/rtnetlink/qdiscs.ts';
-import type { Family, IpAddr } from '../net/ip.ts';
+import type { IpAddr } from '../net/ip.ts';
 import type { Mac } from '../net/mac.ts';
 import type { Prefix } from '../net/prefix.ts';
 
@@ -174,6 +174,3 @@ export function keyOf(item: Item): string {
 }
 
 const inTable = ({ family = 'inet' }: { family?: TableFamily }): string => (family === 'inet' ? '' : `${family} `);
-
-/** The families a node serves, primary first. */
-export type Families = readonly Family[];

@@ -19,7 +19,7 @@ export interface Failure {
 }
 
 /** What is to be done about one key; undefined when the kernel holds what is wanted. */
-export function operationFor(key: string, wanted: Item | undefined, actual: Item | undefined): Operation | undefined {
+function operationFor(key: string, wanted: Item | undefined, actual: Item | undefined): Operation | undefined {
   if (wanted && actual) return satisfies(actual, wanted) ? undefined : { verb: 'replace', kind: wanted.kind, key, item: wanted, actual };
   if (wanted) return { verb: 'add', kind: wanted.kind, key, item: wanted };
   if (actual) return { verb: 'delete', kind: actual.kind, key, actual };

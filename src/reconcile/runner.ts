@@ -5,7 +5,7 @@ export interface Clock {
   after(ms: number, fn: () => void): () => void;
 }
 
-export const systemClock: Clock = {
+const systemClock: Clock = {
   now: () => performance.now(),
   after(ms, fn) {
     // A timer takes a millisecond at least, in which a processor with nothing else to do goes to sleep, and all that the next step needs leaves its caches.

@@ -62,7 +62,7 @@ export function vxlanMac(end: IpAddr): Mac {
 }
 
 /** Bytes that VXLAN adds to a packet: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348; NM8). */
-export const vxlanOverhead = (underlay: Family): number => (underlay === 'ipv4' ? 50 : 70);
+const vxlanOverhead = (underlay: Family): number => (underlay === 'ipv4' ? 50 : 70);
 
 const isOnLink = (address: IpAddr, local: LocalFacts): boolean => local.onLink.some((prefix) => prefix.contains(address));
 

@@ -137,7 +137,7 @@ export function ignoredOf({ service: { spec, status }, node }: ServiceFacts): Se
   ].flatMap(({ address, why }) => (why === undefined ? [] : [{ address, why }]));
 }
 
-export function destinationsOf(view: ServiceView, port: ServicePortView, node: ServiceNode): Destination[] {
+function destinationsOf(view: ServiceView, port: ServicePortView, node: ServiceNode): Destination[] {
   const { nodePort, family } = port;
   const own = nodePortAddressesOf(node).filter((address) => address.family === family);
   return [

@@ -1,14 +1,14 @@
 export { AffinityMemory } from './affinity-memory.ts';
 export { isUntranslated, type UdpEntry, UdpServices } from './conntrack.ts';
 export { refuseChain } from './check-chains.ts';
-export { type EgressConfig, egressOwner, planEgress } from './egress.ts';
+export { egressOwner, planEgress } from './egress.ts';
 export type { ServiceHealth } from './health.ts';
 export { serviceSets, tableName, takenPortKeys } from './names.ts';
 export { nodePortAddressesOf, type ServiceNode } from './node.ts';
 export { ownerOf } from './objects.ts';
-export { layoutOwner, type PlannedPort, type PlannerStart, ServicePlanner } from './planner.ts';
+export { layoutOwner, type PlannedPort, ServicePlanner } from './planner.ts';
 export { type ExplainedDestination, type ExplainedEndpoint, type ExplainedPort, explainService, type ServiceExplanation } from './explain.ts';
-export type { Connections, ElementState, KernelView, SeenConnection } from './observed.ts';
+export type { Connections, KernelView, SeenConnection } from './observed.ts';
 export { type ListedService, listService } from './list.ts';
 export { allSets } from './sets.ts';
 export type { Position, Way } from './walk.ts';

@@ -19,7 +19,7 @@ export const setMask = (~classMask & 0xffffffff) >>> 0;
 export const maxSetId = (1 << (32 - classBits)) - 2;
 
 /** Up to so many endpoints there is a class for each number. */
-export const exactCounts = 16;
+const exactCounts = 16;
 /** As many places has a set. */
 export const maxEndpoints = classMask + 1;
 

@@ -2,7 +2,7 @@
  * Test files that take long, the longest first, from `src/`: they start first, so that none of them is left at the end with nothing beside it. The order of the others
  * does not matter. `npm test` ends with the slowest files: that is where to look when this is out of date.
  */
-export const longest: readonly string[] = [
+const longest: readonly string[] = [
   'agent/attach/containerd.test.ts',
   'agent/attach/containerd-restart.test.ts',
   'lab/boutique.test.ts',

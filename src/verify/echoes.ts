@@ -29,7 +29,7 @@ let nextSequence = Math.floor(Math.random() * 0x10000);
 const identifiers = new Set<number>();
 
 /** Bytes of the IP and the ICMP header. */
-export const echoHeaders = { ipv4: 28, ipv6: 48 } as const;
+const echoHeaders = { ipv4: 28, ipv6: 48 } as const;
 
 /**
  * Echo requests from one address, with DF set. A raw socket also hears the requests that its own kernel answers, so that the one of the target tells the

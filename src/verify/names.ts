@@ -59,7 +59,7 @@ interface Words {
 }
 
 /** Exported for tests. */
-export function judgeName(
+function judgeName(
   answer: LookupAnswer,
   wanted: readonly IpAddr[],
   service: Service,

@@ -71,15 +71,3 @@ export function conclusionOf(report: Report): string {
     ? `The network keeps its word: ${attempted} of ${attempted} attempts as they must be, in ${time}.${untried}`
     : `The network does not keep its word: ${failed} of ${attempted} attempts failed, in ${time}.${untried}`;
 }
-
-/** The whole report as text without colour. */
-export function reportText(report: Report): string {
-  const { header, rows } = tableOf(report);
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join('  ')
-      .trimEnd();
-  return [...[header, ...rows].map(line), '', ...failureLines(report), conclusionOf(report), ''].join('\n');
-}

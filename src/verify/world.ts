@@ -5,7 +5,7 @@ import type { SourceRule } from './pairs.ts';
 import { Place } from './place.ts';
 import { Policies } from './policies.ts';
 
-export const podLabel = ({ namespace, name }: { namespace: string; name: string }): string => `pod ${namespace}/${name}`;
+const podLabel = ({ namespace, name }: { namespace: string; name: string }): string => `pod ${namespace}/${name}`;
 
 /** The places of a cluster, opened: pods of their own, nodes, the outside. Pods with hostNetwork are where their node is. */
 export class World implements Disposable {

@@ -4,7 +4,6 @@ import { endianness } from 'node:os';
 export type Tri = boolean | 'unknown';
 
 export const and = (a: Tri, b: Tri): Tri => (a === false || b === false ? false : a === true && b === true ? true : 'unknown');
-export const or = (a: Tri, b: Tri): Tri => (a === true || b === true ? true : a === false && b === false ? false : 'unknown');
 export const not = (a: Tri): Tri => (a === 'unknown' ? a : !a);
 
 const little = endianness() === 'LE';

@@ -38,7 +38,7 @@ export const hostPortsItems = (addresses: readonly IpAddr[]): Item[] => {
 };
 
 /** What the pod of a lease has. */
-export const mappingsOf = ({ notes }: Lease): PortMapping[] => parseMappings(notes.ports ?? '');
+const mappingsOf = ({ notes }: Lease): PortMapping[] => parseMappings(notes.ports ?? '');
 
 export const mappingItems = (lease: Lease): Item[] => (lease.notes.ports ? planMappings(mappingsOf(lease), lease.addresses) : []);
 

@@ -27,7 +27,7 @@ import type { NodeFacts } from './facts.ts';
 const selfOwner = 'this node';
 const modeOwner = 'attach mode';
 const tunnelOwner = 'door of the tunnel';
-export const peerOwner = (name: string): string => `node ${name}`;
+const peerOwner = (name: string): string => `node ${name}`;
 
 /** Without these in the kernel a pod's packets have no way: no ADD is answered before they are done. */
 export const essentialOwners: readonly string[] = [selfOwner, modeOwner, layoutOwner, egressOwner, doorOwner, tunnelOwner, hostPortsOwner];

@@ -20,7 +20,7 @@ import type { PolicyWorld } from './sources.ts';
 export const logDenialsAnnotation = 'podnet/log-denials';
 
 /** Owner of the addresses of pods whose denials are logged. */
-export const denialsOwner = 'policy denials';
+const denialsOwner = 'policy denials';
 
 const wantsDenials = ({ metadata }: Namespace): boolean => metadata.annotations?.[logDenialsAnnotation] === 'true';
 

@@ -194,7 +194,7 @@ class Turn implements Disposable {
   }
 
   async #write(id: string, { policies, key }: Task): Promise<void> {
-    const { api, policy } = this.#parts;
+    const { api } = this.#parts;
     const resource = policies.resource as Resource<KubeObject>;
     const [namespace, name = ''] = resource.namespaced ? key.split('/') : [undefined, key];
     const object = await api.get(resource, name, namespace).catch((error: unknown) => {

@@ -53,7 +53,7 @@ export interface ProxyHealthOptions {
  * deleted, which is no reason to restart anybody.
  * @throws KernelError when the port is somebody else's; nothing is left open then
  */
-export function serveProxyHealth({ ns, families, port, health, isLeaving }: ProxyHealthOptions): Disposable {
+function serveProxyHealth({ ns, families, port, health, isLeaving }: ProxyHealthOptions): Disposable {
   const answer = (request: http.IncomingMessage, response: http.ServerResponse): void => {
     const path = (request.url ?? '').split('?')[0];
     if (path !== '/healthz' && path !== '/livez') return void response.writeHead(404).end('ask for /healthz or /livez\n');

@@ -4,7 +4,7 @@ import { Mac } from '../../net/mac.ts';
 
 /** Frames as an attacker writes them: nothing is checked, checksums are right. */
 
-export const numbers = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
+const numbers = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
 type Protocol = keyof typeof numbers;
 
 const bytes = (address: IpAddr): Buffer => Buffer.from(address.bytes);
@@ -38,7 +38,7 @@ function withChecksum({ source, destination, protocol, body }: Packet): Buffer {
 
 const identification = 0x7e57;
 
-export function packet(spec: Packet): Buffer {
+function packet(spec: Packet): Buffer {
   const { source, destination, protocol, fragment, hopLimit = 64 } = spec;
   const body = fragment ? spec.body : withChecksum(spec);
   const part = fragment ? (fragment.offset >> 3) | (fragment.more ? (source.family === 'ipv4' ? 0x2000 : 0) : 0) : 0;

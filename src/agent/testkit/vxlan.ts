@@ -4,7 +4,7 @@ import { IpAddr } from '../../net/ip.ts';
 import { Mac } from '../../net/mac.ts';
 import { vxlanMac } from '../../routes/plan.ts';
 import type { TestNs } from '../../testing/netns.ts';
-import { frame, type Packet, packet, udp } from './frames.ts';
+import { frame, type Packet, udp } from './frames.ts';
 
 const anybody = Mac.parse('02:00:00:00:00:07');
 
@@ -30,9 +30,6 @@ const datagram = (source: string, destination: string, port: number, text: strin
   ...{ source: IpAddr.parse(source), destination: IpAddr.parse(destination) },
   ...{ protocol: 'udp', body: udp(1234, port, text) },
 });
-
-/** The bytes of such a datagram's IP packet. */
-export const bare = (source: string, destination: string, port: number, text: string): Buffer => packet(datagram(source, destination, port, text));
 
 const open = async (ns: TestNs, address: string, port: number): Promise<Socket> => {
   const fd = bindUdp(ns.ns, IpAddr.parse(address), port, { receiveBufferBytes: 1 << 20 });

@@ -13,7 +13,7 @@ export type Shape =
 
 const atomic: Shape = { kind: 'atomic' };
 
-export function shapeOf(type: FieldType, field?: Field): Shape {
+function shapeOf(type: FieldType, field?: Field): Shape {
   if (type.kind === 'model')
     return type.model.special || field?.atomic || type.model.atomic ? atomic : { kind: 'struct', model: type.model };
   if (field?.atomic) return atomic;
@@ -26,7 +26,7 @@ export function shapeOf(type: FieldType, field?: Field): Shape {
 }
 
 /** The step to an item of a list-map. Keys that the item leaves out have their default. */
-export function itemStep(shape: { keys: readonly string[]; items: Model }, item: unknown): string {
+function itemStep(shape: { keys: readonly string[]; items: Model }, item: unknown): string {
   const keys: Json = {};
   for (const name of [...shape.keys].sort()) {
     const value = isJson(item) ? (item[name] ?? shape.items.fields.get(name)?.default) : undefined;
@@ -35,7 +35,7 @@ export function itemStep(shape: { keys: readonly string[]; items: Model }, item:
   return `k:${JSON.stringify(keys)}`;
 }
 
-export const valueStep = (item: unknown): string => `v:${JSON.stringify(item)}`;
+const valueStep = (item: unknown): string => `v:${JSON.stringify(item)}`;
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 

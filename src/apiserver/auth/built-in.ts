@@ -37,7 +37,7 @@ const nodes: PolicyRule[] = [
   { verbs: writing, apiGroups: ['coordination.k8s.io'], resources: ['leases'] },
 ];
 
-export const nodesGroup = 'system:nodes';
+const nodesGroup = 'system:nodes';
 
 export function builtInRules(user: User): PolicyRule[] {
   const rules: PolicyRule[] = [];

@@ -14,7 +14,7 @@ const groups = groupsOf(servedResources);
 const isCore = ({ name }: Group): boolean => name === '';
 
 /** What this server says it is: the Kubernetes release whose API it serves, and that it is podnet's. */
-export const versionInfo = {
+const versionInfo = {
   major: kubernetesVersion.major,
   minor: kubernetesVersion.minor,
   gitVersion: `${kubernetesVersion.full}+podnet`,

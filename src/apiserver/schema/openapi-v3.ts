@@ -6,7 +6,7 @@ import { groupVersion, groupVersionPath, type ServedResource, subresourceKinds }
 const prefix = '#/components/schemas/';
 
 /** What PATCH takes. kubectl apply looks here whether the server can do a strategic merge. */
-export const patchContentTypes = [
+const patchContentTypes = [
   'application/apply-patch+yaml',
   'application/json-patch+json',
   'application/merge-patch+json',

@@ -7,7 +7,7 @@ import { strategy } from '../registry/strategy.ts';
 import { validatePodSpec } from '../validation/pod.ts';
 
 /** What the scheduler and the kubelet evict by. */
-export function qosClass(spec: PodSpec | undefined): 'Guaranteed' | 'Burstable' | 'BestEffort' {
+function qosClass(spec: PodSpec | undefined): 'Guaranteed' | 'Burstable' | 'BestEffort' {
   const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
   let guaranteed = true;
   let any = false;

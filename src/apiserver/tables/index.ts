@@ -52,7 +52,7 @@ const printers: Readonly<Record<string, Printer>> = {
 
 const customs = customPrinters();
 
-export const printerOf = (resource: ApiResource): Printer => {
+const printerOf = (resource: ApiResource): Printer => {
   const name = qualifiedName(storageOf(resource));
   return printers[name] ?? customs.get(name) ?? others.anything;
 };

@@ -29,7 +29,7 @@ const nameChecks: Readonly<Record<string, (name: string) => string[]>> = {
   ClusterRoleBinding: pathSegment,
 };
 
-export const checkName = (kind: string, name: string): string[] => (nameChecks[kind] ?? isDns1123Subdomain)(name);
+const checkName = (kind: string, name: string): string[] => (nameChecks[kind] ?? isDns1123Subdomain)(name);
 
 const maxAnnotationBytes = 256 * 1024;
 

@@ -39,17 +39,6 @@ export const isDns1123Subdomain: Check = check(
   ),
 );
 
-const label1035 = '[a-z]([-a-z0-9]*[a-z0-9])?';
-export const isDns1035Label: Check = check(
-  63,
-  label1035,
-  regexHint(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-    label1035,
-    'my-name',
-    'abc-123',
-  ),
-);
 
 export const isWildcardDns1123Subdomain: Check = check(
   253,

@@ -9,7 +9,7 @@ export const zone = 'cluster.local';
 const headlessEndpoints = 100;
 export const isHeadless = (service: number): boolean => service % 100 === 99;
 export const isDual = (service: number): boolean => service % 2 === 0;
-export const endpointsOf = (service: number): number => (isHeadless(service) ? headlessEndpoints : service % 11 === 0 ? 10 : 9);
+const endpointsOf = (service: number): number => (isHeadless(service) ? headlessEndpoints : service % 11 === 0 ? 10 : 9);
 
 export const namespaces: readonly string[] = Array.from({ length: 100 }, (_, i) => `team-${i}`);
 /** `service-7.team-7.svc.cluster.local` */
@@ -29,7 +29,7 @@ export function* services(count: number): Iterable<{ service: number; addresses:
   }
 }
 
-export function serviceObject(service: number): Service {
+function serviceObject(service: number): Service {
   const plain = plainService(service);
   const spec = isHeadless(service)
     ? { clusterIP: 'None', clusterIPs: ['None'] }

@@ -31,7 +31,7 @@ export interface MeasureOptions {
   signal: AbortSignal;
 }
 
-export const fixedPerSecond = 20_000;
+const fixedPerSecond = 20_000;
 /** Questions under way: more than servers take at once, fewer than their buffers hold. */
 const underWay = 128;
 const restMs = 20;

@@ -29,7 +29,7 @@ export interface Asked extends Expected {
 export const [noError, nxDomain] = [0, 3];
 
 /** Numbers that are the same in every run (mulberry32). @returns from 0 up to `below` */
-export function randomNumbers(seed: number): (below: number) => number {
+function randomNumbers(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;

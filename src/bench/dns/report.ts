@@ -66,7 +66,7 @@ export interface Whole {
   kinds: readonly Kind[];
 }
 
-export function rowsOf(samples: readonly Sample[]): Row[] {
+function rowsOf(samples: readonly Sample[]): Row[] {
   const groups = new Map<string, Sample[]>();
   for (const sample of samples) {
     const key = `${sample.what} ${sample.kind} ${sample.server}`;

@@ -10,7 +10,7 @@ export const serverPort = 8000;
 /** Peers that differ; with more policies than that, further ones allow further ports. */
 const mostApps = 500;
 /** On each side. */
-export const podsPerSide = 64;
+const podsPerSide = 64;
 /** Of the rest of the cluster, on other nodes. */
 export const elsewhere = 10_000;
 
@@ -91,7 +91,7 @@ export function policyRow(index: number, policies: number): PolicyRow {
 }
 
 /** The n-th of the policies: it selects all pods of its namespace, isolates both directions, and allows one app one port each way. */
-export function policyOf(index: number, policies: number, namespace = 'shop'): AnyObject {
+function policyOf(index: number, policies: number, namespace = 'shop'): AnyObject {
   const { app, port } = policyRow(index, policies);
   const peer = { podSelector: { matchLabels: { app } } };
   const ports = [{ protocol: 'TCP', port }];

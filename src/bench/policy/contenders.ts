@@ -10,7 +10,7 @@ import type { Attachment } from './pods.ts';
 import type { Enforcement } from './policy-node.ts';
 import type { Contender } from './traffic.ts';
 
-export const policyCounts = [1, 100, 10_000] as const;
+const policyCounts = [1, 100, 10_000] as const;
 /** Of iptables' pods, on each side: there are as many chains, with a rule for each policy in each. */
 const fewPods = 4;
 

@@ -4,7 +4,7 @@ import type { Size } from '../objects.ts';
 const mostEndpoints = 500_000;
 
 export const serviceCounts = [100, 1000, 10_000, 50_000] as const;
-export const endpointCounts = [1, 10, 100] as const;
+const endpointCounts = [1, 10, 100] as const;
 
 export const sizeName = ({ services, endpoints }: Size): string =>
   `${services.toLocaleString('en')} Services, ${endpoints.toLocaleString('en')} endpoints`;

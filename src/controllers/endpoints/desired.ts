@@ -23,7 +23,7 @@ export function addressTypesOf(service: Service): AddressType[] {
 }
 
 /** One pod as an endpoint of one family (ES2, ES3, ES10). Absent when it has no address of the family. */
-export function endpointOf(service: Service, pod: Pod, node: Node | undefined, addressType: AddressType): Endpoint | undefined {
+function endpointOf(service: Service, pod: Pod, node: Node | undefined, addressType: AddressType): Endpoint | undefined {
   const address = podIps(pod)
     .map((text) => IpAddr.tryParse(text))
     .find((ip) => ip && (ip.family === 'ipv4') === (addressType === 'IPv4'));

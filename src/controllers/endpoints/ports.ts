@@ -4,7 +4,7 @@ import type { EndpointSlicePort, Pod, Service, ServicePort } from '../../kube/ty
  * The number behind a Service's targetPort on one pod: by name and protocol among the containers, then the sidecars (restartable init
  * containers), SA4. Absent when the pod has no port of that name.
  */
-export function targetPort(pod: Pod, port: ServicePort): number | undefined {
+function targetPort(pod: Pod, port: ServicePort): number | undefined {
   const { targetPort: target = port.port, protocol = 'TCP' } = port;
   if (typeof target === 'number') return target === 0 ? port.port : target;
   if (target === '') return port.port;

@@ -11,7 +11,7 @@ export function selectedPods(service: Service, pods: Informer<Pod>): Pod[] {
 }
 
 /** Whether the difference between two states of a pod can matter to any endpoint. */
-export const matters = (a: Pod, b: Pod): boolean =>
+const matters = (a: Pod, b: Pod): boolean =>
   isPodReady(a) !== isPodReady(b) ||
   isPodFinished(a) !== isPodFinished(b) ||
   isDeleting(a) !== isDeleting(b) ||

@@ -4,7 +4,7 @@ import { isBelow, lowerName, type WireName } from '../wire/names.ts';
 import { type Encoded, RecordWriter } from './encode.ts';
 
 /** Aliases that lead to aliases: more is a loop, or an attack (T32). */
-export const mostAliases = 10;
+const mostAliases = 10;
 
 const rrsig = 46;
 const dname = 39;

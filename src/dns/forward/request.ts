@@ -7,7 +7,7 @@ const pool = Buffer.alloc(4096);
 let used = pool.length;
 
 /** From the kernel's random number generator, many at a time. */
-export function randomByte(): number {
+function randomByte(): number {
   if (used === pool.length) {
     randomFillSync(pool);
     used = 0;

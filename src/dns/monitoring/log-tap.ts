@@ -1,6 +1,6 @@
 import { IpAddr } from '../../net/ip.ts';
 import { rcodeName, rrType, typeName } from '../wire/constants.ts';
-import { type Message, ownerOf, parseMessage, type RecordAt } from '../wire/message.ts';
+import { type Message, parseMessage, type RecordAt } from '../wire/message.ts';
 import { formatName } from '../wire/names.ts';
 import type { Query } from '../wire/query.ts';
 import type { Reply } from '../wire/reply.ts';
@@ -144,9 +144,6 @@ function textsOf(data: string): string {
     texts.push(JSON.stringify(data.slice(at + 1, at + 1 + data.charCodeAt(at))));
   return texts.join(' ');
 }
-
-/** The owner of a record, for people. */
-export const ownerText = (message: Message, record: RecordAt): string => formatName(ownerOf(message, record));
 
 function matches({ pod, name, rcode }: LogEntry, wanted: LogFilter): boolean {
   if (wanted.rcode !== undefined && rcode !== wanted.rcode.toUpperCase()) return false;

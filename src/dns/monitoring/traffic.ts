@@ -21,7 +21,7 @@ const timedOneIn = 32;
 
 export const protocols = ['udp', 'tcp'] as const;
 /** As CoreDNS has them: 1 is IPv4, 2 is IPv6. */
-export const families = ['1', '2'] as const;
+const families = ['1', '2'] as const;
 
 export interface RequestCount {
   proto: string;

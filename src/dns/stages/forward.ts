@@ -81,7 +81,7 @@ const questionOf = (query: Query): Question => ({
 });
 
 /** For people: who was asked, and how long it took. */
-export const asked = (resolver: string | undefined, beganMs: number): string =>
+const asked = (resolver: string | undefined, beganMs: number): string =>
   `${resolver === undefined ? 'no resolver answered' : `from resolver ${resolver}`}, in ${(performance.now() - beganMs).toFixed(1)} ms`;
 
 /** The end of a pipeline without resolvers. */

@@ -130,7 +130,7 @@ function baseOf(asked: WireName, { searches }: SearchList): WireName | undefined
 }
 
 /** What the pod's resolver would ask for after the first name. Names with many dots have been tried as they are before. */
-export function namesAfterFirst(base: WireName, { searches, ndots }: SearchList): WireName[] {
+function namesAfterFirst(base: WireName, { searches, ndots }: SearchList): WireName[] {
   const head = base.slice(0, -1);
   const names = searches.slice(1).map((search) => lowerName(head + search));
   const dots = labelsOf(base).length - 1;

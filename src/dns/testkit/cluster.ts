@@ -8,7 +8,7 @@ import { ClusterZone } from '../zone/cluster.ts';
 import { namespaceFacts, podFacts, serviceFacts, sliceFacts } from '../zone/facts.ts';
 import { type QuestionOptions, question, type Read, read } from './message.ts';
 
-export const zone = 'cluster.local';
+const zone = 'cluster.local';
 
 export const namespace = (name: string): Namespace => ({ metadata: { name } });
 

@@ -82,7 +82,7 @@ const unboundHost: Resolver = {
     if (!existsSync(file)) writeFileSync(file, `${[...lines, 'forward-zone:', '  name: "."', `  forward-addr: ${server}`].join('\n')}\n`);
     return ['-C', file, '-t', type, '-v', name];
   },
-  read(text, type) {
+  read(text) {
     const lines = text.split('\n').map((line) => line.replace(/ \(insecure\)$/, ''));
     const rcode = /: \d+\((\w+)\)/.exec(text)?.[1] ?? 'NOERROR';
     const data = lines.flatMap((line) => {

@@ -28,6 +28,4 @@ export function hashSuffixes(buffer: Uint8Array, nameAt: number, labelAt: Uint16
   }
 }
 
-/** The root's hash, for names without labels. */
-export const rootHash: number = basis;
 export const hashSlots: number = maxLabels + 1;

@@ -9,7 +9,7 @@ import type { Entry } from './table.ts';
 import type { Zones } from './zone.ts';
 
 /** Aliases that lead to aliases: more is a loop (T32). */
-export const mostAliases = 8;
+const mostAliases = 8;
 /** Compression pointers have 14 bits. */
 const lastPointer = 0x3fff;
 

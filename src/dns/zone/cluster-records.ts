@@ -113,7 +113,7 @@ export function podRecords(naming: Naming, pod: PodFacts): Contribution {
 }
 
 /** `10-0-0-1`; `fd00--1` for fd00::1, the text with dashes in place of colons. A label must not begin or end with a dash: a zero is put there. */
-export const dashed = (address: IpAddr): string =>
+const dashed = (address: IpAddr): string =>
   String(address).replaceAll(/[.:]/g, '-').replace(/^-/, '0-').replace(/-$/, '-0');
 
 /** The address that `dashed` was made of. */

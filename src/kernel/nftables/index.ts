@@ -1,14 +1,11 @@
-export type { Datatype } from './datatypes.ts';
 export * as dynamic from './dynamic.ts';
 export { addressesText } from './datatypes.ts';
 export { canonical, type Expression } from './expressions.ts';
-export { type Counted, tableOwner, tablePersist } from './messages.ts';
+export { tableOwner, tablePersist } from './messages.ts';
 export { Nft, type TableContent } from './nft.ts';
 export * as match from './rule.ts';
 export {
-  type NftFamily,
   type NftHookName,
-  type Ruleset,
   type RulesetChain,
   type RulesetElement,
   type RulesetHook,
@@ -19,4 +16,4 @@ export {
   rulesetReading,
 } from './ruleset.ts';
 export { type NftFailure, NftTransaction, NftTransactionError, type TaggedElement } from './transaction.ts';
-export { type Chain, type Element, type Hook, type NftSetSpec, type Rule, type RuleFamily, setSpec, type Table, type TableFamily } from './types.ts';
+export { type Chain, type Element, type NftSetSpec, type Rule, setSpec, type TableFamily } from './types.ts';

@@ -29,7 +29,7 @@ export const familyKeyword = { ipv4: 'ip', ipv6: 'ip6' } as const;
 
 const familyNumber = { ipv4: '0x02', ipv6: '0x0a' } as const; // NFPROTO_IPV4, NFPROTO_IPV6
 
-export const hostU16 = (value: number): string => `0x${Buffer.from(Uint16Array.of(value).buffer).toString('hex')}`;
+const hostU16 = (value: number): string => `0x${Buffer.from(Uint16Array.of(value).buffer).toString('hex')}`;
 
 export const hostU32 = (value: number): string => `0x${Buffer.from(Uint32Array.of(value).buffer).toString('hex')}`;
 

@@ -66,7 +66,7 @@ export const bridgePortAttrs = attrs({
 });
 
 /** IFLA_INFO_…; the data's table depends on the kind */
-export const linkInfoAttrs = attrs({
+const linkInfoAttrs = attrs({
   kind: [1, cstring],
   data: [2, nested(bytes)],
   portKind: [4, cstring],

@@ -12,7 +12,7 @@ import { bits, familyNumber, familyOf, named } from './names.ts';
 // include/uapi/linux/rtnetlink.h; host byte order
 
 /** RTN_… */
-export const routeType = named(u8, {
+const routeType = named(u8, {
   unspec: 0,
   unicast: 1,
   local: 2,

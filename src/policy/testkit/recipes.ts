@@ -15,7 +15,7 @@ export function recipePolicies(number: string, document?: number): AnyObject[] {
 }
 
 /** Somebody who is no pod. */
-export const outside = '203.0.113.5';
+const outside = '203.0.113.5';
 
 /** One of ahmetb/kubernetes-network-policy-recipes, with what it is meant to do. */
 export interface Recipe {

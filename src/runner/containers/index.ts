@@ -1,3 +1,3 @@
 export { connectInPod } from './port-forward.ts';
-export { createProcessRuntime, type ProcessRuntimeOptions } from './runtime.ts';
-export { execTool, type ToolOptions } from './tool.ts';
+export { createProcessRuntime } from './runtime.ts';
+export { execTool } from './tool.ts';

@@ -14,7 +14,7 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** A process of its own, as exec offers it to a client. */
-export function asContainerProcess(spawned: SpawnedProcess): ContainerProcess {
+function asContainerProcess(spawned: SpawnedProcess): ContainerProcess {
   const { pid, stdin, stdout, stderr, exit } = spawned;
   let ended = false;
   void exit.then(() => {
@@ -35,7 +35,7 @@ export function asContainerProcess(spawned: SpawnedProcess): ContainerProcess {
 }
 
 /** What a client of exec sees when the program cannot be run: runc's words and a shell's exit code. */
-export function failedProcess(error: ExecutableError, tty: boolean): ContainerProcess {
+function failedProcess(error: ExecutableError, tty: boolean): ContainerProcess {
   const text = `OCI runtime exec failed: exec failed: unable to start container process: ${error.message}\n`;
   const words = Readable.from([Buffer.from(tty ? text.replace('\n', '\r\n') : text)], { objectMode: false });
   return {

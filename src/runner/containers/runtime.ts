@@ -181,7 +181,7 @@ function startError(error: unknown): ContainerStartError {
 }
 
 /** What `enterRoot` made in the container's folder; seen from here nothing is mounted in it. */
-export async function removeRoot(dir: string): Promise<void> {
+async function removeRoot(dir: string): Promise<void> {
   for (const name of ['upper', 'work', 'root', 'memory'])
     await rm(join(dir, name), { recursive: true, force: true, maxRetries: 5 });
   // Stays when the caller keeps something of its own in it.

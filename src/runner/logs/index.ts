@@ -1,2 +1,2 @@
 export { readLog } from './reader.ts';
-export { defaultLimits, type LogLimits, type LogStream, LogWriter } from './writer.ts';
+export { defaultLimits, LogWriter } from './writer.ts';

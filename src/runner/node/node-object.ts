@@ -16,7 +16,7 @@ export const capacityOf = (maxPods: number): Record<string, string> => ({
 });
 
 /** @param fault why the network is not ready */
-export function conditionsOf(fault: string | undefined, nowMs: number): NodeCondition[] {
+function conditionsOf(fault: string | undefined, nowMs: number): NodeCondition[] {
   const now = kubeTime(nowMs);
   const condition = (type: string, status: string, reason: string, message: string): NodeCondition => ({
     ...{ type, status, reason, message },

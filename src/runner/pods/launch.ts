@@ -15,7 +15,7 @@ import { makeVolumes, requestToken, volumeMounts } from '../volumes/volumes.ts';
 import type { RunnerContext } from './context.ts';
 import type { Slot } from './slot.ts';
 
-export const factsOf = (context: RunnerContext, record: PodRecord): PodFacts => ({
+const factsOf = (context: RunnerContext, record: PodRecord): PodFacts => ({
   podIPs: record.podIPs,
   hostIPs: context.config.addresses,
   allocatable: capacityOf(context.config.maxPods),

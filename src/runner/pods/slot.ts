@@ -76,7 +76,7 @@ export class Slot {
   }
 }
 
-export const terminatedState = (exit: ContainerExit, id: string): ContainerStateTerminated => ({
+const terminatedState = (exit: ContainerExit, id: string): ContainerStateTerminated => ({
   exitCode: exit.exitCode,
   reason: exit.reason,
   ...(exit.signal === undefined ? {} : { signal: exit.signal }),

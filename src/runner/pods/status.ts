@@ -37,7 +37,7 @@ const missing = (what: string, slots: readonly Slot[]): string =>
   `containers with ${what}: [${slots.map(({ container }) => container.name).join(' ')}]`;
 
 /** The conditions that a kubelet sets; others stay as they are. */
-export function conditionsOf(facts: StatusFacts, phase: string): PodCondition[] {
+function conditionsOf(facts: StatusFacts, phase: string): PodCondition[] {
   const { pod, slots, podIPs, now } = facts;
   let conditions = pod.status?.conditions ?? [];
   const observedGeneration = pod.metadata.generation;

@@ -1,2 +1,1 @@
-export { type NamedPort, type ProbeTarget, probeOnce } from './probe-once.ts';
-export type { ProbeResult } from './result.ts';
+export { type ProbeTarget, probeOnce } from './probe-once.ts';

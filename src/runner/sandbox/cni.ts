@@ -30,7 +30,7 @@ interface ConfList {
 }
 
 /** No usable configuration in the folder: the node's network is not ready. */
-export class NoCniConfig extends Error {
+class NoCniConfig extends Error {
   constructor(confDir: string, why = 'no network config found') {
     super(`cni plugin not initialized: ${why} in ${confDir}`);
     this.name = 'NoCniConfig';

@@ -8,7 +8,7 @@ export interface StandInPorts {
 }
 
 /** The port of a probe: a number, or the name of one of the container's ports. @returns undefined when the name is not there */
-export function probePort(port: number | string, ports: readonly ContainerPort[]): number | undefined {
+function probePort(port: number | string, ports: readonly ContainerPort[]): number | undefined {
   if (typeof port === 'number') return port;
   const named = ports.find((each) => each.name === port);
   if (named) return named.containerPort;

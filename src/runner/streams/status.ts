@@ -8,7 +8,7 @@ export interface CommandStatus {
   code?: number;
 }
 
-export const success: CommandStatus = { metadata: {}, status: 'Success' };
+const success: CommandStatus = { metadata: {}, status: 'Success' };
 
 /** How the command ended: success or its exit code. */
 export function exitStatus(code: number): CommandStatus {

@@ -53,7 +53,7 @@ export async function requestToken(
 }
 
 /** The volume that admission adds on a cluster when the pod does not refuse it: token, CA and namespace. */
-export function accessVolume(pod: Pod): Volume | undefined {
+function accessVolume(pod: Pod): Volume | undefined {
   if (pod.spec?.automountServiceAccountToken === false) return undefined;
   const sources = [
     { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },

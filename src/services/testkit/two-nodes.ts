@@ -23,7 +23,7 @@ const names: readonly NodeName[] = ['A', 'B'];
 const numberOf = { A: 1, B: 2 } as const;
 const serviceCidrs = ['10.96.0.0/16', 'fd00:96::/112'].map(Prefix.parse);
 /** Addresses of load balancers and externalIPs: the nodes send them to the outside, unless they take them for theirs. */
-export const externalRanges = ['198.51.100.0/24', 'fd00:198::/64'].map(Prefix.parse);
+const externalRanges = ['198.51.100.0/24', 'fd00:198::/64'].map(Prefix.parse);
 
 export const nodeAddress = (node: NodeName, family: Family): string =>
   ({ ipv4: `192.168.0.${numberOf[node]}`, ipv6: `fd00:192::${numberOf[node]}` })[family];

@@ -13,7 +13,7 @@ import type { VerifyInput } from '../input.ts';
 import { nft, route, SmallCluster } from './cluster.ts';
 
 /** The endpoints: a and b on n1, c on n2, as SmallCluster makes them. */
-export const pods = {
+const pods = {
   a: { ips: ['10.244.1.2', 'fd00:244:1:1::2'], node: 'n1' },
   b: { ips: ['10.244.1.6', 'fd00:244:1:2::2'], node: 'n1' },
   c: { ips: ['10.244.2.2', 'fd00:244:2:1::2'], node: 'n2' },

@@ -4,7 +4,7 @@ import { Reader, wireTypes } from '../../../apiserver/protobuf/reader.ts';
 import { MessageWriter } from '../../../apiserver/schema/protobuf-writer.ts';
 
 /** A call that the runtime refused; the message is its own. */
-export class CriError extends Error {
+class CriError extends Error {
   /** grpc-status */
   readonly status: number;
 

@@ -14,7 +14,7 @@ const directories = (path: string): string[] =>
     : [];
 
 /** Releases of containerd, oldest first: of Debian 12, Debian 13 and unstable. 2 is the first that asks for STATUS. */
-export const containerdReleases = ['1.6', '1.7', '2'] as const;
+const containerdReleases = ['1.6', '1.7', '2'] as const;
 export type ContainerdRelease = (typeof containerdReleases)[number];
 
 const ownFolder = (release: ContainerdRelease): string[] => (release === '1.6' ? [] : [`${root}/containerd-${release}`]);

@@ -16,7 +16,7 @@ const reason = (error: unknown): string => {
 };
 
 /** The addresses that a Service holds of the cluster's. */
-export const addressesOf = (spec: ServiceSpec | undefined): string[] =>
+const addressesOf = (spec: ServiceSpec | undefined): string[] =>
   spec && needsClusterIp(spec) ? (spec.clusterIPs ?? []).filter((ip) => ip !== '' && ip !== 'None') : [];
 
 const portsOf = (spec: ServiceSpec | undefined): number[] => {

@@ -28,7 +28,7 @@ export const podsKey = ({ namespaces, pods }: PodSelection): string =>
   `${'name' in namespaces ? `=${namespaces.name}` : selectorKey(namespaces.labels)} ${selectorKey(pods)}`;
 
 /** Peers that mean the same for certain have the same key. */
-export function peerKey(peer: AtomPeer): string {
+function peerKey(peer: AtomPeer): string {
   switch (peer.kind) {
     case 'pods':
       return `pods ${shortKey(peer.selections.map(podsKey).sort().join('|'))}`;

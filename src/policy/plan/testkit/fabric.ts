@@ -35,10 +35,10 @@ const hostMac = Mac.parse('ee:ee:ee:ee:ee:ee');
 const pods = [1, 2, 3, 4, 5, 6, 7, 8];
 /** Those with an odd number are on n1. */
 export const nodeOfPod = (pod: number): number => (pod % 2 === 1 ? 1 : 2);
-export const podAddresses = (pod: number): string[] => [`10.0.0.${pod}`, `fd00::${pod}`];
+const podAddresses = (pod: number): string[] => [`10.0.0.${pod}`, `fd00::${pod}`];
 export const nodeAddresses = (node: number): string[] => [`192.0.2.${node}`, `2001:db8:0:1::${node}`];
 /** Translated to the pod's own by every node, with all ports: a Service of one endpoint. */
-export const serviceAddresses = (pod: number): string[] => [`10.96.0.${pod}`, `fd96::${pod}`];
+const serviceAddresses = (pod: number): string[] => [`10.96.0.${pod}`, `fd96::${pod}`];
 const outside = ['203.0.113.5', '203.0.113.200', '198.51.100.9', '2001:db8:ffff::1', '2001:db8:fffe::1'];
 /** Of pods that no policy knows. */
 const sentinelAddresses = (node: number): string[] => [`10.99.0.${node}`, `fd99::${node}`];

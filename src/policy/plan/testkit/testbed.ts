@@ -39,7 +39,7 @@ export const addressOf = (name: string, family: Family): string => addresses[nam
 export type Row = readonly [set: string, key: string, data?: string];
 
 /** Identities that tests give: nobody special has 0. */
-export const identity = { a: '0:1', b: '0:2', c: '0:3', far: '0:4', dns: '0:5', node: '0:6' } as const;
+const identity = { a: '0:1', b: '0:2', c: '0:3', far: '0:4', dns: '0:5', node: '0:6' } as const;
 
 export class PolicyBed implements AsyncDisposable {
   readonly world = new TestWorld('policy');

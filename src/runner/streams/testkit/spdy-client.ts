@@ -12,7 +12,7 @@ export interface Received {
 }
 
 /** The client's side of SPDY/3.1 as Go's spdystream has it: no WINDOW_UPDATE, streams 1, 3, 5 … */
-export class SpdyClient {
+class SpdyClient {
   readonly transport: Duplex;
   readonly streams = new Map<number, Received>();
   readonly pings: Buffer[] = [];
