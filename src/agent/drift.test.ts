@@ -22,19 +22,35 @@ const routed: Damage[] = [
   { what: "a pod's permanent neighbour entry", by: ['ip neigh del $pod4 dev $pod'] },
   { what: "a pod's link, set down", by: ['ip link set $pod down'] },
   { what: "a pod's link, its MTU", by: ['ip link set $pod mtu 1300'] },
+  { what: "IPv6 of a pod's link, switched off", by: ['sysctl -qw net.ipv6.conf.$pod.disable_ipv6=1'] },
+  { what: "IPv6 of podnet's own link, switched off", by: ['sysctl -qw net.ipv6.conf.podnet-svc.disable_ipv6=1'] },
   { what: "podnet's own link", by: ['ip link del podnet-svc'] },
   { what: 'every route that podnet wrote', by: ['ip route flush proto 112', 'ip -6 route flush proto 112'] },
 ];
 const tunnel: Damage[] = [
+  { what: 'IPv6 of the tunnel, switched off', by: ['sysctl -qw net.ipv6.conf.podnet-vxlan.disable_ipv6=1'] },
   { what: 'the tunnel', by: ['ip link del podnet-vxlan'] },
   { what: "a tunnel's forwarding entry", by: ['bridge fdb flush dev podnet-vxlan'] },
   { what: "a tunnel's neighbour entry", by: ['ip neigh flush nud permanent dev podnet-vxlan'] },
 ];
 const bridged: Damage[] = [
+  { what: 'IPv6 of the bridge, switched off', by: ['sysctl -qw net.ipv6.conf.cbr0.disable_ipv6=1'] },
   { what: 'the bridge', by: ['ip link del cbr0'] },
   { what: "the bridge's address", by: ['ip address flush dev cbr0 scope global'] },
   { what: "a pod's port, taken off the bridge", by: ['ip link set $pod nomaster'] },
 ];
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(`F45: where IPv6 is off for new links the node becomes ready, and pods have IPv6 (${attach})`, needsRoot, async () => {
+    await using node = await TestNode.make({ attach, backend: 'vxlan' });
+    run(node.ns.path, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
+    await node.startReady();
+    const { ns, addresses, result } = await node.addPod('a');
+    for (const address of addresses) run(node.ns.path, 'ping', '-c1', '-W5', address);
+    const check = { command: 'CHECK', containerId: 'a', netns: ns.path, config: { prevResult: result } };
+    assert.deepEqual(await node.cni(check), { code: 0, json: {} });
+    assert.deepEqual(node.status().problems, []);
+  });
 
 for (const [shape, overrides, damages] of [
   ['routed', {}, routed],
@@ -55,9 +71,10 @@ for (const [shape, overrides, damages] of [
     await node.stop();
     await node.startReady();
     const right = node.kernel();
+    const own: Record<string, string> = { $pod: link, $pod4: pod4, $pod6: pod6 };
     for (const { what, by } of damages) {
       for (const command of by)
-        run(node.ns.path, ...command.split(' ').map((word) => ({ $pod: link, $pod4: pod4, $pod6: pod6 })[word] ?? word));
+        run(node.ns.path, ...command.split(' ').map((word) => word.replace(/\$pod[46]?/, (name) => own[name] ?? name)));
       await eventually(() => assert.deepEqual(changes({ kernel: right }, { kernel: node.kernel() }), [], what), soonMs);
       assert.notEqual(node.status().reconciler.lastDrift, undefined);
     }

@@ -10,7 +10,8 @@ import type { Item } from '../reconcile/model.ts';
 import { Detacher } from './detacher.ts';
 import { InterfaceExistsError, NamespaceError, throwFirst } from './errors.ts';
 import { configureFurther, hasOtherDefault } from './further.ts';
-import { checkHost, foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
+import { checkHost, configureHostSide, foldersOf, type LinkNumbers, makeHostSide } from './host-side.ts';
+import { isIpv6Off, switchIpv6On } from './ipv6.ts';
 import type { AttachMode, LinkNode } from './mode.ts';
 import { aliasOf, type PodLink, podGroup } from './pod-link.ts';
 import { checkPod, configurePod, settlePod, type ToldOfPod } from './pod-side.ts';
@@ -81,10 +82,8 @@ export class Attacher implements Disposable {
       const { index, template } = this.#makeLink(pod, ns, items, node);
       for (const [folder, settings] of foldersOf(items, pod.hostLink)) this.#ns.enter(() => writeSysctls(folder, settings));
       using inside = ns.enter(RtNetlink.openBrief);
-      const errors = template
-        ? inside.tryTemplate(template, pod)
-        : inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node));
-      if (hasOtherDefault(errors)) configureFurther(inside, index, pod, this.mode, node);
+      const errors = template ? inside.tryTemplate(template, pod) : this.#tryPodSide(inside, index, pod, node);
+      this.#finishPodSide(inside, ns, errors, index, pod, node);
       return items;
     } catch (error) {
       if (!(error instanceof InterfaceExistsError)) this.detach(pod.hostLink, items);
@@ -179,8 +178,7 @@ export class Attacher implements Disposable {
     const link = inside.link(pod.ifname);
     if (!link)
       throw new NamespaceError(`the container has no interface ${pod.ifname}; only a new sandbox brings it back: delete the pod`);
-    const errors = inside.tryBatch((batch) => configurePod(batch, link.index, pod, this.mode, node));
-    if (hasOtherDefault(errors)) configureFurther(inside, link.index, pod, this.mode, node);
+    this.#finishPodSide(inside, ns, this.#tryPodSide(inside, link.index, pod, node), link.index, pod, node);
     this.settle(pod, ns);
   }
 
@@ -232,7 +230,30 @@ export class Attacher implements Disposable {
     const errors = templates
       ? this.#rt.tryTemplate(templates.host, { pod, numbers })
       : this.#rt.tryBatch((batch) => makeHostSide(batch, pod, numbers, this.mode, items, hostEnd));
-    return { errors, inside: templates?.inside };
+    if (errors.has(0) || !isIpv6Off(errors)) return { errors, inside: templates?.inside };
+    this.#ns.enter(() => switchIpv6On(pod.hostLink));
+    const again = this.#rt.tryBatch((batch) => configureHostSide(batch, pod, numbers, this.mode, items, hostEnd));
+    return { errors: new Map([...again].filter(([, error]) => !isExists(error))), inside: templates?.inside };
+  }
+
+  readonly #tryPodSide = (inside: RtNetlink, index: number, pod: PodLink, node: LinkNode): ReadonlyMap<number, KernelError> =>
+    inside.tryBatch((batch) => configurePod(batch, index, pod, this.mode, node));
+
+  /** @param errors of the messages for the pod's end. @throws KernelError */
+  #finishPodSide(
+    inside: RtNetlink,
+    ns: NetNs,
+    errors: ReadonlyMap<number, KernelError>,
+    index: number,
+    pod: PodLink,
+    node: LinkNode,
+  ): void {
+    let left = errors;
+    if (isIpv6Off(errors)) {
+      ns.enter(() => switchIpv6On(pod.ifname));
+      left = this.#tryPodSide(inside, index, pod, node);
+    }
+    if (hasOtherDefault(left)) configureFurther(inside, index, pod, this.mode, node);
   }
 
   /** The one that was made for a link that was not: another of its name may be in use. */

@@ -1,7 +1,7 @@
 import type { IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Address, Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
-import { type AttachMode, fromNoRouter, type LinkNode, sourceFor } from './mode.ts';
+import { type AttachMode, ipv6Settings, type LinkNode, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
 import { planShaper } from './shaper.ts';
 
@@ -91,7 +91,7 @@ const withoutBridgeNetfilter = ['iptables', 'ip6tables'].map(
 );
 
 function settings({ families }: LinkNode): Sysctl[] {
-  const common = [...withoutBridgeNetfilter, ...(families.includes('ipv6') ? fromNoRouter(bridgeLink) : [])];
+  const common = [...withoutBridgeNetfilter, ...(families.includes('ipv6') ? ipv6Settings(bridgeLink) : [])];
   if (!families.includes('ipv4')) return common;
   return [
     ...common,

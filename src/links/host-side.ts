@@ -32,9 +32,22 @@ export function makeHostSide(
   hostEnd: ReturnType<AttachMode['hostEnd']>,
 ): void {
   const { mtu, hostLink, ifname } = pod;
-  const { index, peerIndex, shaper, netNs } = numbers;
+  const { index, peerIndex, netNs } = numbers;
   const peer = { name: ifname, index: peerIndex, mtu, mac: podMac(pod), netNs };
   batch.addLink({ type: 'veth', name: hostLink, index, mtu, mac: hostMac, group: podGroup, ...hostEnd, peer });
+  configureHostSide(batch, pod, numbers, mode, items, hostEnd);
+}
+
+/** All but the making of the link; where a part of it is there already that part is EEXIST. */
+export function configureHostSide(
+  batch: RtBatch,
+  pod: PodLink,
+  { index, shaper }: LinkNumbers,
+  mode: AttachMode,
+  items: readonly Item[],
+  hostEnd: ReturnType<AttachMode['hostEnd']>,
+): void {
+  const { hostLink } = pod;
   if (pod.bandwidth) makeShaper(batch, items, index, shaper);
   // Up before the pod's end is: no frame comes before `finish`, and the pod's end, which comes up last, sends at once.
   batch.setLink(index, { addrGenMode: 'none', ipv4: ipv4ConfOf(items, hostLink), up: true });
@@ -54,11 +67,14 @@ const ipv4ConfName = (link: string, name: string): string => `net/ipv4/conf/${li
 /** Whether netlink sets it together with the link. */
 const isIpv4Conf = ({ name }: Sysctl, link: string): boolean => ipv4Conf.some((one) => name === ipv4ConfName(link, one));
 
+/** Not to be written at first: a link that has it on refuses its addresses. */
+const isOff = ({ name }: Sysctl): boolean => name.endsWith('/disable_ipv6');
+
 /** The other settings, by folder: each look-up of one costs. */
 export function foldersOf(items: readonly Item[], link: string): Map<string, Record<string, string>> {
   const folders = new Map<string, Record<string, string>>();
   for (const item of items) {
-    if (item.kind !== 'sysctl' || isIpv4Conf(item, link)) continue;
+    if (item.kind !== 'sysctl' || isIpv4Conf(item, link) || isOff(item)) continue;
     const slash = item.name.lastIndexOf('/');
     const folder = item.name.slice(0, slash);
     const settings = folders.get(folder) ?? {};

@@ -207,11 +207,29 @@ test("a path that is no network namespace, or the node's own, is refused before 
 test('an attachment that fails inside the container leaves nothing on the node', needsRoot, async () => {
   using home = new Node('routed');
   const a = home.container('a');
-  run(a.path, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
-  assert.throws(() => home.attach(pod(5), a), /add address|replace address/);
-  await home.attacher.drain();
+  // No address of IPv4 has such a prefix.
+  using attacher = new Attacher(home.home.ns, { ...attachModes.routed, prefixLength: () => 33 });
+  assert.throws(() => attacher.attach(pod(5), a.ns, node), /replace address/);
+  await attacher.drain();
   assert.doesNotMatch(run(home.home.path, 'ip', '-o', 'link'), /pod[0-9a-f]{8}/);
 });
+
+for (const mode of ['routed', 'bridge'] as const)
+  test(`${mode}: F45: a node and containers that switch IPv6 off for new links, or for all, get links with IPv6 all the same`, needsRoot, () => {
+    using home = new Node(mode);
+    run(home.home.path, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
+    for (const [n, which] of [
+      [5, 'default'],
+      [6, 'all'],
+    ] as const) {
+      const container = home.container(which);
+      run(container.path, 'sysctl', '-qw', `net.ipv6.conf.${which}.disable_ipv6=1`);
+      const link: PodLink = n === 6 ? { ...pod(n), bandwidth: { egress: { rate: 1e9 }, ingress: { rate: 1e9 } } } : pod(n);
+      home.attach(link, container);
+      for (const address of link.addresses) pings(home.home, address);
+      assert.deepEqual(home.attacher.check(link, container.path, node), []);
+    }
+  });
 
 test('single-stack pods get one family alone', needsRoot, () => {
   using home = new Node('routed');

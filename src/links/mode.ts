@@ -44,9 +44,13 @@ export interface AttachMode {
   isFinished(link: Link, pod: PodLink, found: LinkFindings): boolean;
 }
 
-/** IPv6 settings of the link that pods' packets come by: no router advertisement and no redirect of a pod counts, whatever the defaults are. */
-export const fromNoRouter = (link: string): Sysctl[] =>
-  ['accept_ra', 'accept_redirects'].map((name) => ({ kind: 'sysctl', name: `net/ipv6/conf/${link}/${name}`, value: '0' }));
+/** IPv6 settings of the link that pods' packets come by, whatever the defaults are: it is on, and no router advertisement and no redirect of a pod counts. */
+export const ipv6Settings = (link: string): Sysctl[] =>
+  ['disable_ipv6', 'accept_ra', 'accept_redirects'].map((name) => ({
+    kind: 'sysctl',
+    name: `net/ipv6/conf/${link}/${name}`,
+    value: '0',
+  }));
 
 /** The node's own address for a family, as a field to be spread into a route. */
 export function sourceFor(node: LinkNode, family: Family): { source?: IpAddr } {

@@ -1,7 +1,7 @@
 import { addressBits, IpAddr } from '../net/ip.ts';
 import { Prefix } from '../net/prefix.ts';
 import type { Item, Neighbour, Route, Sysctl } from '../reconcile/model.ts';
-import { type AttachMode, fromNoRouter, sourceFor } from './mode.ts';
+import { type AttachMode, ipv6Settings, sourceFor } from './mode.ts';
 import { hostMac, podMac } from './pod-link.ts';
 import { planShaper } from './shaper.ts';
 
@@ -40,8 +40,7 @@ export const routed: AttachMode = {
           sysctl(`net/ipv4/conf/${pod.hostLink}/accept_redirects`, '0'),
         ]
       : [];
-    // Whatever the node's defaults are, no pod is its router.
-    const ipv6 = pod.addresses.some(({ family }) => family === 'ipv6') ? fromNoRouter(pod.hostLink) : [];
+    const ipv6 = pod.addresses.some(({ family }) => family === 'ipv6') ? ipv6Settings(pod.hostLink) : [];
     return [link, ...ipv4, ...ipv6, ...perAddress, ...planShaper(pod)];
   },
   gateway: ({ family }) => gateways[family],

@@ -72,7 +72,7 @@ for (const backend of ['direct', 'vxlan'] satisfies Backend[]) {
       try {
         const program = (n: number): Reconciler => {
           const [self, peer] = n === 0 ? nodes : [nodes[1], nodes[0]];
-          const reconciler = new Reconciler([new SysctlWriter(spaces[n]!), new RtWriter(RtNetlink.open(spaces[n]))]);
+          const reconciler = new Reconciler([new RtWriter(RtNetlink.open(spaces[n])), new SysctlWriter(spaces[n]!)]);
           reconciler.contribute('self', planSelf(self, local, config));
           reconciler.contribute(`node ${peer.name}`, planPeer(peer, self, local, config).items);
           assert.deepEqual(reconciler.sync().failures, []);

@@ -108,7 +108,8 @@ export function planSelf(self: RouteNode, local: LocalFacts, config: RoutesConfi
   );
   // A bridge without ports works on every kernel and drops what is sent to it.
   const svc: Link = { kind: 'link', name: svcLink, type: 'bridge', up: true };
-  return [...forwarding(local, config), svc, ...unassigned, ...services, ...dns, ...tunnel(self, local, config)];
+  const links = [svc, ...tunnel(self, local, config)];
+  return [...forwarding(local, config), ...links, ...withIpv6(links, config), ...unassigned, ...services, ...dns];
 }
 
 /** IPv6 forwarding makes a link ignore router advertisements unless accept_ra is 2 (Documentation/networking/ip-sysctl.rst). */
@@ -120,6 +121,12 @@ function forwarding(local: LocalFacts, config: RoutesConfig): Sysctl[] {
     return [...advertised, on('net/ipv6/conf/all/forwarding')];
   });
 }
+
+/** Whatever the node's default for new links is: routes of IPv6 lead to these. */
+const withIpv6 = (links: readonly Link[], { families }: RoutesConfig): Sysctl[] =>
+  families.includes('ipv6')
+    ? links.map(({ name }) => ({ kind: 'sysctl', name: `net/ipv6/conf/${name}/disable_ipv6`, value: '0' }))
+    : [];
 
 function tunnel(self: RouteNode, local: LocalFacts, config: RoutesConfig): Link[] {
   const end = tunnelEnd(self);
