@@ -162,17 +162,6 @@ for (const family of families) {
   });
 }
 
-test('SD1: SCTP is led like the others, in what the kernel is told', needsRoot, async () => {
-  await using bed = new Testbed();
-  const ports = [{ port: 9, protocol: 'SCTP', nodePort: 30009 }];
-  bed.planner.setService(service('s', [vip.ipv4], ports, { externalTrafficPolicy: 'Local' }));
-  bed.planner.setSlice(slice('s', 'ipv4', ['b'], 9, 'SCTP'));
-  bed.sync();
-  const table = run(bed.node.path, 'nft', 'list', 'table', 'inet', 'podnet');
-  for (const line of [/10\.96\.0\.1 \. sctp \. 9 : /, /sctp \. 30009 : /, /meta nfproto ipv4 dnat ip to meta priority & ffff:e000 \. numgen random mod 3 \. meta l4proto map @slots4/]) assert.match(table, line);
-  assert.match(run(bed.node.path, 'nft', 'list', 'set', 'inet', 'podnet', 'nodeports-local-sctp'), /30009/);
-});
-
 test("the whole table is text that nft reads back the same: session affinity, source ranges and all", needsRoot, async () => {
   await using bed = new Testbed();
   for (const family of families) {

@@ -37,7 +37,6 @@ export const services = strategy<Service>({
         'spec.externalIPs is deprecated and will be removed in a future release; podnet serves only those that its agents are told to allow, by default none',
       );
     if (spec?.loadBalancerIP) found.push('spec.loadBalancerIP is deprecated');
-    found.push(...notYet(spec));
     return found;
   },
   allocate(service, old, errors, transaction, around) {
@@ -47,10 +46,3 @@ export const services = strategy<Service>({
   },
   removed: releaseAll,
 });
-
-/** What is stored and not done, so that nobody takes what he sees for its effect. */
-function notYet(spec: Service['spec']): string[] {
-  const found: string[] = [];
-  if (spec?.ports?.some(({ protocol }) => protocol === 'SCTP')) found.push('podnet does not serve SCTP ports yet');
-  return found;
-}

@@ -7,7 +7,7 @@ import { sockRaw } from '../../../kernel/socket-options.ts';
 import { socketIn } from '../../../kernel/sockets.ts';
 import { sys } from '../../../kernel/sys.ts';
 import { type Family, IpAddr } from '../../../net/ip.ts';
-import { crc32c } from './crc32c.ts';
+import { crc32c } from '../../../testing/sctp.ts';
 
 /** IPPROTO_RAW: what is sent has its own IP header. */
 const ipprotoRaw = 255;

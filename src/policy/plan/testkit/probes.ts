@@ -6,8 +6,8 @@ import { msgDontwait, setBuffers, setOption, sockDgram, sockNonblock, sockRaw, s
 import { bindTo, listenTcp, socketIn } from '../../../kernel/sockets.ts';
 import { errno, nativeBuffer, sys } from '../../../kernel/sys.ts';
 import { type Family, families, IpAddr } from '../../../net/ip.ts';
+import { sctpInit } from '../../../testing/sctp.ts';
 import type { Packet } from '../../packet.ts';
-import { crc32c } from './crc32c.ts';
 import type { End } from './fabric.ts';
 
 /** One first packet from one end to another one. */
@@ -258,20 +258,4 @@ function echo(family: Family, identifier: number): Buffer {
   // The kernel fills in ICMPv6's checksum.
   if (family === 'ipv4') message.writeUInt16BE(internetChecksum(message), 2);
   return message;
-}
-
-/** INIT, RFC 9260 3.3.2, with the checksum that conntrack looks at. */
-function sctpInit(from: number, to: number): Buffer {
-  const packet = Buffer.alloc(12 + 20);
-  packet.writeUInt16BE(from, 0);
-  packet.writeUInt16BE(to, 2);
-  packet[12] = 1;
-  packet.writeUInt16BE(20, 14);
-  packet.writeUInt32BE(0x706e0000 | from, 16);
-  packet.writeUInt32BE(65536, 20);
-  packet.writeUInt16BE(1, 24);
-  packet.writeUInt16BE(1, 26);
-  packet.writeUInt32BE(1, 28);
-  packet.writeUInt32LE(crc32c(packet), 8);
-  return packet;
 }
