@@ -75,6 +75,8 @@ export class Foreigners implements Disposable {
   #again = false;
   #disposed = false;
   #restUntil = 0;
+  /** Processor time that others of this process took while a look let them. */
+  #othersMs = 0;
   #looks = 0;
   #lastLookMs = 0;
   #generation = 0;
@@ -128,7 +130,8 @@ export class Foreigners implements Disposable {
 
   async #look(): Promise<void> {
     const began = performance.now();
-    const usage = process.cpuUsage();
+    const usage = processorMs();
+    this.#othersMs = 0;
     this.#looking = true;
     try {
       const shape = this.#options.shape();
@@ -148,9 +151,8 @@ export class Foreigners implements Disposable {
     if (this.#disposed) return;
     this.#looks++;
     this.#lastLookMs = performance.now() - began;
-    // What it cost, not how long others kept the processor: on a busy machine a firewall that drops is told of as soon.
-    const { user, system } = process.cpuUsage(usage);
-    this.#restUntil = performance.now() + restFactor * Math.min(this.#lastLookMs, (user + system) / 1000);
+    // What it cost, not what others did meanwhile, in this process or another: on a busy machine a firewall that drops is told of as soon.
+    this.#restUntil = performance.now() + restFactor * Math.min(this.#lastLookMs, processorMs() - usage - this.#othersMs);
     this.#tell();
     if (this.#again) {
       this.#again = false;
@@ -230,7 +232,9 @@ export class Foreigners implements Disposable {
       const { done, value } = work.next();
       if (done) return value;
       if (performance.now() < end) continue;
+      const usage = processorMs();
       await afterOthers();
+      this.#othersMs += processorMs() - usage;
       end = performance.now() + sliceMs;
     }
     return undefined;
@@ -256,6 +260,12 @@ export class Foreigners implements Disposable {
     this.#told = now;
     if (!same) onChange();
   }
+}
+
+/** That this process has taken so far. */
+function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /** Tables without what packets count in them. */

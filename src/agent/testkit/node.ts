@@ -16,7 +16,7 @@ const nodeCidrs = ['10.1.0.0/24', 'fd01::/64'];
 const peerCidrs = ['10.1.1.0/24', 'fd01:0:0:1::/64'];
 
 /** Tries until the check does not throw; a busy machine is slow, not wrong. @throws what it threw last */
-export async function eventually<T>(check: () => T | Promise<T>, withinMs = 20_000): Promise<T> {
+export async function eventually<T>(check: () => T | Promise<T>, withinMs = 60_000): Promise<T> {
   for (const end = performance.now() + withinMs; ; ) {
     try {
       return await check();

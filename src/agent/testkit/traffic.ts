@@ -35,7 +35,8 @@ export class Echo implements Disposable {
       });
       const connections = new Set<net.Socket>();
       server.on('connection', (socket) => void connections.add(socket));
-      server.listen({ fd: listenTcp(ns, at, port) });
+      // Hundreds may come before this process gets its turn.
+      server.listen({ fd: listenTcp(ns, at, port, { backlog: 4096 }) });
       echo.#closers.push(
         () => udp.close(),
         () => server.close(),
