@@ -9,8 +9,8 @@ import { Results } from './ledger/results.ts';
 import { inOrder } from './order.ts';
 
 /**
- * The project's test runner, behind `npm test [-- PATTERN]`. PATTERN narrows to the test files whose path holds it and, where no path does,
- * to the tests whose name holds it. Ends with node's summary, the slowest files and the reasons of skips; exit code 1 when a test failed or
+ * The project's test runner, behind `npm test [-- PATTERN ...]`. Patterns narrow to the test files whose path holds one of them and, where no path
+ * does, to the tests whose name holds one. Ends with node's summary, the slowest files and the reasons of skips; exit code 1 when a test failed or
  * none was found. A whole run as root writes what it has shown to docs/conformance.md and docs/statements.md.
  */
 const root = join(import.meta.dirname, '..');
@@ -23,17 +23,18 @@ const fileTimeoutMs = 480_000;
  */
 const concurrency = Math.min(2 * availableParallelism(), 6);
 
-/** Files and, when PATTERN is no part of a path, what the names of tests must hold. */
-function select(pattern: string): { files: string[]; testNamePatterns?: RegExp[] } {
+/** Files and, when no pattern is part of a path, what the names of tests must hold. */
+function select(patterns: readonly string[]): { files: string[]; testNamePatterns?: RegExp[] } {
   const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.js'))
     .map((file) => file.replace(/\.js$/, '.ts'))
     // What was built from a test that is there no more.
     .filter((file) => existsSync(join(project, 'src', file)));
   const all = inOrder(sources).map((file) => join(root, file.replace(/\.ts$/, '.js')));
-  const files = all.filter((file) => relative(root, file).includes(pattern));
+  if (patterns.length === 0) return { files: all };
+  const files = all.filter((file) => patterns.some((pattern) => relative(root, file).includes(pattern)));
   if (files.length > 0) return { files };
-  return { files: all, testNamePatterns: [new RegExp(pattern.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))] };
+  return { files: all, testNamePatterns: patterns.map((pattern) => new RegExp(pattern.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))) };
 }
 
 function summarize(results: Results): void {
@@ -63,8 +64,8 @@ function keep(name: string, text: string, results: Results): void {
   process.exitCode = 1;
 }
 
-const pattern = process.argv[2] ?? '';
-const selection = select(pattern);
+const patterns = process.argv.slice(2);
+const selection = select(patterns);
 if (selection.files.length === 0) {
   console.error(`no test file under ${root}: run \`npm run build\` first`);
   process.exitCode = 1;
@@ -80,7 +81,7 @@ if (selection.files.length === 0) {
   report.pipe(process.stdout, { end: false });
   await finished(report);
   summarize(results);
-  if (pattern === '' && process.getuid?.() === 0 && results.failed === 0) {
+  if (patterns.length === 0 && process.getuid?.() === 0 && results.failed === 0) {
     keep(
       'conformance.md',
       conformanceLedger((id) => results.covers(id)),

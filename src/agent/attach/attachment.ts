@@ -20,7 +20,7 @@ export interface AttachmentNotes extends Record<string, string> {
   since: string;
   /** `namespace/name` of the pod, or '' */
   pod: string;
-  /** What policies select it by, as `pod-traits.ts` writes it; '' when that is not known. */
+  /** What policies select it by, as `policy/pod-traits.ts` writes it; '' when that is not known. */
   traits: string;
   /** Its host ports, as `formatMappings` of the room hostports writes them, or '' */
   ports: string;
