@@ -3,15 +3,16 @@ import {
   type NftFailure,
   type NftTransaction,
   NftTransactionError,
-  type TaggedElement,
   type TableContent,
   type TableFamily,
+  type TaggedElement,
   tableOwner,
   tablePersist,
 } from '../kernel/nftables/index.ts';
-import { sameHook, satisfies } from './items.ts';
+import { sameHook } from './items.ts';
 import { type Item, keyOf, type NftChain, type NftElement, type NftSet, type NftTable } from './model.ts';
 import { ElementOperation, type Failure, type Operation, StaleError, type Writer } from './operations.ts';
+import { ReducedChains } from './reduced-chains.ts';
 
 /** A refused item is left out and the rest tried again, this often; then everything that is left counts as refused. */
 const attempts = 20;
@@ -34,19 +35,6 @@ interface Known {
   sets: Map<string, NftSet>;
 }
 
-/** A chain that the kernel has otherwise than was wanted. */
-interface Reduced {
-  /** As it was wanted. */
-  item: NftChain;
-  /** As it is there. */
-  taken: NftChain;
-  /** What the kernel said. */
-  why: string;
-}
-
-/** The kernel does not know an expression (nft_expr_type_get), or not what it is to do. */
-const isUnknown = (error: NftFailure['error']): boolean => error.errno === 'ENOENT' || error.errno === 'EOPNOTSUPP';
-
 const nothing = (): Known => ({ owned: false, sets: new Map() });
 
 /**
@@ -61,8 +49,7 @@ export class NftWriter implements Writer {
   readonly #known: Record<TableFamily, Known> = { inet: nothing(), arp: nothing(), bridge: nothing() };
   /** Of the whole ruleset, before the first table was read. */
   #generation: number | undefined;
-  /** By key. */
-  readonly #reduced = new Map<string, Reduced>();
+  readonly #reduced = new ReducedChains();
 
   constructor(nft: Nft, table = 'podnet') {
     this.#nft = nft;
@@ -82,7 +69,7 @@ export class NftWriter implements Writer {
 
   /** Chains that the kernel has with the rules of `otherwise`, by key, and what it said of the others. A new writer tries those first. */
   get reduced(): ReadonlyMap<string, string> {
-    return new Map(Array.from(this.#reduced, ([key, { why }]) => [key, why]));
+    return this.#reduced.reasons;
   }
 
   /** All is read at once; items are made one by one. */
@@ -91,12 +78,7 @@ export class NftWriter implements Writer {
     const parts = families.map((family) => this.#observe(family));
     const reduced = this.#reduced;
     return (function* () {
-      for (const part of parts)
-        for (const item of part) {
-          const known = item.kind === 'nft-chain' ? reduced.get(keyOf(item)) : undefined;
-          // As good as this kernel has it.
-          yield known && satisfies(item, known.taken) ? known.item : item;
-        }
+      for (const part of parts) for (const item of part) yield reduced.asWanted(item);
     })();
   }
 
@@ -104,10 +86,10 @@ export class NftWriter implements Writer {
     const failures: Failure[] = [];
     const refused = new Set<string>();
     this.#makeTables(operations);
-    for (const { kind, verb, key } of operations) if (kind === 'nft-chain' && verb === 'delete') this.#reduced.delete(key);
+    this.#reduced.forgetDeleted(operations);
     for (let attempt = 0; attempt < attempts; attempt++) {
       const left = refused.size === 0 ? operations : operations.filter(({ key }) => !refused.has(key));
-      const failed = this.#try(this.#reduce(left), () => this.#reduceItems(withoutKeys(wanted(), refused)));
+      const failed = this.#try(this.#reduced.operations(left), () => this.#reduced.items(withoutKeys(wanted(), refused)));
       if (!failed) return failures;
       const reducedNow = new Set<string>();
       for (const { about, error } of failed) {
@@ -115,7 +97,7 @@ export class NftWriter implements Writer {
         if (!about) return [...failures, ...left.map(({ key }) => ({ key, error }))];
         const { key } = about as Operation;
         if (reducedNow.has(key)) continue;
-        if (this.#doOtherwise(about as Operation, error)) {
+        if (this.#reduced.add(about as Operation, error)) {
           reducedNow.add(key);
           continue;
         }
@@ -125,41 +107,6 @@ export class NftWriter implements Writer {
     }
     const error = new Error(`tables ${this.#table}: given up after ${attempts} refused transactions`);
     return [...failures, ...operations.filter(({ key }) => !refused.has(key)).map(({ key }) => ({ key, error }))];
-  }
-
-  /** @returns whether the next try does without what was refused */
-  #doOtherwise(operation: Operation, error: NftFailure['error']): boolean {
-    if (operation.kind !== 'nft-chain' || operation.verb === 'delete') return false;
-    const { otherwise, ...item } = operation.item as NftChain;
-    // Also without it, so that it was not what was refused.
-    if (!otherwise) this.#reduced.delete(operation.key);
-    if (!otherwise || !isUnknown(error)) return false;
-    this.#reduced.set(operation.key, { item: operation.item as NftChain, taken: { ...item, rules: otherwise }, why: error.message });
-    return true;
-  }
-
-  /** What is to be written on this kernel. */
-  #reduce(operations: readonly Operation[]): readonly Operation[] {
-    if (this.#reduced.size === 0) return operations;
-    return operations.flatMap((operation): Operation[] => {
-      if (operation.kind !== 'nft-chain' || operation.verb === 'delete') return [operation];
-      const item = this.#reduceItem(operation.item);
-      if (item === operation.item) return [operation];
-      return operation.verb === 'replace' && satisfies(operation.actual, item) ? [] : [{ ...operation, item }];
-    });
-  }
-
-  *#reduceItems(items: Iterable<Item>): Iterable<Item> {
-    for (const item of items) yield this.#reduceItem(item);
-  }
-
-  #reduceItem(item: Item): Item {
-    if (item.kind !== 'nft-chain' || !item.otherwise) return item;
-    const known = this.#reduced.get(keyOf(item));
-    if (!known) return item;
-    const { otherwise, ...rest } = item;
-    known.item = item;
-    return (known.taken = { ...rest, rules: otherwise });
   }
 
   #observe(family: TableFamily): Iterable<Item> {

@@ -1,5 +1,5 @@
-import { satisfies } from './items.ts';
 import type { TableFamily } from '../kernel/nftables/types.ts';
+import { satisfies } from './items.ts';
 import type { Item } from './model.ts';
 import type { Place, Places } from './places.ts';
 

@@ -4,8 +4,8 @@ import { type Expression, match, Nft, type Rule } from '../kernel/nftables/index
 import { run } from '../testing/judge.ts';
 import { TestWorld } from '../testing/netns.ts';
 import { needsRoot } from '../testing/root.ts';
-import type { Item } from './model.ts';
 import { NftWriter, Reconciler } from './index.ts';
+import type { Item } from './model.ts';
 
 /** What no kernel has. */
 const strange: Expression = { name: 'match', match: 'podnet-none', revision: 0, info: '0x00' };
