@@ -14,7 +14,7 @@ import {
   type WatchOptions,
   type WriteOptions,
 } from './api.ts';
-import { type Connection, inCluster, loadKubeconfig } from './kubeconfig.ts';
+import { type Connection, inCluster, loadKubeconfig, type Trust } from './kubeconfig.ts';
 import { LineSplitter } from './lines.ts';
 import { apiVersionOf, resourcePath } from './resources.ts';
 import type { Status } from './types.ts';
@@ -31,10 +31,27 @@ export interface ClientOptions {
 /** Requests beyond these wait: a burst is answered sooner by a few connections than by a TLS handshake for each. */
 const maxConnections = 8;
 
+/** After so long without a byte the kernel asks the other end, and ten seconds later a connection that swallows everything is dead (F15). */
+const keepAliveMs = 30_000;
+/** The kernel would try for two minutes, ever more rarely. */
+const connectMs = 10_000;
+
+/** Requests, and watches, which hold their connection: they must not take the place of requests. */
+interface Agents {
+  requests: http.Agent;
+  watches: http.Agent;
+}
+
 /** All connections share one TLS context: to parse key and certificates for each costs more than the request. */
-function agentMaker(protocol: string, connection: Connection): (options: http.AgentOptions) => http.Agent {
+function agentsOf(protocol: string, connection: Connection, trust: Trust): Agents {
+  const make = agentMaker(protocol, connection, trust);
+  return { requests: make({ keepAlive: true, maxSockets: maxConnections }), watches: make({ keepAlive: true }) };
+}
+
+function agentMaker(protocol: string, connection: Connection, trust: Trust): (options: http.AgentOptions) => http.Agent {
   if (protocol === 'http:') return (options) => new http.Agent(options);
-  const { ca, certificate: cert, key, serverName: servername, insecure } = connection;
+  const { serverName: servername, insecure } = connection;
+  const { ca, certificate: cert, key } = trust;
   const tls = { secureContext: createSecureContext({ ca, cert, key }), servername, rejectUnauthorized: !insecure };
   return (options) => new https.Agent({ ...options, ...tls });
 }
@@ -56,19 +73,17 @@ export class KubeClient implements Api, Disposable {
   readonly #connection: Connection;
   readonly #options: Required<ClientOptions>;
   readonly #base: URL;
-  readonly #agent: http.Agent;
-  /** Watches hold their connection: they must not take the place of requests. */
-  readonly #watchAgent: http.Agent;
+  #trust: Trust;
+  #agents: Agents;
+  /** Of credentials before these: for what still goes on by them. */
+  readonly #former: http.Agent[] = [];
 
   constructor(connection: Connection, options: ClientOptions = {}) {
     this.#connection = connection;
     this.#options = { userAgent: 'podnet', timeoutMs: 60_000, watchIdleMs: 180_000, ...options };
     this.#base = new URL(connection.server);
-    // keepAliveMsecs is TCP's own probe interval: half-open connections die also below HTTP.
-    const common = { keepAlive: true, keepAliveMsecs: 30_000 };
-    const agent = agentMaker(this.#base.protocol, connection);
-    this.#agent = agent({ ...common, maxSockets: maxConnections });
-    this.#watchAgent = agent(common);
+    this.#trust = connection.trust?.() ?? connection;
+    this.#agents = agentsOf(this.#base.protocol, connection, this.#trust);
   }
 
   /** @throws KubeconfigError */
@@ -83,8 +98,7 @@ export class KubeClient implements Api, Disposable {
 
   /** Closes all connections, also running watches. */
   [Symbol.dispose](): void {
-    this.#agent.destroy();
-    this.#watchAgent.destroy();
+    for (const agent of [...Object.values(this.#agents), ...this.#former]) (agent as http.Agent).destroy();
   }
 
   get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string): Promise<T> {
@@ -157,16 +171,18 @@ export class KubeClient implements Api, Disposable {
     });
     let request: http.ClientRequest | undefined;
     try {
-      request = this.#open('GET', path, query, {}, this.#watchAgent);
+      request = this.#open('GET', path, query, {}, 'watches');
     } catch (error) {
       queueMicrotask(() => end(error as Error));
       return { close: () => void (over = true) };
     }
-    request.setTimeout(this.#options.watchIdleMs, () =>
-      end(new Error(`watch ${path}: not a byte for ${this.#options.watchIdleMs / 1000} s`)),
-    );
+    const { timeoutMs, watchIdleMs } = this.#options;
+    let patienceMs = Math.min(timeoutMs, watchIdleMs);
+    request.setTimeout(patienceMs, () => end(new Error(`watch ${path}: not a byte for ${patienceMs / 1000} s`)));
     request.on('error', (cause) => end(new Error(`watch ${path}: ${reasonOf(cause)}`, { cause })));
     request.on('response', (response) => {
+      patienceMs = watchIdleMs;
+      request!.setTimeout(watchIdleMs);
       response.on('error', (cause) => end(new Error(`watch ${path}: ${reasonOf(cause)}`, { cause })));
       if (response.statusCode !== 200) {
         const chunks: Buffer[] = [];
@@ -241,14 +257,15 @@ export class KubeClient implements Api, Disposable {
     });
   }
 
-  #open(method: string, path: string, query: Query, headers: http.OutgoingHttpHeaders = {}, agent = this.#agent): http.ClientRequest {
+  #open(method: string, path: string, query: Query, headers: http.OutgoingHttpHeaders = {}, by: keyof Agents = 'requests'): http.ClientRequest {
+    this.#renew();
     const search = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== '') search.set(name, String(value));
     const prefix = this.#base.pathname.replace(/\/$/, '');
     const token = this.#connection.token?.();
     const open = this.#base.protocol === 'http:' ? http.request : https.request;
-    return open({
-      agent,
+    const request = open({
+      agent: this.#agents[by],
       host: this.#base.hostname.replace(/^\[|\]$/g, ''),
       port: this.#base.port || (this.#base.protocol === 'http:' ? 80 : 443),
       method,
@@ -260,6 +277,37 @@ export class KubeClient implements Api, Disposable {
         ...headers,
       },
     });
+    request.on('socket', (socket) => {
+      // Agents set it for connections without TLS only.
+      socket.setKeepAlive(true, keepAliveMs);
+      if (!socket.connecting) return;
+      const limitMs = Math.min(connectMs, this.#options.timeoutMs);
+      const late = setTimeout(() => request.destroy(new Error(`no connection within ${limitMs / 1000} s`)), limitMs);
+      for (const event of ['connect', 'close']) socket.once(event, () => clearTimeout(late));
+    });
+    return request;
+  }
+
+  /** Credentials that were rotated are used by whatever is asked from then on; what goes on by the former ones ends by itself (F17). */
+  #renew(): void {
+    const { ca, certificate, key } = this.#connection.trust?.() ?? this.#trust;
+    if (ca === this.#trust.ca && certificate === this.#trust.certificate && key === this.#trust.key) return;
+    let agents: Agents;
+    try {
+      agents = agentsOf(this.#base.protocol, this.#connection, { ca, certificate, key });
+    } catch {
+      // Half of a rotation, as a certificate without its key: those of before until the rest is there.
+      return;
+    }
+    for (const agent of Object.values(this.#agents) as http.Agent[]) {
+      agent.maxFreeSockets = 0;
+      for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+      this.#former.push(agent);
+    }
+    // A rotation or two: what went on by the credentials before has ended.
+    for (const agent of this.#former.splice(0, Math.max(0, this.#former.length - 4))) agent.destroy();
+    this.#trust = { ca, certificate, key };
+    this.#agents = agents;
   }
 }
 

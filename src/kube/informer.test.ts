@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import * as http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { ApiError, type WatchOptions } from './api.ts';
 import { KubeClient } from './client.ts';
@@ -135,7 +137,7 @@ describe('Informer', () => {
     assert.deepEqual(types, ['added', 'deleted', 'added']);
   });
 
-  test('random histories over cut connections, 410, garbage and duplicates end equal to the server', async () => {
+  test('F12: random histories over cut connections, 410, garbage and duplicates end equal to the server', async () => {
     for (let seed = 1; seed <= 6; seed++) {
       const pick = random(seed);
       const api = new FakeApi();
@@ -165,7 +167,7 @@ describe('Informer', () => {
     }
   });
 
-  test('a server that answers 410 for ever is asked ever more rarely', async () => {
+  test('F12, F16: a server that answers 410 for ever is asked ever more rarely', async () => {
     const api = new FakeApi();
     let watches = 0;
     const spiteful = Object.assign(Object.create(api) as FakeApi, {
@@ -205,6 +207,83 @@ describe('Informer', () => {
     await api.create(ConfigMaps, map('new'));
     server.cutWatches();
     await until('the new state', () => informer.get('default/new') !== undefined && informer.size === 1);
+  });
+
+  test('F14: what a server tells that lags behind is not taken for news: it is asked for all there is', async () => {
+    const api = new FakeApi();
+    const first = await api.create(ConfigMaps, map('a', { step: '1' }));
+    await using server = await FakeServer.listen(api);
+    using client = new KubeClient({ server: server.url });
+    const told = new Map<string, ConfigMap>();
+    const steps: (string | undefined)[] = [];
+    using informer = new Informer(client, ConfigMaps, {
+      backoffMs,
+      onChange: (changes) => {
+        follow(changes, told);
+        steps.push(...changes.map(({ object }) => object.data?.step));
+      },
+    });
+    informer.start();
+    await informer.synced;
+    for (const step of ['2', '3']) await api.patch(ConfigMaps, 'a', 'default', { data: { step } }, 'merge');
+    await until('the newest', () => informer.get('default/a')?.data?.step === '3');
+    const errors: string[] = [];
+    // What was true before comes again, as from a replica that has not heard of what came since; then the deletion of what is there.
+    for (const type of ['MODIFIED', 'DELETED'] as const) {
+      server.fault = (line) => `${JSON.stringify({ type, object: { kind: 'ConfigMap', apiVersion: 'v1', ...first } })}\n${line}`;
+      const made = await api.create(ConfigMaps, map(`b-${type.toLowerCase()}`));
+      await until('it was asked again', () => (errors.push(informer.error?.message ?? ''), informer.error !== undefined || informer.get(`default/b-${type.toLowerCase()}`) !== undefined));
+      server.fault = (line) => line;
+      await informer.hasSeen(made.metadata.resourceVersion);
+      assert.equal(informer.get('default/a')?.data?.step, '3', type);
+    }
+    assert.deepEqual(steps.filter((step) => step !== undefined), ['1', '2', '3'], 'and nobody was told otherwise');
+    assert.deepEqual(sorted(told.values()), sorted(api.dump(ConfigMaps)));
+  });
+
+  test('F16: bursts of 429 and 5xx, slow answers, and JSON that is cut anywhere end in what the server has, with ever longer waits', async () => {
+    const api = new FakeApi();
+    api.watchList = false;
+    for (let i = 0; i < 5; i++) await api.create(ConfigMaps, map(`m${i}`, { text: 'zw\u00f6lf \u65e5\u672c\u8a9e' }));
+    const list = { kind: 'ConfigMapList', apiVersion: 'v1', ...(await api.list(ConfigMaps)) };
+    const whole = Buffer.from(JSON.stringify(list));
+    const inLetter = whole.indexOf(Buffer.from('\u65e5')) + 1;
+    const faults: ((response: http.ServerResponse) => void)[] = [
+      (response) => response.writeHead(429, { 'retry-after': '0' }).end('{}'),
+      (response) => response.writeHead(500).end('{"kind":"Status","code":500,"reason":"InternalError","message":"no"}'),
+      (response) => response.writeHead(503).end('<html>'),
+      (response) => response.writeHead(502).end(),
+      () => {},
+      (response) => response.writeHead(200).end(whole.subarray(0, inLetter)),
+      (response) => response.writeHead(200, { 'content-length': whole.length }).write(whole.subarray(0, inLetter), () => response.destroy()),
+      (response) => response.socket?.resetAndDestroy(),
+      (response) => response.writeHead(200).end('null'),
+      (response) => response.writeHead(200).end('[]'),
+      // Cut in the midst of a letter, and then the rest.
+      (response) => response.writeHead(200).write(whole.subarray(0, inLetter), () => setImmediate(() => response.end(whole.subarray(inLetter)))),
+    ];
+    let lists = 0;
+    const server = http.createServer((request, response) => {
+      if (request.url?.includes('watch=1')) response.writeHead(request.url.includes('sendInitialEvents') ? 422 : 200).end(
+        request.url.includes('sendInitialEvents') ? '{"kind":"Status","code":422,"message":"sendInitialEvents is forbidden"}' : undefined,
+      );
+      else (faults[lists++] ?? faults.at(-1)!)(response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    using client = new KubeClient({ server: `http://127.0.0.1:${port}` }, { timeoutMs: 50 });
+    const waits: number[] = [];
+    try {
+      using informer = new Informer(client, ConfigMaps, { backoffMs: { first: 1, longest: 40 }, onError: (_, ms) => waits.push(ms) }).start();
+      await informer.synced;
+      assert.deepEqual(sorted(informer.list()), sorted(api.dump(ConfigMaps)));
+      assert.ok(waits.length >= 8, `${waits.length} failures were told`);
+      assert.ok(Math.max(...waits.slice(6)) > 20, `waits ${waits}`);
+      assert.equal(lists, faults.length, 'and the server was asked no more often than that');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   test('stop ends everything: no listener is called, nothing keeps the process alive', async () => {

@@ -255,6 +255,16 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   }
 
   #apply(event: WatchEvent<O>): void {
+    const { resourceVersion: told } = event.object.metadata;
+    if (Number(told) < Number(this.#resourceVersion)) {
+      // A server that lags behind the one before, or whose store was put back (F14): it is asked for all that there is, which it answers by its store.
+      const before = this.#resourceVersion;
+      this.#watching?.close();
+      this.#watching = undefined;
+      this.#resourceVersion = undefined;
+      this.#retry(new Error(`watch ${this.resource.plural}: version ${told} came after ${before}`));
+      return;
+    }
     this.#resourceVersion = event.object.metadata.resourceVersion;
     this.#lastError = undefined;
     this.#doubt.end();

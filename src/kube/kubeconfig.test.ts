@@ -68,17 +68,23 @@ describe('kubeconfig', () => {
     assert.throws(() => parseKubeconfig(config({}), '/k', 'prod'), /no entry "prod" in contexts \(it has: lab\)/);
   });
 
-  test('in a pod the service account is used, its rotated token too, and IPv6 hosts are bracketed', (context) => {
+  test('F17: in a pod the service account is used, its rotated token and CA too, and IPv6 hosts are bracketed', () => {
     const directory = mkdtempSync(join(tmpdir(), 'podnet-account-'));
-    context.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    let now = 0;
     try {
       writeFileSync(join(directory, 'ca.crt'), 'CA');
       writeFileSync(join(directory, 'token'), 'one\n');
-      const connection = inCluster({ KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' }, directory);
+      const connection = inCluster({ KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' }, directory, () => now);
       assert.equal(connection.server, 'https://[fd00::1]:443');
       assert.equal(connection.token?.(), 'one');
       writeFileSync(join(directory, 'token'), 'rotated');
-      context.mock.timers.tick(60_000);
+      writeFileSync(join(directory, 'ca.crt'), 'another CA');
+      now += 60_000;
+      assert.equal(connection.token?.(), 'rotated');
+      assert.deepEqual(connection.trust?.(), { ca: 'another CA' });
+      // In the midst of a rotation a file may be away.
+      rmSync(join(directory, 'token'));
+      now += 60_000;
       assert.equal(connection.token?.(), 'rotated');
       assert.throws(() => inCluster({}, directory), /not in a pod/);
     } finally {

@@ -21,7 +21,7 @@ export interface WatchParts<O extends KubeObject, T> {
 /** One watch of a resource, from its first event to its end: collects the present objects, tells what comes behind them, and doubts a stream that does not end in time. */
 export class Watch<O extends KubeObject, T> {
   readonly #parts: WatchParts<O, T>;
-  readonly #openedAt = Date.now();
+  readonly #openedAt = performance.now();
   readonly #watchdog: NodeJS.Timeout;
   /** Until all present objects have come. */
   #snapshot: Map<string, Cached<T>> | undefined;
@@ -45,7 +45,7 @@ export class Watch<O extends KubeObject, T> {
   }
 
   get livedMs(): number {
-    return Date.now() - this.#openedAt;
+    return performance.now() - this.#openedAt;
   }
 
   /** Events, and the end, may come before this returns. */

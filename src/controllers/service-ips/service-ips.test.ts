@@ -106,6 +106,21 @@ describe('ServiceCIDRs and IPAddresses', () => {
       await gone(() => api.get(ServiceCIDRs, 'wide'));
     }));
 
+  test('P7, IP2: of Services that are made at the same time, by name and by address, no two have one address', () =>
+    withCluster(async (api) => {
+      const asked = ['10.96.0.9', undefined];
+      const answers = await Promise.allSettled(
+        Array.from({ length: 30 }, (_, i) => create(api, `s${i}`, { ipFamilies: ['IPv4'], clusterIP: asked[i % 2] })),
+      );
+      const { items } = await api.list(Services);
+      const addresses = items.map(({ spec }) => spec!.clusterIP!);
+      assert.equal(new Set(addresses).size, addresses.length, addresses.join());
+      assert.equal(addresses.filter((address) => address === '10.96.0.9').length, 1);
+      // The range of 14 is full: whoever came too late is told, and has none.
+      const made = answers.filter(({ status }) => status === 'fulfilled').length;
+      assert.deepEqual([made, addresses.length], [14, 14]);
+    }));
+
   test('IP2: an IPAddress that somebody made takes the address: no Service gets it, in either family', () =>
     withCluster(async (api) => {
       const spec = { parentRef: { group: 'gateway.networking.k8s.io', resource: 'gateways', namespace: 'default', name: 'g' } };
