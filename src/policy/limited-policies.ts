@@ -1,9 +1,9 @@
 import type { Policy, Problem } from './model.ts';
-import { NetworkLimits } from './network-limits.ts';
+import { PolicyLimits } from './limits/limits.ts';
 
 /** Policies that come and go by an id, and which of them are over a limit, for who says so on them. */
 export class LimitedPolicies {
-  readonly #limits = new NetworkLimits();
+  readonly #limits = new PolicyLimits();
   readonly #byId = new Map<string, Policy>();
   readonly #ids = new Map<Policy, string>();
 

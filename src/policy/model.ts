@@ -64,7 +64,7 @@ export interface Rule {
   ports: readonly PortMatch[] | undefined;
   /** Why it failed closed (NP19, CNP10): it is then not what stands in the object. */
   closed?: string;
-  /** It is understood, and closed since there is no room for its networks (`network-limits.ts`). */
+  /** It is understood, and closed since there is no room for it (`limits/`). */
   isOverLimit?: true;
 }
 

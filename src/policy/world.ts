@@ -1,6 +1,6 @@
 import type { IpAddr } from '../net/ip.ts';
 import type { Policy, PortProtocol } from './model.ts';
-import { withinLimits } from './network-limits.ts';
+import { withinLimits } from './limits/limits.ts';
 import { comparePolicies } from './policies.ts';
 
 /** All that a verdict depends on, at one moment; plain data, never changed. */

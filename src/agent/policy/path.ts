@@ -184,6 +184,7 @@ export class PolicyPath implements Disposable {
       owners: this.#parts.reconciler.statuses().keys(),
       itemsOf: (owner) => this.#parts.reconciler.itemsOf(owner),
       identities: this.#feed?.planner.identities ?? 0,
+      limitProblemsOf: (policy) => this.#feed?.planner.limitProblemsOf(policy) ?? [],
       ...(isEnforced && epoch !== undefined ? { epoch } : {}),
     });
   }

@@ -1,5 +1,4 @@
-import { type Policy, policyName } from '../../policy/model.ts';
-import { withinLimits } from '../../policy/network-limits.ts';
+import { type Policy, policyName, type Problem } from '../../policy/model.ts';
 import type { Item } from '../../reconcile/model.ts';
 import { isDefault, podOwner } from './faults.ts';
 
@@ -27,9 +26,11 @@ export interface PolicyReportParts {
   epoch?: number;
   /** 0 where nothing is planned. */
   identities: number;
+  /** What of a policy has no room, beside what stands in it. */
+  limitProblemsOf(policy: Policy): readonly Problem[];
 }
 
-export function policyStatus({ policies, owners, itemsOf, epoch, identities }: PolicyReportParts): PolicyStatus {
+export function policyStatus({ policies, owners, itemsOf, epoch, identities, limitProblemsOf }: PolicyReportParts): PolicyStatus {
   const counts: Record<string, number> = {};
   for (const { kind } of policies) counts[kind] = (counts[kind] ?? 0) + 1;
   const all = [...owners];
@@ -38,7 +39,7 @@ export function policyStatus({ policies, owners, itemsOf, epoch, identities }: P
   return {
     ...{ policies: counts, enforced: epoch !== undefined, ...(epoch === undefined ? {} : { epoch }) },
     ...{ pods: pods.length, identities, classes: classes.length },
-    problems: problemsOf(withinLimits(policies)),
+    problems: problemsOf(policies.map((policy) => ({ ...policy, problems: [...policy.problems, ...limitProblemsOf(policy)] }))),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Item } from '../../reconcile/model.ts';
-import { type Policy, type PolicyId, policyName } from '../model.ts';
+import { type Policy, type PolicyId, policyName, type Problem } from '../model.ts';
 import { type Labels, type PolicyNode, type PolicyPod, podKey } from '../world.ts';
 import { type Change, Culprits } from './culprits.ts';
 import { closedEffect, type Fault } from './faults.ts';
@@ -128,6 +128,10 @@ export class GuardedPlanner {
   setPlanNode(node: PolicyPlanNode): void {
     this.#told.node = node;
     this.#attempt(() => this.#planner.setPlanNode(node));
+  }
+
+  limitProblemsOf(id: PolicyId): readonly Problem[] {
+    return this.#planner.limitProblemsOf(id);
   }
 
   get identities(): number {

@@ -4,12 +4,12 @@ import type { IpAddr } from '../../net/ip.ts';
 import { Prefix } from '../../net/prefix.ts';
 import type { NftElement } from '../../reconcile/model.ts';
 import { policyName } from '../model.ts';
-import { maxOverlap } from '../network-limits.ts';
 import { type AnyObject, readPolicy } from '../policies.ts';
 import { readWorld } from '../read-world.ts';
 import { meaningOf } from '../testkit/meaning.ts';
 import { Random } from '../testkit/random.ts';
 import { randomNetworksCase, randomNetworksPolicy } from '../testkit/random-networks.ts';
+import { withMost } from '../testkit/with-most.ts';
 import { defaultConnmarkMask, markOf } from './chains/epoch.ts';
 import { holdAgainst } from './testkit/agree.ts';
 import { changeSomething, type Objects, objectsOf, PlannedCluster } from './testkit/planned.ts';
@@ -34,12 +34,15 @@ const meaningAt = (cluster: PlannedCluster, node: string): string[] =>
   meaningOf(cluster.elementsOf(node).filter((item): item is NftElement => item.kind === 'nft-element'));
 
 /** With limits so low that some of the policies are over them, and come back below. */
-for (const limits of [undefined, { namespace: 25, cluster: 12 }])
-  test(`what nodes plan of networks that overlap and share edges does what the specification says, and is the same whatever happened before${limits ? ', over the limits too' : ''}: ${worlds} worlds`, () => {
-    const usual = { ...maxOverlap };
-    Object.assign(maxOverlap, limits);
+for (const [name, limits] of Object.entries({
+  usual: undefined,
+  networks: { overlap: { namespace: 25, cluster: 12 } },
+  peers: { peers: { namespace: 3, cluster: 3 } },
+  ports: { ports: { namespace: 40, cluster: 25_000 } },
+}))
+  test(`what nodes plan of networks that overlap and share edges does what the specification says, and is the same whatever happened before${limits ? `, over the limit of ${name} too` : ''}: ${worlds} worlds`, () => {
     const counts = { crossed: 0, denied: 0, closed: 0, opened: 0 };
-    try {
+    withMost(limits ?? {}, () => {
       for (let seed = first; seed < first + worlds; seed++) {
         const { objects, packets } = randomNetworksCase(seed, 10);
         const random = new Random(seed);
@@ -77,9 +80,7 @@ for (const limits of [undefined, { namespace: 25, cluster: 12 }])
           }
         }
       }
-    } finally {
-      Object.assign(maxOverlap, usual);
-    }
+    });
     const { crossed, denied, closed, opened } = counts;
     assert.ok(crossed > worlds * 20 && denied > crossed / 8 && denied < crossed * 0.9, JSON.stringify(counts));
     assert.ok(limits ? closed > worlds / 4 && opened > worlds / 10 : closed === 0, JSON.stringify(counts));

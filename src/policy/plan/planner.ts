@@ -1,7 +1,7 @@
 import type { IpAddr } from '../../net/ip.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Item, NftElement, NodeNetwork } from '../../reconcile/model.ts';
-import { directions, type Policy, type PolicyId } from '../model.ts';
+import { directions, type Policy, type PolicyId, type Problem } from '../model.ts';
 import type { Labels, PolicyNode, PolicyPod } from '../world.ts';
 import { Classes } from './elements/classes.ts';
 import { Cluster } from './remote/cluster.ts';
@@ -124,6 +124,11 @@ export class PolicyPlanner {
   setPlanNode(node: PolicyPlanNode): void {
     this.#node = node;
     this.#cluster.setNodeName(node.name);
+  }
+
+  /** What of a policy has no room (`../limits`), as of the last `changes`. */
+  limitProblemsOf(id: PolicyId): readonly Problem[] {
+    return this.#policies.limitProblemsOf(id);
   }
 
   /** How many identities there are: of who is treated otherwise than anybody. */

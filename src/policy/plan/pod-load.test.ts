@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IpAddr } from '../../net/ip.ts';
+import { maxPeers } from '../limits/peers.ts';
+import { maxPortElements } from '../limits/ports.ts';
+import type { Policy } from '../model.ts';
 import { readPolicy } from '../policies.ts';
 import { networkPolicy } from '../testkit/objects.ts';
+import { PlannedElements } from '../testkit/planned-elements.ts';
+import type { PolicyPod } from '../world.ts';
 import { compileRules } from './local/rules.ts';
 import { TrafficSets } from './local/traffic-sets.ts';
+import { PolicyPlanner } from './planner.ts';
 import { Atoms } from './remote/peers.ts';
 import { SelectionIndex } from './remote/selection-index.ts';
 
@@ -27,6 +34,40 @@ test('a pod is held against peers that may mean it until each does: one of 10,00
     if (peer.kind === 'pods') index.add(peer);
   let looks = 0;
   const labels = new Proxy<Record<string, string>>({ app: 'a0' }, { get: (target, key) => (looks++, target[key as string]) });
-  assert.equal(index.find({ namespace: 'shop', namespaceLabels: {}, labels }).size, 1);
+  assert.equal(index.find({ namespace: 'shop', namespaceLabels: {}, labels }).length, 1);
   assert.ok(looks < 10, `${looks} looks`);
+});
+
+/** What it takes a node with one pod of the namespace: looks at labels of 300 other pods of it, and elements. */
+function costOf(policies: readonly Policy[], labelsOf: (i: number) => Record<string, string>): { looks: number; elements: number; planner: PolicyPlanner } {
+  const planner = new PolicyPlanner({ node: { name: 'n1', podLinks: { group: 1 }, podCidrs: [] }, held: new Map() });
+  let looks = 0;
+  const podOf = (i: number): PolicyPod => ({
+    ...{ namespace: 'shop', name: `p${i}`, addresses: [IpAddr.parse(`10.0.${i >> 8}.${i & 255}`)], node: i === 0 ? 'n1' : 'n2' },
+    labels: new Proxy(labelsOf(i), { get: (target, key) => (looks++, target[key as string]!) }),
+    ...{ hostNetwork: false, ended: false, ports: [] },
+  });
+  for (let i = 0; i <= 300; i++) planner.setPod(podOf(i));
+  const elements = new PlannedElements();
+  elements.take(planner);
+  looks = 0;
+  for (const policy of policies) planner.setPolicy(policy);
+  elements.take(planner);
+  return { looks, elements: elements.items.length, planner };
+}
+
+const policyOf = (name: string, rules: object[]): Policy => readPolicy(networkPolicy(`shop/${name}`, { podSelector: {}, ingress: rules }))!;
+
+test('policies that each name pods by what they have not cost each pod no more looks than the limit allows', () => {
+  const policies = Array.from({ length: 2000 }, (_, i) => policyOf(`p${i}`, [{ from: [notApp(i)] }]));
+  const { looks, planner } = costOf(policies, (i) => ({ app: `a${i}` }));
+  assert.ok(looks > 300 * maxPeers.namespace * 0.9 && looks < 301 * (maxPeers.namespace + 10), `${looks} looks`);
+  assert.equal(policies.filter((policy) => planner.limitProblemsOf(policy).length > 0).length, 2000 - maxPeers.namespace);
+});
+
+test('rules that each let in other pods by a port of their own take no more elements than the limit allows', () => {
+  const rules = Array.from({ length: 300 }, (_, i) => ({ from: [notApp(i)], ports: [{ port: 1 + 2 * i }] }));
+  const { elements, planner } = costOf([policyOf('p', rules)], (i) => ({ app: `a${i}` }));
+  assert.ok(elements > 2500 && elements < 3500, `${elements} elements of ${maxPortElements.namespace}`);
+  assert.equal(planner.limitProblemsOf(policyOf('p', [])).length, 1);
 });

@@ -1,4 +1,5 @@
 import type { NftElement } from '../../../reconcile/model.ts';
+import { fewPorts } from '../../limits/ports.ts';
 import { Numbers } from '../../../reconcile/numbers.ts';
 import {
   allowed,
@@ -13,9 +14,6 @@ import {
   valueText,
 } from './names.ts';
 import type { TrafficId, TrafficSets } from '../local/traffic-sets.ts';
-
-/** So many ports in a row stand each for itself, where a look-up is cheaper than among ranges. */
-const fewPorts = 8;
 
 /** A class, and the elements that say which ports are in it. */
 export interface PortClass {

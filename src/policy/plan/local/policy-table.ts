@@ -1,12 +1,12 @@
-import { directions, type Policy, type PolicyId, policyName } from '../../model.ts';
+import { directions, type Policy, type PolicyId, policyName, type Problem } from '../../model.ts';
 import type { PolicyEntry } from './rules.ts';
-import { NetworkLimits } from '../../network-limits.ts';
+import { PolicyLimits } from '../../limits/limits.ts';
 import { SelectionIndex } from '../remote/selection-index.ts';
 
 /** All policies, each version of one as an entry of its own, and what changed since they were planned. */
 export class PolicyTable {
   readonly #byName = new Map<string, PolicyEntry>();
-  readonly #limits = new NetworkLimits();
+  readonly #limits = new PolicyLimits();
   /** Policies as they were given. */
   readonly #given = new Map<string, Policy>();
   readonly bySerial: (PolicyEntry | undefined)[] = [];
@@ -43,13 +43,19 @@ export class PolicyTable {
     this.#byName.delete(name);
   }
 
-  /** To be called before what changed is looked at: rules for whose networks there is no room are closed, and opened where there is room again. */
+  /** To be called before what changed is looked at: rules for which there is no room are closed, and opened where there is room again. */
   limit(): void {
     for (const policy of this.#limits.settle()) {
       const name = policyName(policy);
       const now = this.#limits.of(policy);
       if (!sameRules(now, this.#byName.get(name)!.policy)) this.#put(name, now);
     }
+  }
+
+  /** What is to be said of a policy beside what stands in it, as of the last `limit`. */
+  limitProblemsOf(id: PolicyId): readonly Problem[] {
+    const given = this.#given.get(policyName(id));
+    return given ? this.#limits.problemsOf(given) : [];
   }
 
   settled(): void {

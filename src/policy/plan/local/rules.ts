@@ -1,9 +1,10 @@
 import type { Direction, Policy, PodSelection, PortProtocol, Rule } from '../../model.ts';
 import { directions, portProtocols } from '../../model.ts';
 import type { PodPort } from '../../world.ts';
-import { type Atom, type AtomPeer, type Atoms, podsKey } from '../remote/peers.ts';
+import { type Atom, type AtomPeer, type Atoms, fewSelections, podsKey } from '../remote/peers.ts';
 import { groupBy } from '../../group-by.ts';
-import { scopeOf } from '../../network-limits.ts';
+import { scopeOf } from '../../limits/limits.ts';
+import { portsKey } from '../../limits/ports.ts';
 import { networksOf } from '../../spans.ts';
 import { type PortRange, type TrafficId, TrafficSets } from './traffic-sets.ts';
 
@@ -61,11 +62,7 @@ function mergedByPorts(rules: readonly Rule[]): Rule[] {
   return [...toAll, ...merged];
 }
 
-/** Ports that mean the same for certain have the same. */
-const portsKey = (ports: Rule['ports']): string =>
-  ports === undefined ? 'all' : [...new Set(ports.map((port) => JSON.stringify(port)))].sort().join();
-
-/** Its networks are one peer, and its selections of pods: a rule costs an atom for each kind, however many it names. */
+/** Its networks are one peer, and its selections of pods if they are many: few are known from other rules. */
 function peersOf(rule: Rule, scope: string): AtomPeer[] {
   const peers: AtomPeer[] = [];
   const selections = new Map<string, PodSelection>();
@@ -74,7 +71,9 @@ function peersOf(rule: Rule, scope: string): AtomPeer[] {
     else if (peer.kind !== 'networks') peers.push(peer);
   const networks = networksOf(rule);
   if (networks) peers.push({ kind: 'networks', scope, networks });
-  if (selections.size > 0) peers.push({ kind: 'pods', selections: [...selections.values()] });
+  const all = [...selections.values()];
+  if (all.length > fewSelections) peers.push({ kind: 'pods', selections: all });
+  else for (const one of all) peers.push({ kind: 'pods', selections: [one] });
   return peers;
 }
 

@@ -16,9 +16,14 @@ export interface Atom {
   id: number;
   key: string;
   peer: AtomPeer;
+  /** Of a peer of pods. */
+  selections: readonly PodSelection[];
   /** Rules of policies that select a local pod. */
   uses: { ingress: Set<RuleUse>; egress: Set<RuleUse> };
 }
+
+/** So many selections of a rule are peers each for itself; more are one together. */
+export const fewSelections = 8;
 
 const selectorKey = (selector: Selector): string =>
   JSON.stringify(selector.map(({ key, operator, values }) => [key, operator, ...values]).sort());
@@ -57,7 +62,8 @@ export class Atoms {
     const key = peerKey(peer);
     let atom = this.#byKey.get(key);
     if (!atom) {
-      atom = { id: this.#next++, key, peer, uses: { ingress: new Set(), egress: new Set() } };
+      const selections = peer.kind === 'pods' ? peer.selections : [];
+      atom = { id: this.#next++, key, peer, selections, uses: { ingress: new Set(), egress: new Set() } };
       this.#byKey.set(key, atom);
       this.added.add(atom);
     }

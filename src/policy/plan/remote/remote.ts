@@ -13,17 +13,14 @@ import { merged, type Signature, type Signatures, type Traits } from './signatur
 /** More changed peers than this are found by labels instead of being held against each class. */
 const few = 64;
 
-/** A peer of pods, as the index wants it. */
-interface PodsAtom {
-  atom: Atom;
-  selections: readonly PodSelection[];
-}
-
-const selectionsOf = ({ peer }: Atom): readonly PodSelection[] => (peer.kind === 'pods' ? peer.selections : []);
 const selectsPods = (atom: Atom, traits: PodTraits): boolean =>
-  selectionsOf(atom).some((selection) => selectsTraits(selection, traits));
+  atom.selections.some((selection) => selectsTraits(selection, traits));
 
 const byId = (a: Atom, b: Atom): number => a.id - b.id;
+const isSorted = (atoms: readonly Atom[]): boolean => {
+  for (let i = 1; i < atoms.length; i++) if (atoms[i - 1]!.id > atoms[i]!.id) return false;
+  return true;
+};
 const sameAtoms = (a: readonly Atom[], b: readonly Atom[]): boolean =>
   a.length === b.length && a.every((atom, i) => atom === b[i]);
 
@@ -33,8 +30,7 @@ export class Remote {
   readonly #cluster: Cluster;
   readonly #atoms: Atoms;
   readonly #signatures: Signatures;
-  readonly #index = new SelectionIndex<PodsAtom>();
-  readonly #podsAtoms = new Map<Atom, PodsAtom>();
+  readonly #index = new SelectionIndex<Atom>();
   /** Of those with selections that are found by labels of namespaces: these. */
   readonly #byNamespaceLabels = new Map<Atom, readonly PodSelection[]>();
   /** Peers by the domain names that they name. */
@@ -74,28 +70,25 @@ export class Remote {
     const { classes, dirtyClasses, dirtyNamespaces } = this.#cluster;
     const { added, removed } = this.#changed('pods');
     for (const atom of removed) {
-      this.#index.delete(this.#podsAtoms.get(atom)!);
-      this.#podsAtoms.delete(atom);
+      this.#index.delete(atom);
       this.#byNamespaceLabels.delete(atom);
     }
     for (const atom of added) {
-      const one: PodsAtom = { atom, selections: selectionsOf(atom) };
-      this.#podsAtoms.set(atom, one);
-      this.#index.add(one);
-      const byLabels = one.selections.filter(({ namespaces }) => 'labels' in namespaces);
+      this.#index.add(atom);
+      const byLabels = atom.selections.filter(({ namespaces }) => 'labels' in namespaces);
       if (byLabels.length > 0) this.#byNamespaceLabels.set(atom, byLabels);
     }
-    const all = [...added, ...removed].reduce((sum, atom) => sum + selectionsOf(atom).length, 0) > few;
+    const all = [...added, ...removed].reduce((sum, atom) => sum + atom.selections.length, 0) > few;
     if (!all && added.length + removed.length + dirtyNamespaces.size > 0)
       for (const { name, labels, classes: some } of this.#cluster.namespaces()) {
-        const here = new Set(added.filter((atom) => selectionsOf(atom).some((one) => selectsNamespace(one, name, labels))));
+        const here = new Set(added.filter((atom) => atom.selections.some((one) => selectsNamespace(one, name, labels))));
         const gone = new Set(removed);
         const before = dirtyNamespaces.get(name);
         let changed = here.size + gone.size;
         for (const [atom, selections] of before ? this.#byNamespaceLabels : []) {
           if (selections.every((one) => selectsNamespace(one, name, labels) === selectsNamespace(one, name, before!))) continue;
           // Another selection of the same peer may mean them still.
-          changed += selectionsOf(atom).length;
+          changed += atom.selections.length;
           here.add(atom);
           gone.add(atom);
         }
@@ -103,8 +96,8 @@ export class Remote {
         else if (changed > 0) for (const one of some) if (!dirtyClasses.has(one)) this.#change(one, here, gone);
       }
     for (const one of all ? classes : dirtyClasses) {
-      const found = Array.from(this.#index.find(this.#cluster.traitsOf(one)), ({ atom }) => atom);
-      this.#setAtoms(one, found.sort(byId));
+      const found = this.#index.find(this.#cluster.traitsOf(one));
+      this.#setAtoms(one, isSorted(found) ? found : found.sort(byId));
     }
   }
 

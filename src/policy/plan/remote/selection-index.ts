@@ -17,59 +17,81 @@ export const selectsNamespace = ({ namespaces }: PodSelection, name: string, lab
 export const selectsTraits = (selection: PodSelection, { namespace, namespaceLabels, labels }: PodTraits): boolean =>
   selectsNamespace(selection, namespace, namespaceLabels) && matches(selection.pods, labels);
 
-/** `key=value` for each value that a label must have one of, the shortest list there is, else a key that must be there. Nothing: any labels may do. */
-function required(selector: Selector): readonly string[] {
-  let best: readonly string[] | undefined;
-  for (const { key, operator, values } of selector)
-    if (operator === 'In' && (!best || values.length < best.length)) best = values.map((value) => `${key}=${value}`);
-  const present = best ? undefined : selector.find(({ operator }) => operator === 'Exists');
-  return best ?? [present ? present.key : ''];
+/**
+ * What labels must have at the least, to choose from: `key=value` for each value that one must have one of, or a key that must be there. Nothing that must: `''`, any labels may do.
+ */
+export function requirementsOf(selector: Selector): readonly (readonly string[])[] {
+  const some: (readonly string[])[] = [];
+  for (const { key, operator, values } of selector) if (operator === 'In') some.push(values.map((value) => `${key}=${value}`));
+  const present = some.length > 0 ? undefined : selector.find(({ operator }) => operator === 'Exists');
+  return some.length > 0 ? some : [[present ? present.key : '']];
 }
 
 /** Under what selections that mean these labels may stand. */
 const possible = (labels: Labels): string[] => ['', ...Object.entries(labels).flatMap(([key, value]) => [`${key}=${value}`, key])];
 
-const namespaceParts = ({ namespaces }: PodSelection): readonly string[] =>
-  'name' in namespaces ? [`=${namespaces.name}`] : required(namespaces.labels);
+/** The same of the namespace; one by name stands under no label. */
+export const namespaceRequirementsOf = ({ namespaces }: PodSelection): readonly (readonly string[])[] =>
+  'name' in namespaces ? [[`=${namespaces.name}`]] : requirementsOf(namespaces.labels);
+
+/** Something in the index, once however often it stands there. */
+interface Thing<T> {
+  one: T;
+  /** The latest search that found it. */
+  found: number;
+  /** Where it stands. */
+  places: { outer: string; inner: string }[];
+}
+
+type Things<T> = Map<Thing<T>, PodSelection[]>;
 
 /**
- * Things with selections of pods, found by pods: each selection stands under one label that its namespace must have and one that its pods must have, so that of 10,000
- * only those are looked at that may match. What one thing has under a label is looked at until one matches.
+ * Things with selections of pods, found by pods: each selection stands under one label that its namespace must have and one that its pods must have, of several the one under which
+ * least stands, so that of 10,000 only those are looked at that may match. What one thing has under a label is looked at until one matches.
  */
 export class SelectionIndex<T extends { selections: readonly PodSelection[] }> {
-  readonly #byNamespace = new Map<string, Map<string, Map<T, PodSelection[]>>>();
+  readonly #byNamespace = new Map<string, Map<string, Things<T>>>();
+  readonly #things = new Map<T, Thing<T>>();
+  #searches = 0;
 
   add(one: T): void {
-    for (const selection of one.selections)
-      for (const outer of namespaceParts(selection)) {
+    const thing: Thing<T> = { one, found: 0, places: [] };
+    this.#things.set(one, thing);
+    for (const selection of one.selections) {
+      const outerParts = leastOf(namespaceRequirementsOf(selection), (part) => this.#byNamespace.get(part)?.size ?? 0);
+      for (const outer of outerParts) {
         let byLabel = this.#byNamespace.get(outer);
         if (!byLabel) this.#byNamespace.set(outer, (byLabel = new Map()));
-        for (const inner of required(selection.pods)) {
+        for (const inner of leastOf(requirementsOf(selection.pods), (part) => byLabel.get(part)?.size ?? 0)) {
           let things = byLabel.get(inner);
           if (!things) byLabel.set(inner, (things = new Map()));
-          const some = things.get(one);
+          const some = things.get(thing);
           if (some) some.push(selection);
-          else things.set(one, [selection]);
+          else {
+            things.set(thing, [selection]);
+            thing.places.push({ outer, inner });
+          }
         }
       }
+    }
   }
 
   delete(one: T): void {
-    for (const selection of one.selections)
-      for (const outer of namespaceParts(selection)) {
-        const byLabel = this.#byNamespace.get(outer);
-        for (const inner of required(selection.pods)) {
-          const things = byLabel?.get(inner);
-          if (things?.delete(one) && things.size === 0) byLabel!.delete(inner);
-        }
-        if (byLabel?.size === 0) this.#byNamespace.delete(outer);
-      }
+    const thing = this.#things.get(one);
+    this.#things.delete(one);
+    for (const { outer, inner } of thing?.places ?? []) {
+      const byLabel = this.#byNamespace.get(outer)!;
+      const things = byLabel.get(inner)!;
+      if (things.delete(thing!) && things.size === 0) byLabel.delete(inner);
+      if (byLabel.size === 0) this.#byNamespace.delete(outer);
+    }
   }
 
   /** Those of which a selection means pods like these, each once. */
-  find(traits: PodTraits): Set<T> {
-    const found = new Set<T>();
-    const maps: Map<string, Map<T, PodSelection[]>>[] = [];
+  find(traits: PodTraits): T[] {
+    const found: T[] = [];
+    const search = ++this.#searches;
+    const maps: Map<string, Things<T>>[] = [];
     const take = (part: string): void => {
       const some = this.#byNamespace.get(part);
       if (some) maps.push(some);
@@ -80,8 +102,23 @@ export class SelectionIndex<T extends { selections: readonly PodSelection[] }> {
     const inner = possible(traits.labels);
     for (const byLabel of maps)
       for (const part of inner)
-        for (const [one, selections] of byLabel.get(part) ?? [])
-          if (!found.has(one) && selections.some((selection) => selectsTraits(selection, traits))) found.add(one);
+        for (const [thing, selections] of byLabel.get(part) ?? []) {
+          if (thing.found === search || !selections.some((selection) => selectsTraits(selection, traits))) continue;
+          thing.found = search;
+          found.push(thing.one);
+        }
     return found;
   }
+}
+
+/** The one that costs least, all of its parts together. */
+function leastOf(all: readonly (readonly string[])[], costOf: (part: string) => number): readonly string[] {
+  if (all.length === 1) return all[0]!;
+  let [best, least] = [all[0]!, Number.POSITIVE_INFINITY];
+  for (const parts of all) {
+    let cost = parts.length / 1000;
+    for (const part of parts) cost += costOf(part);
+    if (cost < least) [best, least] = [parts, cost];
+  }
+  return best;
 }

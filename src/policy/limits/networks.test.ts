@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { closeBeyond, maxOverlap, NetworkLimits, withinLimits } from './network-limits.ts';
-import type { Policy } from './model.ts';
-import { type AnyObject, readPolicy } from './policies.ts';
-import { missText } from './reason-text.ts';
-import { problemsText } from './status.ts';
-import { ask, clusterPolicy, networkPolicy, pod } from './testkit/objects.ts';
+import { closeBeyond as close, PolicyLimits, withinLimits as within } from './limits.ts';
+import { maxOverlap } from './networks.ts';
+import type { Policy } from '../model.ts';
+import { type AnyObject, readPolicy } from '../policies.ts';
+import { missText } from '../reason-text.ts';
+import { problemsText } from '../status.ts';
+import { ask, clusterPolicy, networkPolicy, pod } from '../testkit/objects.ts';
+import { withMost } from '../testkit/with-most.ts';
 
 /** All of IPv4 but an address: rules of this kind overlap with the square of their number. */
 const allBut = (i: number) => ({ ipBlock: { cidr: '0.0.0.0/0', except: [`10.9.${i >> 8}.${i & 255}/32`] } });
@@ -17,6 +19,8 @@ const many = (name: string, namespace: string, from: number, count: number) =>
 const read = (object: AnyObject): Policy => readPolicy(object)!;
 const closedOf = ({ rules }: Policy): number => (rules.ingress ?? []).filter(({ closed }) => closed !== undefined).length;
 const limits = { namespace: 190, cluster: 100 };
+const withinLimits = (policies: readonly Policy[], overlap = { ...maxOverlap }) => withMost({ overlap }, () => within(policies));
+const closeBeyond = (policies: readonly Policy[], overlap = { ...maxOverlap }) => withMost({ overlap }, () => close(policies));
 
 test('rules beyond the limit of their namespace fail closed in the order of names, the policy says so, and no other namespace is touched', () => {
   const all = [many('b', 'shop', 5, 5), many('c', 'shop', 10, 5), many('a', 'shop', 0, 5), many('a', 'bank', 0, 5)].map(read);
@@ -58,17 +62,18 @@ test('cluster-wide rules beyond their limit deny everything where they deny, and
 });
 
 test('policies that come and go one by one are closed as all at once would be, and opened when there is room again', () => {
-  const one = new NetworkLimits(limits);
+  const one = new PolicyLimits();
+  const settle = () => withMost({ overlap: limits }, () => one.settle());
   const all = [many('a', 'shop', 0, 8), many('b', 'shop', 8, 8), many('a', 'bank', 0, 8)].map(read);
   one.add(all[1]!);
-  assert.deepEqual(one.settle(), []);
+  assert.deepEqual(settle(), []);
   one.add(all[0]!);
   one.add(all[2]!);
-  assert.deepEqual(one.settle(), [all[1]]);
+  assert.deepEqual(settle(), [all[1]]);
   assert.deepEqual(all.map((policy) => one.of(policy)), withinLimits(all, limits));
-  assert.deepEqual(one.settle(), []);
+  assert.deepEqual(settle(), []);
   one.delete(all[0]!);
-  assert.deepEqual(one.settle(), [all[1]]);
+  assert.deepEqual(settle(), [all[1]]);
   assert.equal(one.of(all[1]!), all[1]);
 });
 

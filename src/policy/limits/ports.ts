@@ -1,0 +1,132 @@
+import { groupBy } from '../group-by.ts';
+import { families, type Family } from '../../net/ip.ts';
+import { type Direction, directions, type Policy, type PortMatch, type Rule } from '../model.ts';
+import { comparePlaces, networksOf, type Networks, type Place as AddressPlace } from '../spans.ts';
+import type { Claim, Limit, Most } from './limits.ts';
+import { anybody, Reach, Tellers, type Wants, wantsOf } from './reach.ts';
+
+/**
+ * How many elements the ports of a namespace's rules may take a node for one of its pods, in a cluster of 10,000 kinds of pods: of `n` lists of ports that may come together
+ * for a pair of pods there are up to 2^n combinations, but no more than kinds of pods, and each is a list of its own, of all their ports at the worst. So 10 lists may have 488 ports
+ * together, and from 14 lists on there may be 50 ports, for each pair; lists that differ by a label's value do not come together. Half as many is the most that was seen of them, 250,000:
+ * a second and 90 MB. Cluster-wide rules add to those of all namespaces.
+ */
+export const maxPortElements: Most = { namespace: 500_000, cluster: 5_000_000 };
+
+/** So many kinds of pods a node is made for. */
+const kindsOfPods = 10_000;
+/** From so many lists on each kind may have its own combination. */
+const manyLists = Math.ceil(Math.log2(kindsOfPods));
+
+/** So many ports in a row stand each for itself, where a look-up is cheaper than among ranges. */
+export const fewPorts = 8;
+
+const elementsOf = (port: PortMatch): number => (port.kind === 'numbers' && port.to - port.from < fewPorts ? port.to - port.from + 1 : 1);
+
+/** Ports that mean the same for certain have the same. */
+export const portsKey = (ports: Rule['ports']): string =>
+  ports === undefined ? 'all' : [...new Set(ports.map((port) => JSON.stringify(port)))].sort().join();
+
+/** A list of ports, and for which pairs of pods. */
+interface PortClaim extends Claim {
+  direction: Direction;
+  /** Equal of lists that are one wherever they come together. */
+  key: string;
+  /** As how many lists it counts: a name is another port on each pod. */
+  lists: number;
+  elements: number;
+  subject: Wants;
+  /** Other peers than networks. */
+  remote: readonly Wants[];
+  networks: Networks | undefined;
+}
+
+const known = new WeakMap<Policy, readonly PortClaim[]>();
+
+function claimsOf(policy: Policy): readonly PortClaim[] {
+  let claims = known.get(policy);
+  if (!claims) {
+    const subject = wantsOf(policy.subject);
+    claims = directions.flatMap((direction) =>
+      (policy.rules[direction] ?? []).flatMap((rule, index) => {
+        const { ports, peers } = rule;
+        if (ports === undefined || peers?.length === 0) return [];
+        const pods = peers?.filter(({ kind }) => kind !== 'networks');
+        const remote = pods?.map((peer) => (peer.kind === 'pods' ? wantsOf(peer) : anybody)) ?? [anybody];
+        const isOrdered = policy.tier !== 'NetworkPolicy';
+        const isNamed = direction === 'egress' && ports.some(({ kind }) => kind === 'named');
+        const claim: PortClaim = {
+          ...{ policy, rule, direction, key: isOrdered ? `${policy.kind} ${policy.name} ${index}` : portsKey(ports) },
+          ...{ lists: isOrdered || isNamed ? manyLists : 1, elements: ports.reduce((sum, port) => sum + elementsOf(port), 0) },
+          ...{ subject, remote, networks: networksOf(rule) },
+        };
+        return [claim];
+      }),
+    );
+    known.set(policy, claims);
+  }
+  return claims;
+}
+
+export const portLimit: Limit = {
+  most: maxPortElements,
+  claimsOf,
+  sizeOf(claims, most) {
+    let size = 0;
+    for (const some of groupBy(claims as readonly PortClaim[], ({ direction }) => direction).values()) size += worstOf(some, most);
+    return { size };
+  },
+  tooMuch: (where, size, most) =>
+    `the ports of rules of ${where} may take ${size} elements for one pod, more than the ${most} that nodes take ` +
+    `(each combination of rules that may mean one pod counts with all their ports), and there is no room left for this one: ` +
+    `give rules that may mean the same pods the same ports or ranges of ports, and name pods by different values of one label`,
+  closed: 'the ports of its policies take too many combinations',
+};
+
+/** Of one direction. */
+function worstOf(claims: readonly PortClaim[], most: number): number {
+  const lists = new Map(claims.map((claim) => [claim.key, claim]));
+  let [named, elements] = [0, 0];
+  for (const one of lists.values()) (named += one.lists), (elements += one.elements);
+  const atWorst = worst(named, elements);
+  // Even if all came together.
+  if (atWorst <= most) return atWorst;
+  const [listReach, elementReach] = [new Reach(), new Reach()];
+  const [here, there] = [new Tellers(), new Tellers()];
+  for (const { subject, remote } of claims) {
+    here.note(subject);
+    for (const wants of remote) there.note(wants);
+  }
+  const seen = new Set<string>();
+  for (const { key, subject, remote, lists: count, elements: size } of claims) {
+    const subjects = here.placesOf(subject);
+    for (const { label, value } of remote.flatMap((wants) => there.placesOf(wants)))
+      for (const local of subjects) {
+        const place = { label: `${local.label} to ${label}`, value: `${local.value} to ${value}` };
+        const text = `${place.label} ${place.value} ${key}`;
+        if (seen.has(text)) continue;
+        seen.add(text);
+        listReach.add(place, count);
+        elementReach.add(place, size);
+      }
+  }
+  const networks = claims.filter((claim) => claim.networks !== undefined);
+  const depth = (of: (claim: PortClaim) => number): number => Math.max(...families.map((family) => depthOf(family, networks, of)));
+  return worst(
+    Math.min(named, listReach.total + depth((claim) => claim.lists)),
+    Math.min(elements, elementReach.total + depth((claim) => claim.elements)),
+  );
+}
+
+const worst = (lists: number, elements: number): number => Math.min(kindsOfPods, 2 ** lists) * elements;
+
+/** How much there is of something for the address that most of the networks mean. */
+function depthOf(family: Family, claims: readonly PortClaim[], of: (claim: PortClaim) => number): number {
+  const edges: { at: AddressPlace; change: number }[] = [];
+  for (const claim of claims)
+    for (const { from, to } of claim.networks!.spans[family]) edges.push({ at: from, change: of(claim) }, { at: to, change: -of(claim) });
+  edges.sort((a, b) => comparePlaces(a.at, b.at) || a.change - b.change);
+  let [most, now] = [0, 0];
+  for (const { change } of edges) most = Math.max(most, (now += change));
+  return most;
+}
