@@ -33,7 +33,7 @@ export function diffCommand(): Command {
     )
     .requiredOption(
       '-f, --files <path>',
-      'the manifest, a file or a folder; every further -f holds what is there now, instead of a lab',
+      'the manifest: a file, a folder, or - for standard input; every further -f holds what is there now, instead of a lab',
       collect,
     )
     .option('--delete', 'what deleting the objects of the manifest would change')
@@ -51,7 +51,7 @@ export function diffCommand(): Command {
 In a lab the API says what would become of each object (a dry run), and each node's kernel what it holds now. Pods of a lab are as its controllers made them; those of manifests
 are taken to be ready, on nodes that follow from their names where none is named. The addresses of a new Service are examples: the API chooses others when it is applied.
 
-Exit code 0: nothing changes. 1: connections, Services or elements do. 2: a manifest cannot be read, or the API would refuse it.`,
+Exit code 0: nothing changes. 1: connections, Services or elements do. 2: a manifest cannot be read, or the API would refuse it. 3: no lab is there to be asked.`,
     )
     .action(diff);
 }

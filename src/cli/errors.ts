@@ -3,8 +3,8 @@ import { ForeignFileError } from '../cni/put-in-place.ts';
 import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 import { printable } from './output.ts';
 
-/** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment; 130, as shells have it, when it was interrupted before it was done. */
-export const exitCodes = { failed: 1, usage: 2, environment: 3, interrupted: 130 } as const;
+/** Exit codes: 0 ok, 1 a check failed, 2 usage, 3 environment; 70 a fault of podnet itself (EX_SOFTWARE), so that nobody takes it for an answer; 130, as shells have it, when it was interrupted before it was done. */
+export const exitCodes = { failed: 1, usage: 2, environment: 3, fault: 70, interrupted: 130 } as const;
 
 /** One sentence for what a person can mend, a stack for what only we can; sets the exit code. */
 export function report(error: unknown): void {
@@ -27,7 +27,10 @@ export function report(error: unknown): void {
       exitCodes.environment,
       `a file system is full: ${(error as Error).message}\n  Fix: free some on /run; df -h /run and df -i /run tell how much there is`,
     );
-  else throw error;
+  else {
+    process.once('exit', () => void (process.exitCode = exitCodes.fault));
+    throw error;
+  }
 }
 
 /** Of Node's own errors or the kernel's. */

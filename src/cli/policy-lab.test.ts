@@ -100,10 +100,10 @@ test(
       assert.ok(told.services[0]!.ways.some(({ verb, to }) => verb === 'opened' && to.endsWith(':8081')));
       await client.update(Services, { ...service, spec: { ...service.spec, ports } });
       await eventually(() => assert.deepEqual(differs(held, table()), told.nodes[0]!.elements.map(textOf).sort()));
-      writeFileSync(more, JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port: 0 }] } }));
+      writeFileSync(more, JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port: 80, protocol: 'ICMP' }] } }));
       const refused = await podnet('diff', ...lab, '-f', more);
       assert.deepEqual([refused.code, refused.stdout], [2, '']);
-      assert.match(refused.stderr, /the API would refuse it: Service "frontend" is invalid: .*spec\.ports\[0\]\.port/);
+      assert.match(refused.stderr, /the API would refuse it: Service "frontend" is invalid: .*spec\.ports\[0\]\\.protocol/);
 
       assert.deepEqual((await client.list(NetworkPolicies)).items, []);
       await client.create(NetworkPolicies, policy);

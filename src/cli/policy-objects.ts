@@ -1,12 +1,15 @@
 import { type Api, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
 import { apiVersionOf, EndpointSlices, Namespaces, NetworkPolicies, Nodes, Pods, Services } from '../kube/resources.ts';
 import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
+import { modelOf } from '../lab/manifest-shape.ts';
 import { readObjects } from '../lab/manifests.ts';
 import { adminClient } from '../lab/up.ts';
 import { type Inventory, readCluster, readManifestObjects } from '../policy/manifests.ts';
 import { policyName } from '../policy/model.ts';
-import type { AnyObject } from '../policy/policies.ts';
+import { groupBy } from '../policy/group-by.ts';
+import { type AnyObject, isPolicyKind } from '../policy/policies.ts';
 import { clusterPolicyResources } from '../policy/resources.ts';
+import { count, printable } from './output.ts';
 import { runningLab } from './running-lab.ts';
 
 /** Where the objects come from: files, offline and without root, or the API of a running lab. */
@@ -26,7 +29,11 @@ export const inventoryFrom = ({ files }: ObjectSource, objects: readonly AnyObje
   files === undefined ? readCluster(objects) : readManifestObjects(objects);
 
 export async function objectsOf({ files, lab }: ObjectSource): Promise<AnyObject[]> {
-  if (files !== undefined) return objectsIn(files);
+  if (files !== undefined) {
+    const objects = objectsIn(files);
+    for (const text of unknownKinds(objects)) console.error(`podnet: ${printable(text)}`);
+    return objects;
+  }
   const { names } = labOrFiles(lab);
   using client = adminClient(names, 10_000);
   try {
@@ -74,6 +81,25 @@ async function listAll(api: Api): Promise<AnyObject[]> {
   ]);
   return lists.flat();
 }
+
+/** Objects that podnet does not know and that may make pods, or would if their kind were written right. One sentence for each kind. */
+export function unknownKinds(objects: readonly AnyObject[]): string[] {
+  const unknown = objects.filter((object) => mayMakePods(object) && !isPolicyKind(object) && !isKnown(object));
+  const byKind = groupBy(unknown, ({ apiVersion, kind }) => `${kind} of ${apiVersion}`);
+  return [...byKind].map(
+    ([kind, some]) => `${kind} is not known to podnet: ${count(some.length, 'object')} left out (${listed(some.map(({ metadata: { name } }) => name))}), and the pods that they may make`,
+  );
+}
+
+const isKnown = ({ apiVersion = '', kind = '' }: AnyObject): boolean => modelOf({ apiVersion, kind }) !== undefined;
+
+/** It has a template of pods, or is said to be of Kubernetes' own groups with a name without a dot: `apps/v1 Deploymnt`. */
+function mayMakePods({ apiVersion = '', spec }: AnyObject): boolean {
+  const { template, jobTemplate } = (spec ?? {}) as { template?: unknown; jobTemplate?: unknown };
+  return template !== undefined || jobTemplate !== undefined || !/\..*\//.test(apiVersion);
+}
+
+const listed = (names: readonly string[]): string => `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''}`;
 
 /** Items of a list do not say what they are. */
 const list = async (api: Api, resource: Resource<KubeObject>): Promise<AnyObject[]> =>

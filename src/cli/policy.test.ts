@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -171,6 +171,66 @@ test('what no API would take, and manifests without pods, are told by name; exit
   );
   const deep = podnet('policy', 'explain', '-f', shop, 'shop/db/x');
   assert.deepEqual([deep.status, deep.stderr], [2, 'podnet: "shop/db/x" is no pod; write NAMESPACE/POD, or NAMESPACE/WORKLOAD for the first of its pods\n']);
+});
+
+test('what cannot be an object of its kind is told by path and value; exit code 2, and no stack', () => {
+  const of = (kind: string, rest: string, apiVersion = 'v1'): string => `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: a}, ${rest}}`;
+  const wrong: [text: string, message: string][] = [
+    [of('Pod', 'spec: {containers: [{ports: [{containerPort: abc}]}]}'), 'Pod a: spec.containers[0].ports[0].containerPort is "abc", not a whole number'],
+    [of('Pod', 'spec: {containers: [{ports: [{containerPort: 70000}]}]}'), 'Pod a: spec.containers[0].ports[0].containerPort is 70000, not a port: they go from 1 to 65535'],
+    [of('Pod', 'spec: {containers: {name: c}}'), 'Pod a: spec.containers is {"name":"c"}, not a list'],
+    [of('Pod', 'spec: {containers: [~]}'), 'Pod a: spec.containers[0] is null, not a mapping'],
+    [of('Pod', 'status: {podIPs: [{ip: 10.0.0}]}'), 'Pod a: status.podIPs[0].ip is "10.0.0", not an IP address'],
+    [of('Service', 'spec: {selector: [a]}'), 'Service a: spec.selector is ["a"], not a mapping'],
+    [of('Service', 'spec: {selector: {app: 7}}'), 'Service a: spec.selector.app is 7, not a text: write it in quotes'],
+    [of('Service', 'spec: {clusterIP: nonsense}'), 'Service a: spec.clusterIP is "nonsense", not an IP address'],
+    [of('Node', 'status: {addresses: {type: InternalIP}}'), 'Node a: status.addresses is {"type":"InternalIP"}, not a list'],
+    [of('Node', 'spec: {podCIDRs: [10.0.0.0/99]}'), 'Node a: spec.podCIDRs[0] is "10.0.0.0/99", not a CIDR'],
+    [of('Deployment', 'spec: {replicas: three}', 'apps/v1'), 'Deployment a: spec.replicas is "three", not a whole number'],
+    ['{apiVersion: v1, kind: Pod, metadata: {generateName: web-}}', 'Pod has metadata.generateName "web-" and no name, which the API makes up when it is created; give it metadata.name'],
+    ['{apiVersion: v1, kind: Pod, metadata: [a]}', 'Pod: metadata is ["a"], not a mapping'],
+    ['{apiVersion: v1, kind: List, items: [~]}', 'List: items[0] is null, not a mapping'],
+    ['{apiVersion: v1, kind: List, items: {a: b}}', 'List: items is {"a":"b"}, not a list'],
+    ['{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: &a {b: *a}}', 'an alias (*) stands for something that it is a part of; write it out'],
+  ];
+  for (const [text, message] of wrong) {
+    const path = file('misfit.yaml', text);
+    const { status, stderr } = podnet('policy', 'matrix', '-f', path);
+    assert.deepEqual([stderr, status], [`podnet: ${path}:1: ${message}\n`, 2], text);
+  }
+  const deep = join(folder, 'deep');
+  mkdirSync(join(deep, 'inner'), { recursive: true });
+  const { status, stderr } = podnet('policy', 'matrix', '-f', deep);
+  assert.deepEqual([status, stderr], [2, `podnet: ${deep} holds no .yaml, .yml or .json file; folders in it are not looked into (inner): name them\n`]);
+});
+
+test('manifests come by standard input too, as lists of kubectl or of an API, with line ends and marks of other systems', () => {
+  const pods = { apiVersion: 'v1', kind: 'PodList', items: [{ metadata: { name: 'a', namespace: 'shop' }, spec: {} }, { metadata: { name: 'b', namespace: 'shop' } }] };
+  const list = { apiVersion: 'v1', kind: 'List', items: pods.items.map((item) => ({ apiVersion: 'v1', kind: 'Pod', ...item })) };
+  const yaml = list.items.map(({ metadata: { name } }) => `---\r\napiVersion: v1\r\nkind: Pod\r\nmetadata:\r\n  name: ${name}\r\n  namespace: shop\r\n`).join('');
+  const all = [JSON.stringify(pods), JSON.stringify(list), `\uFEFF${JSON.stringify(list, undefined, 2)}`, yaml, `\uFEFF${yaml}`].map((input) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [podnetExecutable, 'policy', 'matrix', '-o', 'csv', '-f', '-'], { encoding: 'utf8', input });
+    assert.deepEqual([status, stderr], [0, '']);
+    return stdout;
+  });
+  assert.ok(all[0]!.includes('\nshop/a,shop/b,all\r\n'), all[0]);
+  assert.equal(new Set(all).size, 1);
+  const { stderr } = spawnSync(process.execPath, [podnetExecutable, 'policy', 'matrix', '-f', '-'], { encoding: 'utf8', input: 'a: [\n' });
+  assert.match(stderr, /^podnet: standard input:2: /);
+});
+
+test('kinds that are not known are told once each, since they may make pods; the last of several objects of one name counts', () => {
+  const pod = (app: string): string => `apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: ${app}}}\n`;
+  const rollout = (name: string): string => `---\napiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: ${name}}\nspec: {template: {}}\n`;
+  const widget = '---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n---\napiVersion: apps/v1\nkind: Deploymnt\nmetadata: {name: d}\n';
+  const two = file('two.yaml', `${pod('a')}${rollout('x')}${rollout('z')}${widget}`);
+  const { status, stdout, stderr } = podnet('policy', 'explain', 'web', '-f', two, '-f', file('again.yaml', pod('b')));
+  assert.deepEqual([status, stderr], [
+    0,
+    'podnet: Rollout of argoproj.io/v1alpha1 is not known to podnet: 2 objects left out (x, z), and the pods that they may make\n' +
+      'podnet: Deploymnt of apps/v1 is not known to podnet: 1 object left out (d), and the pods that they may make\n',
+  ]);
+  assert.match(stdout, /labels {3}app=b/);
 });
 
 test('policy check as JSON and YAML has policy, rule, peer and misses by their paths', () => {

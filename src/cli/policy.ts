@@ -51,13 +51,15 @@ export function policyCommand(): Command {
 /** For every command that reads objects. */
 export const whence = `
 With -f the objects come from manifests: Pods and what makes them (Deployments, StatefulSets, ...), Namespaces, Nodes, Services, and policies:
-NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy. That needs neither a cluster nor root. Cluster DNS, kube-system/kube-dns, is taken to be there.`;
+NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy. That needs neither a cluster nor root. Cluster DNS, kube-system/kube-dns, is taken to be there.
+Also what a cluster holds: kubectl get pods,svc,netpol,ns,nodes -A -o json | podnet policy matrix -f -
+Of several objects of one kind, namespace and name the last one counts; without a namespace they are in "default"; folders in a folder are not looked into.`;
 
 const withObjects = (command: Command): Command =>
   command
     .option(
       '-f, --files <path>',
-      'manifests, a file or a folder, may be repeated: nothing else is asked, and nobody needs to be root',
+      'manifests: a file, a folder, or - for standard input; may be repeated: nothing else is asked, and nobody needs to be root',
       collect,
     )
     .option('--lab <lab>', 'name of the lab whose objects are read, without -f', 'demo')

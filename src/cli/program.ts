@@ -64,4 +64,4 @@ Begin with:
   podnet kubectl get pods -A -o wide
   podnet lab down
 
-Exit codes: 0 all is well, 1 a check failed, 2 a mistake in what was asked for, 3 the machine lacks something, 130 interrupted before it was done.`;
+Exit codes: 0 all is well, 1 a check failed, 2 a mistake in what was asked for, 3 the machine lacks something, 70 a fault of podnet itself, 130 interrupted before it was done.`;

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { type Api, ApiError, isNotFound, type KubeObject, type Resource } from '../kube/api.ts';
 import { allResources, apiVersionOf } from '../kube/resources.ts';
+import { isPolicyKind } from '../policy/policies.ts';
 import { clusterPolicyResources } from '../policy/resources.ts';
 import { UsageError, unreadable } from './errors.ts';
+import { misfitOf } from './manifest-shape.ts';
 
 /** An object of a manifest and where it stands: `guestbook.yaml:18`. */
 export interface Manifest {
@@ -17,17 +19,27 @@ export interface Manifest {
 export type ManifestObject = Omit<Manifest, 'resource'>;
 
 /**
- * Reads a manifest file, or every `.yaml`, `.yml` and `.json` file of a folder in the order of their names, as `kubectl apply -f` does.
+ * Reads a manifest file, standard input (`-`), or every `.yaml`, `.yml` and `.json` file of a folder in the order of their names, as `kubectl apply -f` does.
  * @throws UsageError naming file, line and fault; nothing is returned of files with a fault
  */
 export const readManifests = (path: string): Manifest[] => readFiles(path, parseManifests);
 
 /** The same for objects of every kind, also of such that podnet does not know. @throws UsageError */
-export const readObjects = (path: string): ManifestObject[] => readFiles(path, parseObjects);
+export const readObjects = (path: string): ManifestObject[] =>
+  readFiles(path, (text, file) => parseObjects(text, file).map((one) => ({ ...one, object: fitting(one) })));
+
+/** What podnet reads of an object must be of the form that the API wants. Policies are read whatever they look like: what is not understood of them fails closed. */
+function fitting({ object, at }: ManifestObject): KubeObject {
+  const misfit = isPolicyKind(object) ? undefined : misfitOf(object);
+  if (!misfit) return object;
+  const { path, value, expected } = misfit;
+  const hint = expected === 'a text' && typeof value !== 'object' ? ': write it in quotes' : '';
+  throw new UsageError(`${at}: ${object.kind} ${object.metadata.name}: ${path} is ${show(value)}, not ${expected}${hint}`);
+}
 
 function readFiles<T>(path: string, parse: (text: string, file: string) => T[]): T[] {
-  const found = filesOf(path).flatMap((file) => parse(textOf(file), file));
-  if (found.length === 0) throw new UsageError(`${path} holds no object; leave it out`);
+  const found = filesOf(path).flatMap((file) => parse(textOf(file), nameOf(file)));
+  if (found.length === 0) throw new UsageError(`${nameOf(path)} holds no object; leave it out`);
   return found;
 }
 
@@ -35,8 +47,10 @@ function readFiles<T>(path: string, parse: (text: string, file: string) => T[]):
 export const parseManifests = (text: string, file: string): Manifest[] =>
   parseObjects(text, file).map(({ object, at }) => ({ object, resource: resourceOf(object, at), at }));
 
-function parseObjects(text: string, file: string): ManifestObject[] {
+function parseObjects(given: string, file: string): ManifestObject[] {
   const objects: ManifestObject[] = [];
+  // Editors of another system begin a file with a byte order mark.
+  const text = given.replace(/^\uFEFF/, '');
   for (const { value, at } of text.trimStart().startsWith('{') ? jsonDocument(text, file) : yamlDocuments(text, file))
     for (const object of itemsOf(value, at)) objects.push({ object: named(object, at), at });
   return objects;
@@ -60,18 +74,54 @@ function* yamlDocuments(text: string, file: string): Iterable<{ value: unknown; 
       throw new UsageError(
         `${file}:${lines.linePos(fault.pos[0]).line}: ${fault.message.split('\n')[0]!.replace(/ at line.*/, '')}`,
       );
-    const value: unknown = document.toJS();
+    const at = `${file}:${lines.linePos(document.contents?.range?.[0] ?? 0).line}`;
+    const value = valueOf(document, at, text.includes('*'));
     if (value !== null && value !== undefined)
-      yield { value, at: `${file}:${lines.linePos(document.contents?.range?.[0] ?? 0).line}` };
+      yield { value, at };
   }
 }
 
-/** A `List` stands for its items. */
+/** @throws UsageError on aliases that lead in a circle, or to more than any manifest has */
+function valueOf(document: { toJS: () => unknown }, at: string, hasAliases: boolean): unknown {
+  try {
+    const value = document.toJS();
+    if (hasAliases && hasCircle(value)) throw new ReferenceError('an alias (*) stands for something that it is a part of');
+    return value;
+  } catch (error) {
+    if (error instanceof ReferenceError) throw new UsageError(`${at}: ${error.message}; write it out`);
+    throw error;
+  }
+}
+
+function hasCircle(value: unknown, around: ReadonlySet<unknown> = new Set()): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (around.has(value)) return true;
+  const inside = new Set(around).add(value);
+  return Object.values(value).some((one) => hasCircle(one, inside));
+}
+
+/** A `List` stands for its items, and so does a `PodList` as an API gives it, of which the items do not say what they are. */
 function itemsOf(value: unknown, at: string): KubeObject[] {
-  if (typeof value !== 'object' || Array.isArray(value))
-    throw new UsageError(`${at}: a manifest is a mapping, not ${JSON.stringify(value)}`);
-  const { kind, items } = value as { kind?: unknown; items?: unknown };
-  return kind === 'List' && Array.isArray(items) ? items.flatMap((item) => itemsOf(item, at)) : [value as KubeObject];
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UsageError(`${at}: a manifest is a mapping, not ${show(value)}`);
+  const { apiVersion, kind, items, metadata } = value as { apiVersion?: unknown; kind?: unknown; items?: unknown; metadata?: { name?: unknown } };
+  if (typeof kind !== 'string' || !kind.endsWith('List') || metadata?.name !== undefined) return [value as KubeObject];
+  // Go writes an empty list as null.
+  if (items === undefined || items === null) return [];
+  if (!Array.isArray(items)) throw new UsageError(`${at}: ${kind}: items is ${show(items)}, not a list`);
+  const own = kind === 'List' ? {} : { apiVersion, kind: kind.slice(0, -'List'.length) };
+  return items.flatMap((item: unknown, place) => {
+    if (!isMapping(item)) throw new UsageError(`${at}: ${kind}: items[${place}] is ${show(item)}, not a mapping`);
+    return itemsOf({ ...own, ...item }, at);
+  });
+}
+
+const isMapping = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A value in a sentence: JSON, not too long. */
+function show(value: unknown): string {
+  const json = JSON.stringify(value) ?? 'nothing';
+  return json.length > 80 ? `${json.slice(0, 77)}...` : json;
 }
 
 /** Checks that an object says what it is. */
@@ -80,6 +130,13 @@ function named(object: KubeObject, at: string): KubeObject {
   if (!apiVersion || !kind)
     throw new UsageError(
       `${at}: an object needs apiVersion and kind; apiVersion is ${JSON.stringify(apiVersion)}, kind ${JSON.stringify(kind)}`,
+    );
+  if (metadata !== undefined && metadata !== null && !isMapping(metadata))
+    throw new UsageError(`${at}: ${kind}: metadata is ${show(metadata)}, not a mapping`);
+  const { generateName } = (metadata ?? {}) as { generateName?: unknown };
+  if (!metadata?.name && generateName)
+    throw new UsageError(
+      `${at}: ${kind} has metadata.generateName ${show(generateName)} and no name, which the API makes up when it is created; give it metadata.name`,
     );
   if (!metadata?.name) throw new UsageError(`${at}: ${kind} has no metadata.name; give it one`);
   checkTexts(object, `${at}: ${kind}`);
@@ -119,15 +176,20 @@ function resourceOf({ apiVersion, kind }: KubeObject, at: string): Resource {
   return found;
 }
 
+/** As kubectl has it. */
+const standardInput = '-';
+const nameOf = (file: string): string => (file === standardInput ? 'standard input' : file);
+
 function textOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readFileSync(file === standardInput ? 0 : file, 'utf8');
   } catch (error) {
-    throw unreadable(file, error);
+    throw unreadable(nameOf(file), error);
   }
 }
 
 function filesOf(path: string): string[] {
+  if (path === standardInput) return [path];
   let folder: boolean;
   try {
     folder = statSync(path).isDirectory();
@@ -135,10 +197,16 @@ function filesOf(path: string): string[] {
     throw unreadable(path, error);
   }
   if (!folder) return [path];
-  const files = readdirSync(path)
-    .filter((name) => /\.(ya?ml|json)$/.test(name))
+  const entries = readdirSync(path, { withFileTypes: true });
+  const files = entries
+    .filter((entry) => !entry.isDirectory() && /\.(ya?ml|json)$/.test(entry.name))
+    .map(({ name }) => name)
     .sort();
-  if (files.length === 0) throw new UsageError(`${path} holds no .yaml, .yml or .json file`);
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (files.length === 0)
+    throw new UsageError(
+      `${path} holds no .yaml, .yml or .json file${folders.length > 0 ? `; folders in it are not looked into (${folders.slice(0, 3).join(', ')}${folders.length > 3 ? ', ...' : ''}): name them` : ''}`,
+    );
   return files.map((name) => join(path, name));
 }
 
