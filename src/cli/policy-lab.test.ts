@@ -103,7 +103,7 @@ test(
       writeFileSync(more, JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port: 80, protocol: 'ICMP' }] } }));
       const refused = await podnet('diff', ...lab, '-f', more);
       assert.deepEqual([refused.code, refused.stdout], [2, '']);
-      assert.match(refused.stderr, /the API would refuse it: Service "frontend" is invalid: .*spec\.ports\[0\]\\.protocol/);
+      assert.match(refused.stderr, /the API would refuse it: Service "frontend" is invalid: .*spec\.ports\[0\]\.protocol/);
 
       assert.deepEqual((await client.list(NetworkPolicies)).items, []);
       await client.create(NetworkPolicies, policy);
