@@ -21,7 +21,7 @@ const until = async (what: string, met: () => boolean): Promise<void> => {
 /** A server that is another one from one moment to the next: watches end with 410, and all that is asked from then on the other one answers. */
 class Switched {
   readonly full = new FakeApi();
-  readonly #empty = new FakeApi();
+  readonly empty = new FakeApi();
   /** What answers: a server with objects, one without any, or one that does not know the kind. */
   #now: 'full' | 'empty' | 'unknown' = 'full';
   readonly #watches = new Set<(error: Error) => void>();
@@ -30,7 +30,7 @@ class Switched {
   readonly api: Api;
 
   constructor(watchList: boolean) {
-    this.full.watchList = this.#empty.watchList = watchList;
+    this.full.watchList = this.empty.watchList = watchList;
     const it = this;
     this.api = Object.create(this.full, {
       list: {
@@ -65,7 +65,7 @@ class Switched {
   }
 
   get #server(): FakeApi {
-    return this.#now === 'empty' ? this.#empty : this.full;
+    return this.#now === 'empty' ? this.empty : this.full;
   }
 
   become(what: 'full' | 'empty' | 'unknown'): void {
@@ -122,6 +122,26 @@ test('F13: what was empty for a moment only deletes nothing, and a later moment 
   }
   assert.deepEqual([informer.size, told], [2, []]);
 });
+
+for (const watchList of [true, false])
+  test(`F13: what comes while a server is doubted is heard at once, and deletes nothing of what was known before it is believed (${watchList ? 'WatchList' : 'pages'})`, async () => {
+    const { server, informer, told, errors } = await follow(watchList, { confirmEmptyMs: 3_600_000 });
+    using _end = informer;
+    server.become('empty');
+    await until('doubt is told of', () => errors.some((error) => error.startsWith('list')));
+    await server.empty.create(ConfigMaps, map('c'));
+    await until('it is heard of', () => informer.size === 3);
+    await server.empty.delete(ConfigMaps, 'c', 'default');
+    await until('its end is heard of', () => informer.size === 2);
+    assert.deepEqual(told, ['added default/c', 'deleted default/c']);
+    assert.match(informer.error!.message, /the server has none, where there were 2/, 'one object does not answer for the others');
+    await server.empty.create(ConfigMaps, map('d'));
+    // Asked once more, it has something.
+    await informer.refresh();
+    assert.deepEqual([informer.error, [...informer.keys()]], [undefined, ['default/d']]);
+    await server.empty.create(ConfigMaps, map('e'));
+    await until('it goes on', () => informer.size === 2);
+  });
 
 test('a deletion that the watch tells of is believed at once, and the snapshot after it, which is empty too', async () => {
   const { server, informer, told, errors } = await follow(true, { confirmEmptyMs: 3_600_000 });

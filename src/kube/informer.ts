@@ -72,6 +72,10 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   #timer: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
   readonly #doubt: EmptyDoubt;
+  /** Until what the server is doubted in is asked for again. What it tells meanwhile is heard. */
+  #asking: NodeJS.Timeout | undefined;
+  /** The resourceVersion of a list that is doubted. */
+  #doubtedVersion: string | undefined;
   #refreshing: (() => void)[] = [];
 
   constructor(api: Api, resource: Resource<O>, options: InformerOptions<O, T> = {}) {
@@ -100,6 +104,7 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.#watching?.close();
     this.#watching = undefined;
     clearTimeout(this.#timer);
+    clearTimeout(this.#asking);
     clearImmediate(this.#flushScheduled);
     for (const waiting of this.#waiting) waiting.resolve();
     this.#waiting.clear();
@@ -215,8 +220,11 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     } while (next && this.#running);
     if (!this.#running) return;
     const doubt = this.#doubt.of(snapshot.size, this.#store.size);
-    if (doubt) throw doubt;
-    this.#replace(snapshot, version);
+    if (!doubt) this.#replace(snapshot, version);
+    else {
+      this.#doubtedVersion = version;
+      this.#askAgain(doubt);
+    }
   }
 
   #watch(): void {
@@ -225,13 +233,13 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
       api: this.#api,
       resource: this.resource as Resource<O>,
       selection: { namespace, labelSelector, fieldSelector },
-      resourceVersion: this.#resourceVersion,
+      resourceVersion: this.#resourceVersion ?? this.#doubtedVersion,
       timeoutSeconds: Math.round(watchSeconds.least + Math.random() * (watchSeconds.most - watchSeconds.least)),
       cached: (object) => this.#cached(object),
       onSnapshot: (snapshot, resourceVersion) => {
         const doubt = this.#doubt.of(snapshot.size, this.#store.size);
-        if (!doubt) this.#replace(snapshot, resourceVersion);
-        return doubt;
+        if (doubt) this.#askAgain(doubt);
+        else this.#replace(snapshot, resourceVersion);
       },
       onEvent: (event) => this.#apply(event),
       onEnd: (watch, error) => this.#watchEnded(watch, error),
@@ -244,6 +252,8 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     if (!this.#running) return;
     // Neither a snapshot nor an event by itself is a sign of health: a server that answers each watch with 410 would be listed without pause.
     this.#backoff.lived(livedMs);
+    // It begins anew with what is asked for then.
+    if (this.#asking) return;
     // A clean end is the server's time-out; one at once may be a server that refuses.
     if (!error && livedMs > 1000) {
       void this.#next();
@@ -255,20 +265,23 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
   }
 
   #apply(event: WatchEvent<O>): void {
-    const { resourceVersion: told } = event.object.metadata;
-    if (Number(told) < Number(this.#resourceVersion)) {
+    const { resourceVersion } = event.object.metadata;
+    if (Number(resourceVersion) < Number(this.#resourceVersion)) {
       // A server that lags behind the one before, or whose store was put back (F14): it is asked for all that there is, which it answers by its store.
       const before = this.#resourceVersion;
       this.#watching?.close();
       this.#watching = undefined;
       this.#resourceVersion = undefined;
-      this.#retry(new Error(`watch ${this.resource.plural}: version ${told} came after ${before}`));
+      this.#retry(new Error(`watch ${this.resource.plural}: version ${resourceVersion} came after ${before}`));
       return;
     }
-    this.#resourceVersion = event.object.metadata.resourceVersion;
-    this.#lastError = undefined;
-    this.#doubt.end();
-    this.#store.newest = this.#resourceVersion;
+    // One object does not answer for all others.
+    if (!this.#asking) {
+      this.#resourceVersion = resourceVersion;
+      this.#lastError = undefined;
+      this.#doubt.end();
+    }
+    this.#store.newest = resourceVersion;
     if (event.type !== 'BOOKMARK') {
       const key = keyOf(event.object);
       if (event.type === 'DELETED') this.#pending.push(...this.#store.delete(key, event.object.metadata));
@@ -284,13 +297,36 @@ export class Informer<O extends KubeObject, T = O> implements Disposable {
     this.#resourceVersion = resourceVersion;
     this.#store.newest = resourceVersion;
     this.#lastError = undefined;
-    this.#doubt.end();
+    this.#believe();
     this.#flush();
     if (!this.#hasSynced) {
       this.#hasSynced = true;
       this.#markSynced();
     }
     this.#refreshed();
+  }
+
+  /** What is known stays, and what the server tells from here on comes to it, until another snapshot counts (F13). */
+  #askAgain(doubt: DoubtError): void {
+    const waitMs = Math.ceil(this.#doubt.leftMs) + 1;
+    this.#lastError = doubt;
+    this.#options.onError?.(doubt, waitMs);
+    clearTimeout(this.#asking);
+    this.#asking = setTimeout(() => {
+      this.#asking = undefined;
+      this.#doubtedVersion = undefined;
+      this.#resourceVersion = undefined;
+      this.#watching?.close();
+      this.#watching = undefined;
+      void this.#next();
+    }, waitMs);
+  }
+
+  #believe(): void {
+    this.#doubt.end();
+    clearTimeout(this.#asking);
+    this.#asking = undefined;
+    this.#doubtedVersion = undefined;
   }
 
   #refreshed(): void {

@@ -10,8 +10,8 @@ export interface WatchParts<O extends KubeObject, T> {
   resourceVersion: string | undefined;
   timeoutSeconds: number;
   cached: (object: O) => Cached<T>;
-  /** All present objects, as one. @returns why they do not count: the watch ends with that */
-  onSnapshot: (objects: Map<string, Cached<T>>, resourceVersion: string) => Error | undefined;
+  /** All present objects, as one. */
+  onSnapshot: (objects: Map<string, Cached<T>>, resourceVersion: string) => void;
   /** What changed since; every one has a resourceVersion. */
   onEvent: (event: WatchEvent<O>) => void;
   /** Once, unless it is closed before: without error at a clean end behind the snapshot. */
@@ -94,8 +94,7 @@ export class Watch<O extends KubeObject, T> {
 
   #complete(snapshot: Map<string, Cached<T>>, resourceVersion: string): void {
     this.#snapshot = undefined;
-    const why = this.#parts.onSnapshot(snapshot, resourceVersion);
-    if (why) this.#end(why);
+    this.#parts.onSnapshot(snapshot, resourceVersion);
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NetworkPolicySpec } from '../../kube/types.ts';
 import { type Policy, policyName } from '../../policy/model.ts';
-import { PolicyPlanner } from '../../policy/plan/index.ts';
+import { GuardedPlanner, PolicyPlanner } from '../../policy/plan/index.ts';
 import { needsRoot } from '../../testing/root.ts';
 import { eventually } from '../testkit/node.ts';
 import { echoPort, everyWay, noWay, PolicyNode } from '../testkit/policy-node.ts';
@@ -105,4 +105,54 @@ test('the last policy goes while nothing can be planned: all are open then, and 
   }
   await it.policy('deny', denyAll);
   await eventually(async () => assert.equal(await it.hears(shut, it.neighbour), noWay), 5000);
+});
+
+/** What is to be done after just so long is done when `passes` is called, and planning finds that as much time has gone. */
+function waiting(waitMs: number): Disposable & { passes(): void } {
+  const { setTimeout } = globalThis;
+  const { now } = performance;
+  const { changes } = GuardedPlanner.prototype;
+  const due: (() => void)[] = [];
+  globalThis.setTimeout = ((act: () => void, ms?: number, ...more: []) => {
+    if (ms !== waitMs) return setTimeout(act, ms, ...more);
+    due.push(act);
+    return setTimeout(() => {}, ms);
+  }) as typeof setTimeout;
+  return {
+    passes() {
+      GuardedPlanner.prototype.changes = function () {
+        performance.now = () => now.call(performance) + waitMs;
+        try {
+          return changes.call(this);
+        } finally {
+          performance.now = now;
+        }
+      };
+      for (const act of due.splice(0)) act();
+    },
+    [Symbol.dispose]() {
+      globalThis.setTimeout = setTimeout;
+      GuardedPlanner.prototype.changes = changes;
+    },
+  };
+}
+
+test('what could not be planned for a while is planned by itself when it can be, though nothing happens', needsRoot, async () => {
+  // The first time after 30 s (GuardedPlanner), and a moment more for early timers.
+  using time = waiting(30_010);
+  await using it = await PolicyNode.start();
+  const { node } = it;
+  const shut = await it.pod('shut', { labels: { app: 'shut' } });
+  using _echo = await Echo.start(node.peer.ns, echoPort);
+  {
+    using _fault = unplannable();
+    await it.policy('deny', denyAll);
+    await eventually(() => assert.match(node.status().problems.join('\n'), /no numbers are left; no pod can be attached$/));
+    assert.equal((await node.cni({ command: 'STATUS' })).json.code, 50);
+  }
+  assert.equal(await it.hears(shut, it.neighbour), everyWay);
+  time.passes();
+  await eventually(async () => assert.equal(await it.hears(shut, it.neighbour), noWay));
+  await eventually(async () => assert.deepEqual([node.status().problems, (await node.cni({ command: 'STATUS' })).json], [[], {}]));
+  assert.equal((await it.pod('next')).addresses.length, 2);
 });

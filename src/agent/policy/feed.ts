@@ -23,6 +23,8 @@ export type PolicyFeedParts = Pick<
 > & {
   pods: PolicyPods;
   held: NodeNetwork;
+  /** Nothing can be planned: changes are to be asked for again so much later (milliseconds). */
+  onBroken: (retryMs: number) => void;
   /** Hears what is known of each pod of this node, for the time when the API tells of it no more. */
   kept: Pick<KeptTraits, 'set'>;
 };
@@ -41,7 +43,7 @@ export class PolicyFeed {
 
   /** Nodes are known to it from the beginning. */
   constructor(parts: PolicyFeedParts) {
-    const { nodeName, podLinks, sources, held, log } = parts;
+    const { nodeName, podLinks, sources, held, onBroken, log } = parts;
     this.#parts = parts;
     this.#podCidrs = this.#allPodCidrs();
     this.planner = new GuardedPlanner({
@@ -49,7 +51,7 @@ export class PolicyFeed {
       make: (node) => new PolicyPlanner({ node, held }),
       unknown: { labels: unknownLabels, policy: isolatesUnknown },
       held: () => [...held.values()].filter((item) => item.kind === 'nft-element' && item.set.startsWith('policy-')),
-      log,
+      ...{ onBroken, log },
     });
     for (const node of sources.nodes.list()) this.planner.setNode(this.peerOf(node));
   }

@@ -41,6 +41,8 @@ export class PolicyPath implements Disposable {
   #hearing: readonly (() => void)[] = [];
   /** Several are fed before anything is planned. */
   #feeding = false;
+  /** Of planning that failed as a whole. */
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(parts: PolicyPathParts) {
     this.#parts = parts;
@@ -191,6 +193,7 @@ export class PolicyPath implements Disposable {
 
   [Symbol.dispose](): void {
     this.#ended = true;
+    clearTimeout(this.#retry);
     this.#names[Symbol.dispose]();
     this.#kept[Symbol.dispose]();
   }
@@ -238,7 +241,18 @@ export class PolicyPath implements Disposable {
     const { reconciler, sources } = this.#parts;
     const held = reconciler.actual();
     this.#writes.begin(held);
-    const feed = new PolicyFeed({ ...this.#parts, pods: this.#pods, kept: this.#kept, held });
+    const onBroken = (retryMs: number): void => {
+      clearTimeout(this.#retry);
+      if (this.#ended) return;
+      const again = (): void => {
+        this.#contribute();
+        // Whether pods can be attached is judged behind a sync.
+        this.#parts.wake();
+      };
+      // Some milliseconds more: timers may be early.
+      this.#retry = setTimeout(again, retryMs + 10).unref();
+    };
+    const feed = new PolicyFeed({ ...this.#parts, pods: this.#pods, kept: this.#kept, held, onBroken });
     this.#feed = feed;
     const { pods, namespaces } = sources.policy.world!;
     const heard =
@@ -287,6 +301,7 @@ export class PolicyPath implements Disposable {
   #rest(): void {
     for (const end of this.#hearing) end();
     this.#hearing = [];
+    clearTimeout(this.#retry);
     this.#feed = undefined;
     this.#kept.forgetAll();
     this.#names.want([]);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IpAddr } from '../../net/ip.ts';
 import type { Item } from '../../reconcile/model.ts';
 import { type Policy, policyName } from '../model.ts';
 import { readWorld } from '../read-world.ts';
@@ -61,10 +62,10 @@ const unknown = {
   } satisfies Policy,
 };
 
-function guarded(name = 'n1', held: readonly Item[] = []) {
+function guarded(name = 'n1', held: readonly Item[] = [], onBroken?: (retryMs: number) => void) {
   const log: string[] = [];
   const planner = new GuardedPlanner({
-    ...{ node: { name, podLinks, podCidrs: [] }, unknown, held: () => held, log: (line: string) => log.push(line) },
+    ...{ node: { name, podLinks, podCidrs: [] }, unknown, held: () => held, log: (line: string) => log.push(line), onBroken },
     make: (node) => new FaultyPlanner({ node, held: new Map() }),
   });
   const plan = new Map<string, readonly Item[]>();
@@ -258,4 +259,46 @@ test('P4: where nothing can be planned from the beginning, what the kernel holds
   } finally {
     FaultyPlanner.prototype.changes = changes;
   }
+});
+
+test('where nothing helps it is tried again by itself, ever more seldom, and never for more than a hundredth of the time; what happens meanwhile costs nothing', (t) => {
+  let now = 1000;
+  t.mock.method(performance, 'now', () => now);
+  FaultyPlanner.bad = () => undefined;
+  const { changes } = FaultyPlanner.prototype;
+  let [tries, costsMs] = [0, 0];
+  FaultyPlanner.prototype.changes = () => {
+    tries++;
+    now += costsMs;
+    throw new RangeError('no numbers are left');
+  };
+  const waits: number[] = [];
+  const { planner, plan, next } = guarded('n1', [], (retryMs) => waits.push(retryMs));
+  try {
+    planner.setPolicy(deny('a'));
+    for (let time = 0; time < 7; time++) {
+      next();
+      const tried = tries;
+      now += 29_000;
+      planner.setPod({ ...pod(`p${time}`), addresses: [IpAddr.parse(`10.1.0.${time + 2}`)] });
+      next();
+      assert.equal(tries, tried, 'not yet');
+      now += waits.at(-1)! - 29_000;
+    }
+    assert.deepEqual(waits.splice(0), [30, 60, 120, 240, 480, 600, 600].map((seconds) => seconds * 1000));
+    costsMs = 10_000;
+    next();
+    const [wait] = waits;
+    assert.ok(wait! >= 100 * costsMs, `${wait}`);
+    const tried = tries;
+    now += wait! - 1;
+    planner.setPolicy(deny('b'));
+    next();
+    assert.equal(tries, tried);
+  } finally {
+    FaultyPlanner.prototype.changes = changes;
+  }
+  now += 1;
+  assert.equal(next() > 0 && planner.broken === undefined, true);
+  assert.ok(plan.size > 0 && waits.length === 1);
 });

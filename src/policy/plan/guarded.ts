@@ -13,14 +13,19 @@ export interface GuardedPlannerParts {
   unknown: Unknown;
   /** Elements of a plan from before a start, as the kernel holds them: they stand where nothing can be planned from the beginning. */
   held?: () => Iterable<Item>;
+  /** Nothing can be planned: `changes` is to be called again so much later, in milliseconds, also when nothing happens. The latest call counts. */
+  onBroken?: (retryMs: number) => void;
   log: (line: string) => void;
 }
 
 /** Owner of what stands from before a start. */
 const heldOwner = 'policy held';
 
-/** Where nothing helps it is tried again at most so often. */
+/** Where nothing helps, what happens has it tried again at most so often; when nothing happens it is tried again by itself after the same time, and then after twice as long each time. */
 const againMs = 30_000;
+const longestMs = 600_000;
+/** Trying takes no larger part of the time than one of so many. */
+const share = 100;
 
 /**
  * A PolicyPlanner whose faults stay with the objects that bring them about: a policy that it fails with is closed (what accepts matches nothing, what denies or passes denies all), a pod is cut off, and
@@ -37,7 +42,9 @@ export class GuardedPlanner {
   readonly #fresh = { policies: new Set<string>(), pods: new Set<string>() };
   /** Owners that have items. */
   readonly #owners = new Set<string>();
-  #broken: { why: string; at: number } | undefined;
+  #broken: { why: string; /** Nothing is tried before, by performance.now(). */ until: number } | undefined;
+  /** How often planning has failed as a whole, one time after the other. */
+  #failures = 0;
 
   constructor(parts: GuardedPlannerParts) {
     this.#parts = parts;
@@ -159,7 +166,7 @@ export class GuardedPlanner {
   /** Owners whose items changed since the last call, with all of their items (none: withdrawn). Never throws. */
   changes(): Change[] {
     let changes: Change[];
-    if (this.#broken && this.isActive && performance.now() < this.#broken.at + againMs) return [];
+    if (this.#broken && this.isActive && performance.now() < this.#broken.until) return [];
     try {
       if (this.#broken) throw new Error(this.#broken.why);
       changes = [...this.#planner.changes()];
@@ -189,18 +196,20 @@ export class GuardedPlanner {
 
   /** The planner is not to be used any more; the next `changes` looks for a way out. */
   #break(why: string): void {
-    this.#broken = { why, at: Number.NEGATIVE_INFINITY };
+    this.#broken = { why, until: Number.NEGATIVE_INFINITY };
   }
 
   #recover(why: string): Change[] {
+    const begun = performance.now();
     const culprits = new Culprits(this.#told, this.#parts.make, { closed: this.#closed, cut: this.#cut });
     const found = culprits.find(why, this.#fresh);
     if (!found) {
       if (this.#broken?.why !== why) this.#parts.log(`policies: planning failed: ${why}; what was planned before stands`);
-      this.#broken = { why, at: performance.now() };
+      this.#stand(why, performance.now() - begun);
       return this.#standing();
     }
     this.#broken = undefined;
+    this.#failures = 0;
     this.#planner = found.planner;
     const { closed, cut } = found;
     if (closed.size === this.#closed.size && cut.size === this.#cut.size) this.#parts.log(`policies: planning failed: ${why}; all was planned anew`);
@@ -210,6 +219,14 @@ export class GuardedPlanner {
     for (const [key, fault] of cut) this.#cut.set(key, fault);
     const told = new Set(found.changes.map(([owner]) => owner));
     return [...found.changes, ...[...this.#owners].filter((owner) => !told.has(owner)).map((owner): Change => [owner, []])];
+  }
+
+  /** @param tookMs what it cost to find out that nothing helps */
+  #stand(why: string, tookMs: number): void {
+    this.#broken = { why, until: performance.now() + Math.max(againMs, share * tookMs) };
+    // Nothing stands without policies, and nothing is to be planned for.
+    if (this.isActive) this.#parts.onBroken?.(Math.max(Math.min(againMs * 2 ** this.#failures, longestMs), share * tookMs));
+    this.#failures = Math.min(this.#failures + 1, 16);
   }
 
   /** Where nothing can be planned what was planned last stays; without policies nothing does. */
