@@ -1,6 +1,7 @@
 import { type Hold, hostLocalLeases, thisBoot } from '../../ipam/index.ts';
+import { routeProtocol } from '../../kernel/rtnetlink/routes.ts';
 import type { RtNetlink } from '../../kernel/rtnetlink/rtnetlink.ts';
-import { deletionGroup } from '../../links/index.ts';
+import { bridgeLink, deletionGroup } from '../../links/index.ts';
 import { addressBits } from '../../net/ip.ts';
 
 /** Other than of this table, a route to one address says nothing about who lives there. RT_TABLE_MAIN */
@@ -12,11 +13,14 @@ const mainTable = 254;
  */
 export function addressesInUse(rt: RtNetlink): Hold[] {
   const links = new Map(rt.links().map((link) => [link.index, link]));
+  // The gateway of pods on a bridge is podnet's, and never given.
+  const isGateway = (link: number | undefined): boolean => links.get(link ?? 0)?.name === bridgeLink;
   const own = rt
     .addresses()
-    .filter(({ address }) => !address.isLinkLocal)
+    .filter(({ address, link }) => !address.isLinkLocal && !isGateway(link))
     .map(({ address, link }) => ({ address, why: `the node's own address on ${links.get(link)?.name ?? 'a link'}` }));
-  const routed = rt.routes({ table: mainTable }).flatMap(({ destination, link, type }): Hold[] => {
+  const routed = rt.routes({ table: mainTable }).flatMap(({ destination, link, type, protocol }): Hold[] => {
+    if (isGateway(link) && protocol === routeProtocol.kernel) return [];
     if (type !== 'unicast' || link === undefined || destination.length < addressBits(destination.family)) return [];
     const by = links.get(link);
     // Of a pod that was deleted this moment.

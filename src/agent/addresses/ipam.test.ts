@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { Nodes } from '../../kube/resources.ts';
 import { ip, run } from '../../testing/judge.ts';
 import { needsRoot } from '../../testing/root.ts';
+import { getJson } from '../../unix/http.ts';
 import { eventually, TestNode } from '../testkit/node.ts';
+import type { IpamReport } from './ipam-report.ts';
 
 const connections = (node: TestNode): string[] =>
   ['ipv4', 'ipv6'].flatMap((family) => run(node.ns.path, 'conntrack', '-L', '-f', family).split('\n').filter(Boolean));
@@ -426,3 +428,16 @@ for (const attach of ['routed', 'bridge'] as const)
       assert.notEqual((await node.addPod('next')).addresses[0], '10.1.0.77', 'it comes again as late as any other');
     },
   );
+
+test("on a bridge the pods' gateway, which is podnet's own, is no foreign use of an address", needsRoot, async () => {
+  await using node = await TestNode.make({ attach: 'bridge' });
+  await node.startReady();
+  await node.addPod('a');
+  const states = async (): Promise<string[]> =>
+    (await getJson<IpamReport>(node.config.statusSocket, '/ipam')).entries.map((entry) => `${entry.state} ${entry.addresses}`);
+  assert.deepEqual(await states(), ['in use 10.1.0.2,fd01::2']);
+  run(node.ns.path, 'ip', 'route', 'add', '10.1.0.99', 'dev', 'cbr0');
+  // Drift is followed by a look at all, which otherwise comes each half minute.
+  run(node.ns.path, 'ip', 'route', 'del', '10.1.1.0/24');
+  await eventually(async () => assert.deepEqual(await states(), ['in use 10.1.0.2,fd01::2', 'foreign 10.1.0.99']));
+});
