@@ -11,6 +11,12 @@ export function run(path: string, ...command: string[]): string {
   });
 }
 
+/** Runs commands inside the namespace, one after the other, at the cost of one. @returns what each printed; @throws Error with the words of the first that fails */
+export function runAll(path: string, commands: readonly (readonly string[])[]): string[] {
+  const quoted = commands.map((words) => words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '));
+  return run(path, 'sh', '-c', quoted.join(` && printf '\\000' && `)).split('\0');
+}
+
 /** `ip -j …`: objects by the names that iproute2 gives. */
 export function ip<T = Record<string, unknown>>(path: string, ...args: string[]): T[] {
   const text = run(path, 'ip', '-j', ...args);

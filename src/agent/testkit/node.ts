@@ -3,7 +3,7 @@ import type { Api } from '../../kube/api.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { EndpointSlices, Nodes, Services } from '../../kube/resources.ts';
 import type { EndpointSlice } from '../../kube/types.ts';
-import { bridge, ip, nft, run, tc } from '../../testing/judge.ts';
+import { nft, run, runAll } from '../../testing/judge.ts';
 import { type TestNs, TestWorld } from '../../testing/netns.ts';
 import { NodeAgent } from '../agent.ts';
 import type { AgentConfig } from '../config.ts';
@@ -175,30 +175,44 @@ export class TestNode implements AsyncDisposable {
   kernel(): string[] {
     const { path } = this.ns;
     const line = (kind: string) => (item: Record<string, unknown>) => `${kind} ${JSON.stringify(item)}`;
-    const routes = ['-4', '-6'].flatMap((family) => ip(path, family, 'route', 'show', 'table', 'all'));
+    // Tests ask for it again and again: nine commands are one process to wait for.
+    const texts = runAll(path, [
+      ...['-4', '-6'].map((family) => ['ip', '-j', family, 'route', 'show', 'table', 'all']),
+      ...[['ip', '-j', '-d', 'link'], ['ip', '-j', 'address'], ['ip', '-j', 'neigh']],
+      ...[['bridge', '-j', '-d', 'link'], ['bridge', '-j', 'fdb'], ['tc', '-j', 'qdisc']],
+      ['nft', '-j', 'list', 'ruleset'],
+    ]);
+    type Listed = Record<string, unknown>[];
+    const [routes4, routes6, allLinks, allAddresses, allNeighbours, bridgeLinks, fdb, allQdiscs] = texts
+      .slice(0, -1)
+      .map((text) => (text.trim() === '' ? [] : (JSON.parse(text) as Listed).filter((item) => Object.keys(item).length > 0))) as [
+      ...[Listed, Listed, Listed, Listed, Listed],
+      ...[Listed, Listed, Listed],
+    ];
+    const routes = [...routes4, ...routes6];
     // IPv6's multicast and local routes come with links, some a moment later.
     const own = routes.filter(({ table, type }) => table !== 'local' && type !== 'multicast' && type !== 'anycast');
-    const links = ip(path, '-d', 'link').map(({ ifname, mtu, address, operstate, master, linkinfo }) => {
+    const links = allLinks.map(({ ifname, mtu, address, operstate, master, linkinfo }) => {
       const kind = (linkinfo as { info_kind?: string } | undefined)?.info_kind;
       // The address of podnet's own link is nobody's: the kernel's choice.
       return { ifname, mtu, address: ifname === 'podnet-svc' ? '' : address, operstate, master, kind };
     });
-    const addresses = ip(path, 'address').flatMap(({ ifname, addr_info }) =>
+    const addresses = allAddresses.flatMap(({ ifname, addr_info }) =>
       ((addr_info ?? []) as Record<string, unknown>[])
         .filter(({ scope, family }) => scope !== 'link' || family !== 'inet6')
         .map(({ local, prefixlen }) => ({ ifname, local, prefixlen })),
     );
     // Ports of a bridge, and where they were told that a MAC is.
     const ports = [
-      ...bridge(path, '-d', 'link').map(({ ifname, isolated, learning, flood }) => ({ ifname, isolated, learning, flood })),
-      ...bridge(path, 'fdb').filter(({ master, flags }) => master === 'cbr0' && String(flags).includes('self') === false),
+      ...bridgeLinks.map(({ ifname, isolated, learning, flood }) => ({ ifname, isolated, learning, flood })),
+      ...fdb.filter(({ master, flags }) => master === 'cbr0' && String(flags).includes('self') === false),
     ].filter(({ ifname }) => ifname !== 'cbr0' && ifname !== 'podnet-svc');
-    const qdiscs = tc(path, 'qdisc').map(({ handle: _, refcnt: __, ...qdisc }) => qdisc);
+    const qdiscs = allQdiscs.map(({ handle: _, refcnt: __, ...qdisc }) => qdisc);
     const redirects = qdiscs
       .filter(({ kind }) => kind === 'ingress')
       .map(({ dev }) => run(path, 'tc', 'filter', 'show', 'dev', String(dev), 'ingress').match(/mirred .*/)?.[0] ?? 'none')
       .map((redirect) => ({ redirect }));
-    const neighbours = ip<{ state: string[] }>(path, 'neigh').filter(({ state }) => state?.includes('PERMANENT'));
+    const neighbours = allNeighbours.filter(({ state }) => (state as string[] | undefined)?.includes('PERMANENT'));
     return [
       ...own.map(line('route')),
       ...links.map(line('link')),
@@ -207,30 +221,31 @@ export class TestNode implements AsyncDisposable {
       ...ports.map(line('port')),
       ...qdiscs.map(line('qdisc')),
       ...redirects.map(line('filter')),
-      ...this.ruleset(),
+      ...rulesetLines((JSON.parse(texts.at(-1)!) as { nftables: Listed }).nftables),
     ].sort();
   }
 
   /** podnet's table as nft lists it, without handles; a line for each object and element. */
   ruleset(): string[] {
-    return nft(this.ns.path, 'list', 'ruleset').flatMap((item) => {
-      const [kind, body] = Object.entries(item)[0] as [string, Record<string, unknown>];
-      if (kind === 'metainfo') return [];
-      const { handle: _, elem, ...rest } = body;
-      // Whether the table has an owner now.
-      if (kind === 'table') delete rest.flags;
-      // What was counted is the packets' doing.
-      if (kind === 'counter') for (const count of ['packets', 'bytes']) delete rest[count];
-      const name = `${kind} ${JSON.stringify(rest)}`;
-      return [
-        name,
-        ...((elem ?? []) as unknown[]).map((element) => `element of ${String(rest.name)} ${JSON.stringify(element)}`),
-      ];
-    });
+    return rulesetLines(nft(this.ns.path, 'list', 'ruleset'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     this.world[Symbol.dispose]();
   }
+}
+
+function rulesetLines(items: readonly Record<string, unknown>[]): string[] {
+  return items.flatMap((item) => {
+    const [kind, body] = Object.entries(item)[0] as [string, Record<string, unknown>];
+    if (kind === 'metainfo') return [];
+    const { handle: _, elem, ...rest } = body;
+    // Whether the table has an owner now.
+    if (kind === 'table') delete rest.flags;
+    // What was counted is the packets' doing.
+    if (kind === 'counter') for (const count of ['packets', 'bytes']) delete rest[count];
+    const name = `${kind} ${JSON.stringify(rest)}`;
+    return [name, ...((elem ?? []) as unknown[]).map((element) => `element of ${String(rest.name)} ${JSON.stringify(element)}`)];
+  });
 }
