@@ -7,10 +7,9 @@ import type {
   NetworkPolicyPort,
   PodDisruptionBudget,
 } from '../../kube/types.ts';
-import { Prefix } from '../../net/prefix.ts';
 import { strategy } from '../registry/strategy.ts';
 import type { FieldErrors } from '../validation/field-errors.ts';
-import { validateCidr, validateIp } from '../validation/ip.ts';
+import { validateCidr, validateIp, validateNonSpecialIp } from '../validation/ip.ts';
 import { validateSelector } from '../validation/metadata.ts';
 import { isDns1123Label, isDns1123Subdomain, isPort, isPortName, isWildcardDns1123Subdomain } from '../validation/names.ts';
 
@@ -120,21 +119,10 @@ const slicePorts = (ports: EndpointSlice['ports'], errors: FieldErrors): void =>
   });
 };
 
-const forbiddenForEndpoints = [
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '224.0.0.0/24',
-  '0.0.0.0/32',
-  '::/127',
-  'fe80::/10',
-  'ff02::/16',
-].map((cidr) => Prefix.parse(cidr));
-
 function validateEndpointIp(text: string, path: string, errors: FieldErrors): string | undefined {
   const ip = validateIp(text, path, errors);
   if (!ip) return undefined;
-  if (forbiddenForEndpoints.some((prefix) => prefix.contains(ip)))
-    errors.invalid(path, text, 'may not be unspecified, in the loopback range, link-local or link-local multicast');
+  validateNonSpecialIp(ip, text, path, errors);
   return ip.family === 'ipv4' ? 'IPv4' : 'IPv6';
 }
 

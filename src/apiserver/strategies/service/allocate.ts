@@ -150,7 +150,10 @@ function allocatePorts(
       });
   }
   if (!needsHealthCheckPort(spec)) return;
-  if (spec.healthCheckNodePort) take(spec.healthCheckNodePort, 'spec.healthCheckNodePort');
+  // A port of its own, which nobody shares: the node ports of the same Service are served where it is to be asked for.
+  if (spec.healthCheckNodePort && mine.has(spec.healthCheckNodePort))
+    errors.invalid('spec.healthCheckNodePort', spec.healthCheckNodePort, 'provided port is already allocated');
+  else if (spec.healthCheckNodePort) take(spec.healthCheckNodePort, 'spec.healthCheckNodePort');
   else {
     const got = next('spec.healthCheckNodePort');
     if (got) spec.healthCheckNodePort = got;

@@ -279,16 +279,22 @@ describe('Services', () => {
           "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
         ],
         [{ ...web, loadBalancerSourceRanges: ['10.0.0.0/8'] }, "may only be used when `type` is 'LoadBalancer'"],
-        [{ ...web, type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.1/8'] }, 'must be a valid CIDR value'],
+        [{ ...web, type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.1/8'] }, 'must not have bits set beyond the prefix length'],
         [
           { ...web, sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 86401 } } },
           'must be greater than 0 and less than or equal to 86400',
         ],
         [{ ...web, trafficDistribution: 'Nearby' }, 'spec.trafficDistribution: Unsupported value: "Nearby"'],
-        [{ ...web, clusterIP: '010.96.0.7' }, 'spec.clusterIPs[0]: Invalid value: "010.96.0.7": must be a valid IP address'],
-        [{ ...web, externalIPs: ['::ffff:1.2.3.4'] }, 'spec.externalIPs[0]'],
+        [{ ...web, clusterIP: '010.96.0.7' }, 'spec.clusterIPs[0]: Invalid value: "010.96.0.7": must not have leading 0s'],
+        [{ ...web, externalIPs: ['::ffff:1.2.3.4'] }, 'spec.externalIPs[0]: Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address'],
+        [{ ...web, externalIPs: ['1.2.3'] }, 'spec.externalIPs[0]: Invalid value: "1.2.3": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'],
+        [{ ...web, externalIPs: ['::'] }, 'may not be unspecified (::)'],
+        [{ ...web, externalIPs: ['::1'] }, 'may not be in the loopback range (127.0.0.0/8, ::1/128)'],
+        [{ ...web, externalIPs: ['feb0::1'] }, 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'],
+        [{ ...web, externalIPs: ['224.0.0.251'] }, 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'],
       ];
       for (const [spec, text] of bad) await assert.rejects(create(api, spec), refused(text));
+      await create(api, { type: 'ExternalName', externalName: 'example.org', internalTrafficPolicy: 'Local' });
       const affine = await create(api, { ...web, sessionAffinity: 'ClientIP' });
       assert.equal(affine.sessionAffinityConfig?.clientIP?.timeoutSeconds, 10800);
       await api.create(Services, service(web, '1-digit-first'));
@@ -402,7 +408,7 @@ describe('Services', () => {
       for (const text of ['10.0.0.1/8', '10.0.0.0', 'everybody'])
         await assert.rejects(
           annotated(text),
-          refused(`metadata.annotations[${name}]: Invalid value`, 'must be a list of IP ranges'),
+          refused(`metadata.annotations[${name}]: Invalid value`, 'must be a valid CIDR value'),
         );
       await assert.rejects(
         annotated('10.0.0.0/8', { type: 'NodePort' }),
@@ -453,12 +459,53 @@ describe('Services', () => {
         await assert.rejects(create(api, { ...web, externalIPs: [ip] }), refused('spec.externalIPs[0]: Invalid value'), ip);
         await assert.rejects(create(api, { ...web, clusterIP: ip }), refused('spec.clusterIPs[0]: Invalid value'), ip);
       }
-      for (const range of ['10.0.0.1/8', '010.0.0.0/8', '10.0.0.0/33', '::ffff:10.0.0.0/104'])
+      const ranges = {
+        '10.0.0.1/8': 'must not have bits set beyond the prefix length',
+        '010.0.0.0/8': 'must not have leading 0s in IP or prefix length',
+        '10.0.0.0/08': 'must not have leading 0s in IP or prefix length',
+        '10.0.0.0/33': 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+        '10.0.0.0': 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+        '::ffff:10.0.0.0/104': 'must not have an IPv4-mapped IPv6 address',
+      };
+      const annotation = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+      for (const [range, text] of Object.entries(ranges)) {
+        const spec: ServiceSpec = { ...web, type: 'LoadBalancer' };
         await assert.rejects(
-          create(api, { ...web, type: 'LoadBalancer', loadBalancerSourceRanges: [range] }),
-          refused('spec.loadBalancerSourceRanges[0]: Invalid value'),
+          create(api, { ...spec, loadBalancerSourceRanges: [range] }),
+          refused(`spec.LoadBalancerSourceRanges[0]: Invalid value: "${range}": ${text}`),
           range,
         );
+        const made = service(spec);
+        made.metadata.annotations = { [annotation]: `192.0.2.0/24, ${range}` };
+        await assert.rejects(
+          api.create(Services, made),
+          refused(`metadata.annotations[${annotation}]: Invalid value: "${range}": ${text}`),
+          range,
+        );
+      }
+    }));
+
+  test('SA8, SA16: a health-check port is not the node port of its own Service; both names of the topology annotation say the same', () =>
+    withApi(async (api) => {
+      const local: ServiceSpec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 30_777 };
+      await assert.rejects(
+        create(api, { ...local, ports: [{ port: 80, nodePort: 30_777 }] }),
+        refused('spec.healthCheckNodePort: Invalid value: 30777: provided port is already allocated'),
+      );
+      const made = await create(api, { ...local, ports: [{ port: 80, nodePort: 30_778 }] });
+      assert.deepEqual([made.healthCheckNodePort, made.ports![0]!.nodePort], [30_777, 30_778], 'what was refused holds neither port');
+      const hinted = (mode: string, hints: string): Service => {
+        const one = service(web);
+        one.metadata.annotations = { 'service.kubernetes.io/topology-mode': mode, 'service.kubernetes.io/topology-aware-hints': hints };
+        return one;
+      };
+      await api.create(Services, hinted('Auto', 'Auto'));
+      await assert.rejects(
+        api.create(Services, hinted('Auto', 'Disabled')),
+        refused(
+          'metadata.annotations[service.kubernetes.io/topology-mode]: Invalid value: "Auto": must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified',
+        ),
+      );
     }));
 
   test('SA13: addresses of a load balancer are VIPs unless said, stand only with an address, and go with the type', () =>

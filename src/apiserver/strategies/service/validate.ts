@@ -1,8 +1,7 @@
 import type { Service, ServicePort, ServiceSpec } from '../../../kube/types.ts';
 import { IpAddr } from '../../../net/ip.ts';
-import { Prefix } from '../../../net/prefix.ts';
 import type { FieldErrors } from '../../validation/field-errors.ts';
-import { validateCidr, validateIp } from '../../validation/ip.ts';
+import { validateCidr, validateIp, validateNonSpecialIp } from '../../validation/ip.ts';
 import { validateLabels } from '../../validation/metadata.ts';
 import { inRange, isDns1123Label, isDns1123Subdomain, isPort, isPortName, isQualifiedName } from '../../validation/names.ts';
 import { isExternallyAccessible, isHeadless, needsClusterIp, needsHealthCheckPort } from './fields.ts';
@@ -14,6 +13,7 @@ const protocols = ['SCTP', 'TCP', 'UDP'];
 export function validateService(service: Service, errors: FieldErrors): void {
   const spec = service.spec ?? {};
   const { ports = [] } = spec;
+  validateTopologyAnnotations(service, errors);
   if (ports.length === 0 && !isHeadless(spec) && spec.type !== 'ExternalName') errors.required('spec.ports');
   if (spec.type === 'LoadBalancer' && isHeadless(spec))
     errors.invalid('spec.clusterIPs[0]', 'None', "may not be set to 'None' for LoadBalancer services");
@@ -39,6 +39,16 @@ export function validateService(service: Service, errors: FieldErrors): void {
   validatePolicies(spec, errors);
 }
 
+const topologyMode = 'service.kubernetes.io/topology-mode';
+const topologyAwareHints = 'service.kubernetes.io/topology-aware-hints';
+
+/** The second is the first one's older name. */
+function validateTopologyAnnotations({ metadata: { annotations = {} } }: Service, errors: FieldErrors): void {
+  const [mode, hints] = [annotations[topologyMode], annotations[topologyAwareHints]];
+  if (mode !== undefined && hints !== undefined && mode !== hints)
+    errors.invalid(`metadata.annotations[${topologyMode}]`, mode, `must match annotations[${topologyAwareHints}] when both are specified`);
+}
+
 function validateExternalName(spec: ServiceSpec, errors: FieldErrors): void {
   if (spec.clusterIP) errors.forbidden('spec.clusterIPs', 'may not be set for ExternalName services');
   if (spec.externalName)
@@ -47,7 +57,6 @@ function validateExternalName(spec: ServiceSpec, errors: FieldErrors): void {
   else errors.required('spec.externalName');
   if (spec.ipFamilies?.length) errors.forbidden('spec.ipFamilies', 'may not be set for ExternalName services');
   if (spec.ipFamilyPolicy) errors.forbidden('spec.ipFamilyPolicy', 'may not be set for ExternalName services');
-  if (spec.internalTrafficPolicy) errors.forbidden('spec.internalTrafficPolicy', 'may not be set for ExternalName services');
 }
 
 function validatePorts(spec: ServiceSpec, errors: FieldErrors): void {
@@ -64,8 +73,7 @@ function validatePorts(spec: ServiceSpec, errors: FieldErrors): void {
     if (keys.has(key)) errors.duplicate(path, { port: port.port, protocol: port.protocol });
     keys.add(key);
     if (!port.nodePort) return;
-    if (spec.type === 'ClusterIP' || spec.type === 'ExternalName')
-      errors.forbidden(`${path}.nodePort`, `may not be used when \`type\` is '${spec.type}'`);
+    if (spec.type === 'ClusterIP') errors.forbidden(`${path}.nodePort`, "may not be used when `type` is 'ClusterIP'");
     const nodeKey = `${port.protocol}/${port.nodePort}`;
     if (nodePorts.has(nodeKey)) errors.duplicate(`${path}.nodePort`, port.nodePort);
     nodePorts.add(nodeKey);
@@ -105,8 +113,7 @@ function validateAddresses(spec: ServiceSpec, errors: FieldErrors): void {
   }
   spec.externalIPs?.forEach((text, at) => {
     const ip = validateIp(text, `spec.externalIPs[${at}]`, errors);
-    if (ip && /^(0\.0\.0\.0|127\.|169\.254\.|224\.0\.0\.|::1?$|fe80:|ff02:)/i.test(ip.toString()))
-      errors.invalid(`spec.externalIPs[${at}]`, text, 'may not be unspecified, in the loopback range or link-local');
+    if (ip) validateNonSpecialIp(ip, text, `spec.externalIPs[${at}]`, errors);
   });
 }
 
@@ -117,25 +124,14 @@ function validateSourceRanges({ metadata, spec }: Service, errors: FieldErrors):
   const onlyBalancers = "may only be used when `type` is 'LoadBalancer'";
   const annotated = metadata.annotations?.[sourceRangesAnnotation];
   if (spec?.loadBalancerSourceRanges?.length) {
-    if (spec.type !== 'LoadBalancer') errors.forbidden('spec.LoadBalancerSourceRanges', onlyBalancers);
-    spec.loadBalancerSourceRanges.forEach(
-      (cidr, at) => void validateCidr(cidr.trim(), `spec.loadBalancerSourceRanges[${at}]`, errors),
-    );
+    // kube-apiserver writes it with a capital letter.
+    const path = 'spec.LoadBalancerSourceRanges';
+    if (spec.type !== 'LoadBalancer') errors.forbidden(path, onlyBalancers);
+    spec.loadBalancerSourceRanges.forEach((cidr, at) => void validateCidr(cidr.trim(), `${path}[${at}]`, errors));
   } else if (annotated !== undefined) {
     const path = `metadata.annotations[${sourceRangesAnnotation}]`;
     if (spec?.type !== 'LoadBalancer') errors.forbidden(path, onlyBalancers);
-    const ranges = annotated.trim() === '' ? [] : annotated.split(',').map((text) => text.trim());
-    if (ranges.some((text) => !isCidr(text)))
-      errors.invalid(path, annotated, 'must be a list of IP ranges. For example, 10.240.0.0/24,10.250.0.0/24');
-  }
-}
-
-function isCidr(text: string): boolean {
-  try {
-    Prefix.parse(text);
-    return true;
-  } catch {
-    return false;
+    if (annotated.trim() !== '') for (const text of annotated.split(',')) validateCidr(text.trim(), path, errors);
   }
 }
 
