@@ -337,6 +337,7 @@ export class NodeAgent {
       this.#node.takenNodePorts.look();
       this.#node.conntrackLimits?.apply();
       void this.#entrances.look();
+      this.#node.problemLog.tell('leases', unwritable(this.#node.ipam.lookForFault()));
     }
     for (const { key, error } of result.failures) this.#parts.log(`${key}: ${error.message}`);
     this.#announcements?.written();

@@ -123,3 +123,35 @@ test('F23: while leases cannot be written ipam says so, and is well again as soo
   disk.mended = true;
   assert.equal(ipam.storageFault(), undefined);
 });
+
+test('F23: a directory that is read-only or gone is seen before a lease is to be written to it, and a gone one comes back with all leases', () => {
+  using directory = new Directory();
+  let why: string | undefined;
+  const files: Files = {
+    ...realFiles,
+    mayWrite(path) {
+      if (why !== undefined) throw Object.assign(new Error(`${why}: read-only file system, access '${path}'`), { code: why });
+      realFiles.mayWrite(path);
+    },
+    write(file, contents) {
+      if (why !== undefined) throw Object.assign(new Error(`${why}: read-only file system, open '${file}'`), { code: why });
+      realFiles.write(file, contents);
+    },
+  };
+  using ipam = new Ipam(directory.path, { files });
+  ipam.setRanges(dual);
+  const lease = ipam.allocate(key('a'));
+  assert.equal(ipam.lookForFault(), undefined);
+  why = 'EROFS';
+  assert.equal(ipam.storageFault(), undefined, 'nobody looked');
+  assert.match(ipam.lookForFault()!, /^\S+: EROFS: read-only file system$/);
+  why = undefined;
+  assert.equal(ipam.storageFault(), undefined);
+
+  fs.rmSync(directory.path, { recursive: true });
+  assert.equal(ipam.lookForFault(), undefined);
+  assert.throws(() => new Ipam(directory.path), fault('locked', /another agent/));
+  ipam[Symbol.dispose]();
+  using next = new Ipam(directory.path);
+  assert.deepEqual(next.leases().map(text), [text(lease)]);
+});

@@ -20,6 +20,8 @@ export interface Files {
   remove(file: string): void;
   /** Of the name itself: a symbolic link is none of the files it leads to. */
   facts(file: string): FileFacts;
+  /** @throws Error when nothing can be written there: it is gone, or its file system is read-only (access(2)) */
+  mayWrite(directory: string): void;
 }
 
 /** What the file system said, without the file it said it of: that is a temporary one, which nobody finds. */
@@ -36,6 +38,7 @@ export const realFiles: Files = {
     const stat = fs.lstatSync(file);
     return { modifiedMs: stat.mtimeMs, uid: stat.uid, mode: stat.mode & 0o7777, isFile: stat.isFile() };
   },
+  mayWrite: (directory) => fs.accessSync(directory, fs.constants.W_OK | fs.constants.X_OK),
 };
 
 const temporary = /^\.tmp-/;
@@ -64,6 +67,16 @@ export class Store {
    */
   tidy(): void {
     for (const name of this.#files.list(this.directory)) if (temporary.test(name)) this.#drop(this.path(name));
+  }
+
+  /** Whether the directory is there and can be written to, as far as it can be told without writing. @throws Error */
+  look(): void {
+    this.#files.mayWrite(this.directory);
+  }
+
+  /** Absent directories are made, and what is there is left. @throws Error */
+  makeDirectory(): void {
+    this.#files.makeDirectory(this.directory);
   }
 
   path(name: string): string {

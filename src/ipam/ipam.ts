@@ -3,7 +3,7 @@ import type { IpAddr } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { type Boot, lock, thisBoot } from './boot.ts';
 import { IpamError } from './errors.ts';
-import { type Files, Store } from './files.ts';
+import { type Files, reasonOf, Store } from './files.ts';
 import { FormerUsers, type ToForget } from './former-users.ts';
 import { type Hold, Holds } from './holds.ts';
 import { fileName, keyText, type Lease, type LeaseKey, type LeaseNotes } from './lease.ts';
@@ -28,7 +28,8 @@ export interface IpamOptions {
  * address is used. One process at a time. See the README for why it does not fsync.
  */
 export class Ipam implements Disposable {
-  readonly #lock: Fd;
+  readonly #directory: string;
+  #lock: Fd;
   readonly #boot: Boot;
   readonly #leases: LeaseFiles;
   readonly #pools: Pools;
@@ -39,6 +40,7 @@ export class Ipam implements Disposable {
    * @throws IpamError 'locked' when another agent has the directory, 'storage' when it cannot be read or others may write there
    */
   constructor(directory: string, { files, boot = thisBoot(), forget = () => {} }: IpamOptions = {}) {
+    this.#directory = directory;
     this.#boot = boot;
     this.#formerUsers = new FormerUsers(forget);
     const unreadable = (cause: unknown): IpamError =>
@@ -174,10 +176,32 @@ export class Ipam implements Disposable {
     return this.#formerUsers.toForget(wait);
   }
 
-  /** Why no lease can be written, after it was tried again; undefined when all is well (F23). */
+  /** Why no lease can be written, after it was tried again; undefined when all is well (F23). A directory that somebody took away is made again, with all leases. */
   storageFault(): string | undefined {
-    if (this.#leases.fault !== undefined && this.#pools.saveCursors()) this.#leases.fault = undefined;
+    if (this.#leases.fault === undefined) return undefined;
+    try {
+      if (this.#leases.isGone) this.#makeAgain();
+      if (this.#pools.saveCursors()) this.#leases.fault = undefined;
+    } catch (error) {
+      this.#leases.fault = `${this.#directory}: ${reasonOf(error)}`;
+    }
     return this.#leases.fault;
+  }
+
+  /** As `storageFault`, for whoever wants to know it before a lease is to be written. */
+  lookForFault(): string | undefined {
+    this.#leases.look();
+    return this.storageFault();
+  }
+
+  /** @throws IpamError 'locked' when another agent was faster; Error of the file system */
+  #makeAgain(): void {
+    this.#leases.makeDirectory();
+    // That of the former directory keeps nobody out.
+    const next = lock(this.#directory);
+    this.#lock.close();
+    this.#lock = next;
+    this.#leases.rewrite();
   }
 
   get(key: LeaseKey): Lease | undefined {

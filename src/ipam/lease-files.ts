@@ -73,6 +73,35 @@ export class LeaseFiles {
     this.#leases.set(keyText(lease.key), lease);
   }
 
+  /** Sees a directory that is gone or read-only before a lease is to be written. */
+  look(): void {
+    try {
+      this.#store.look();
+    } catch (cause) {
+      this.fault ??= this.#inDirectory(cause);
+    }
+  }
+
+  /** Whether somebody took the directory away. */
+  get isGone(): boolean {
+    try {
+      this.#store.names();
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
+  }
+
+  /** Makes the directory again. What is known is written to it by `rewrite`. @throws Error */
+  makeDirectory(): void {
+    this.#store.makeDirectory();
+  }
+
+  /** @throws Error when a lease cannot be written */
+  rewrite(): void {
+    for (const lease of this.#leases.values()) this.#store.put(fileName(lease), encodeLease(lease));
+  }
+
   /** @throws IpamError 'storage' when it is still on disk, and a lease then */
   remove(lease: Lease): void {
     try {

@@ -165,7 +165,7 @@ export class PodAttachments implements Attachments {
     const { gate, ipam } = this.#options;
     if (gate.why !== undefined) throw new CniError(gate.wasOpen ? cniCode.notAvailableLimited : cniCode.notAvailable, gate.why);
     if (gate.unfit !== undefined) throw new CniError(cniCode.notAvailable, gate.unfit, "'podnet status' tells more");
-    const fault = ipam.storageFault();
+    const fault = ipam.lookForFault();
     if (fault !== undefined)
       throw new CniError(cniCode.notAvailable, `leases cannot be written to ${fault}`, 'pods that run are not affected');
     const full = ipam.whyFull();

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Ipam } from '../../ipam/index.ts';
 import { Nodes } from '../../kube/resources.ts';
 import { needsRoot } from '../../testing/root.ts';
-import { failed, nothingIsLeft, ok } from '../testkit/cni-spec.ts';
+import { failed, leases, nothingIsLeft, ok } from '../testkit/cni-spec.ts';
 import { eventually, TestNode } from '../testkit/node.ts';
 
 test(
@@ -53,6 +54,28 @@ test('CNI9, F23: STATUS tells that leases cannot be written, and that they can a
   assert.deepEqual(await node.cni({ command: 'STATUS' }), ok);
   assert.deepEqual(node.status().problems, []);
   assert.equal((await node.addPod('b')).addresses[0], '10.1.0.3');
+});
+
+test('CNI9, F23: leases that somebody deleted with their folder while the agent runs are written again', needsRoot, async () => {
+  await using node = await TestNode.make();
+  const { stateDir } = node.config;
+  await node.startReady();
+  await node.addPod('a');
+  const before = leases(node);
+  rmSync(stateDir, { recursive: true });
+  const { path } = node.world.namespace('b');
+  const add = { command: 'ADD', containerId: 'b', netns: path };
+  assert.match(failed(await node.cni(add), 5, 'ADD'), /a lease cannot be written/);
+  assert.deepEqual(leases(node), before, 'the agent knows them still');
+  assert.equal((await node.cni(add)).code, 0, "the runtime's next attempt");
+  rmSync(stateDir, { recursive: true });
+  assert.deepEqual(await node.cni({ command: 'STATUS' }), ok);
+  assert.equal(leases(node).length, 2);
+  assert.throws(() => new Ipam(stateDir), /another agent has the leases/);
+  await node.stop();
+  await node.startReady();
+  for (const containerId of ['a', 'b']) assert.deepEqual(await node.cni({ command: 'DEL', containerId }), ok);
+  await nothingIsLeft(node);
 });
 
 test("CNI14: foreign configurations are left alone, and nobody ever reads half of podnet's", needsRoot, async () => {

@@ -42,6 +42,8 @@ export class MemoryFiles implements Files {
     this.contents.delete(nameOf(file));
   }
 
+  mayWrite(): void {}
+
   facts(): FileFacts {
     return { modifiedMs: this.#modifiedMs, uid: process.geteuid?.() ?? 0, mode: 0o600, isFile: true };
   }
