@@ -1,3 +1,4 @@
+import { selects } from '../policy/match.ts';
 import { type Policy, policyName } from '../policy/model.ts';
 import { PolicyPlanner, planPolicyChains } from '../policy/plan/index.ts';
 import { type Labels, type PolicyNode, type PolicyPod, podKey } from '../policy/world.ts';
@@ -34,6 +35,27 @@ export function policyNews(before: Cluster | undefined, { world: after, dns }: C
     },
     ...(isAlike(before?.dns ?? [], dns) ? {} : { dns }),
   };
+}
+
+/**
+ * Nodes on which what is planned of policies may become another: those with pods that a changed policy selects, since a node plans nothing of policies that are about
+ * pods elsewhere. `undefined`: all of them.
+ */
+export function touchedNodes(before: Cluster, after: Cluster, news: PolicyNews): ReadonlySet<string> | undefined {
+  const [was, is] = [before.world, after.world];
+  const isSame = <T>({ set, deleted }: Difference<T>): boolean => set.length + deleted.length === 0;
+  const areOthersSame = isSame(news.nodes) && isSame(news.pods) && !news.dns && isAlike([...was.namespaces], [...is.namespaces]);
+  if (!areOthersSame || (was.given.length === 0) !== (is.given.length === 0)) return undefined;
+  // A policy that comes may close rules of others, which then is over the limit of networks.
+  const limited = differenceOf(was.policies, is.policies, policyName, isAlike);
+  const names = new Set([news.policies, limited].flatMap(({ set, deleted }) => [...set, ...deleted].map(policyName)));
+  const subjects = [...was.policies, ...is.policies].filter((policy) => names.has(policyName(policy))).map(({ subject }) => subject);
+  const isSelected = (pod: PolicyPod): boolean => subjects.some((subject) => selects(is, subject, pod));
+  // Who asks cluster DNS is asked about on every node.
+  if (after.dns.some(isSelected)) return undefined;
+  const touched = new Set<string>();
+  for (const pod of is.pods) if (pod.node !== undefined && !touched.has(pod.node) && isSelected(pod)) touched.add(pod.node);
+  return touched;
 }
 
 /**

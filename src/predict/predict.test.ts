@@ -9,7 +9,7 @@ import { needsRoot } from '../testing/root.ts';
 import { predict } from './predict.ts';
 import { nodeSettings } from './settings.ts';
 import { agrees, HearingAgent, nothing, text } from './testkit/hearing-agent.ts';
-import { clusters, randomChange } from './testkit/random-change.ts';
+import { clusters, randomChange, randomPolicyChange } from './testkit/random-change.ts';
 
 test('what is told of generated changes is what planners that hear of them event by event have written, element by element', () => {
   const told = Array.from({ length: 300 }, (_, i) => agrees(clusters(randomChange(i + 1)), i + 1)).flat();
@@ -44,6 +44,12 @@ test('the same where rules are closed and opened again, since a namespace comes 
     agrees(both, seed);
   }
   assert.ok(closed > 4 && closed < 24, `${closed} of 24 are closed`);
+});
+
+test('the same where policies alone change: nodes without pods that they select are told of nothing, and have nothing written', () => {
+  const told = Array.from({ length: 300 }, (_, i) => agrees(clusters(randomPolicyChange(i + 1)), i + 1)).flat();
+  const quiet = told.filter((count) => count === 0).length;
+  assert.ok(quiet > told.length / 10 && quiet < told.length * 0.7, `${quiet} of ${told.length} nodes without any`);
 });
 
 test('nothing is told when nothing changes', () => {

@@ -5,7 +5,7 @@ import { ownerOf, type ServiceNode, ServicePlanner } from '../services/index.ts'
 import type { Cluster } from './cluster.ts';
 import { type Difference, difference } from './difference.ts';
 import { type ElementChange, elementChanges, missingFrom } from './elements.ts';
-import { PolicyForecast, type PolicyNews, policyNews } from './policies.ts';
+import { PolicyForecast, type PolicyNews, policyNews, touchedNodes } from './policies.ts';
 import { explainAll, type PlannedNode, type ServiceChange, serviceChanges } from './services.ts';
 
 /** A node as its planners know it. */
@@ -35,9 +35,11 @@ export interface NodePrediction {
 
 /** What the nodes' agents would make of it when `before` becomes `after`. */
 export function predict(settings: readonly NodeSetting[], before: Cluster, after: Cluster): Prediction {
+  const policies = policyNews(before, after);
   const news: News = {
     all: policyNews(undefined, before),
-    policies: policyNews(before, after),
+    policies,
+    touched: touchedNodes(before, after, policies),
     services: difference(before.services, after.services),
     slices: difference(before.slices, after.slices),
   };
@@ -51,20 +53,26 @@ interface News {
   all: PolicyNews;
   /** With the change. */
   policies: PolicyNews;
+  /** Where that may change what is planned; absent: everywhere. */
+  touched: ReadonlySet<string> | undefined;
   services: Difference<Service>;
   slices: Difference<EndpointSlice>;
 }
 
 function predictNode(setting: NodeSetting, before: Cluster, news: News): { planned: PlannedNode; told: NodePrediction } {
   const { held, service: node, answered, answerable } = setting;
+  const changed = changedOwners(news);
+  // Of whom the kernel is read what it lacks is told too.
+  const isTouched = held !== undefined || (news.touched?.has(node.name) ?? true);
+  if (!isTouched && changed.size === 0)
+    return { planned: { name: node.name, before: new Map(), after: new Map() }, told: { node: node.name, elements: [] } };
   const { services, slices } = before;
   const planner = new ServicePlanner({ node, services, slices, held: held ?? new Map(), answered, answerable });
   const wanted = new Map<string, Item[]>(planner.take());
-  const changed = changedOwners(news);
   const explained = () => explainAll(planner, changed, (owner) => (wanted.get(owner) ?? []) as NftElement[]);
   const was = explained();
-  const policies = new PolicyForecast(setting, news.all);
-  const initial = [...wanted, ...policies.items];
+  const policies = isTouched ? new PolicyForecast(setting, news.all) : undefined;
+  const initial = [...wanted, ...(policies?.items ?? [])];
   change(planner, news);
   const changes = planner.take();
   for (const [owner, items] of changes) wanted.set(owner, items);
@@ -72,7 +80,7 @@ function predictNode(setting: NodeSetting, before: Cluster, news: News): { plann
     planned: { name: node.name, before: was, after: explained() },
     told: {
       node: node.name,
-      elements: elementChanges(initial, [...changes, ...policies.hear(news.policies)]),
+      elements: elementChanges(initial, [...changes, ...(policies?.hear(news.policies) ?? [])]),
       ...(held ? { missing: missingFrom(held, initial) } : {}),
     },
   };

@@ -84,6 +84,17 @@ export function randomChange(seed: number): ObjectsChange {
   return { before, after: [...new Map([...changed, ...more].map((object) => [nameOf(object), object])).values()] };
 }
 
+/** Policies alone come, go and change. */
+export function randomPolicyChange(seed: number): ObjectsChange {
+  const random = new Random(seed);
+  const { before, after } = randomChange(seed);
+  const isPolicy = ({ kind }: AnyObject): boolean => kind?.endsWith('NetworkPolicy') ?? false;
+  const others = before.filter((object) => !isPolicy(object));
+  const [old, now] = [before, after].map((objects) => objects.filter(isPolicy));
+  const few = random.chance(0.7) ? [...old!.slice(1), ...random.shuffle(now!).slice(0, 1)] : now!;
+  return { before, after: [...new Map([...others, ...few].map((object) => [nameOf(object), object])).values()] };
+}
+
 export function clusters({ before, after }: ObjectsChange): { now: Cluster; later: Cluster } {
   const now = clusterOf(before, readCluster(before));
   return { now, later: clusterAfter(now, after, readCluster(after)) };
