@@ -223,6 +223,26 @@ test(
   },
 );
 
+test('CRI10: a container in two networks, both of which the runtime asks for its ports, has them by the first', needsRoot, async () => {
+  await using node = await TestNode.make();
+  await node.startReady();
+  const { path, ns } = node.world.namespace('a');
+  const add = (ifname: string, portMappings: readonly unknown[]) => {
+    const config = { name: `of-${ifname}`, runtimeConfig: { portMappings } };
+    return node.cni({ command: 'ADD', containerId: 'a', netns: path, ifname, config });
+  };
+  // No pod's name: as podman asks.
+  assert.equal((await add('eth0', both(8080, 80))).code, 0);
+  const further = await add('eth1', both(8080, 80));
+  assert.equal(further.code, 0, JSON.stringify(further.json));
+  using _mirror = await Mirror.start(ns, 80, 'a');
+  assert.equal(await askTcp(node.peer.ns, '192.0.2.1', 8080), 'a 192.0.2.2');
+  assert.equal(await askUdp(node.peer.ns, '2001:db8::1', 8080), 'a 2001:db8::2');
+  assert.match(String((await add('eth2', both(8080, 81))).json.msg), /host port 8080\/tcp is taken/);
+  assert.equal((await node.cni({ command: 'DEL', containerId: 'a', ifname: 'eth1', config: { name: 'of-eth1' } })).code, 0);
+  assert.equal(await askTcp(node.peer.ns, '192.0.2.1', 8080), 'a 192.0.2.2');
+});
+
 test(
   'CRI6, CRI10: the next sandbox of a pod takes the host port over, and the late DEL of the former one leaves it alone',
   needsRoot,

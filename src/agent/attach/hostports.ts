@@ -65,23 +65,33 @@ export class HostPorts {
   }
 
   /**
+   * What leads to another interface of the same container already stays there: runtimes ask for a container's ports with each network that it is added to.
    * @param pod `namespace/name`, or '': a former sandbox of the same pod is no obstacle
    * @param podFamilies of the addresses that it gets
    * @returns what the lease keeps, and which leases of the same pod give their ports up
    * @throws CniError 7 when one cannot be had, with the reason or the holder
    */
-  claim(wanted: readonly PortMapping[], pod: string, podFamilies: readonly Family[]): { note: string; former: Lease[] } {
+  claim(
+    wanted: readonly PortMapping[],
+    { containerId }: AttachmentKey,
+    pod: string,
+    podFamilies: readonly Family[],
+  ): { note: string; former: Lease[] } {
     if (wanted.length === 0) return { note: '', former: [] };
     this.#requireReachable(wanted, podFamilies);
     requireDistinct(wanted);
     const former = new Set<Lease>();
+    const served = new Set<PortMapping>();
     for (const lease of this.#options.ipam.leases()) {
       if (!lease.notes.ports) continue;
       const shared = podFamilies.filter((family) => lease.addresses.some((address) => address.family === family));
       for (const theirs of mappingsOf(lease)) {
         const mine = wanted.find((one) => collide(one, theirs, shared));
         if (!mine) continue;
-        if (pod !== '' && lease.notes.pod === pod) former.add(lease);
+        const isOwn = lease.key.containerId === containerId;
+        if (isOwn && String(specificAddress(mine)) !== String(specificAddress(theirs))) continue;
+        if (isOwn && mine.containerPort === theirs.containerPort) served.add(mine);
+        else if (!isOwn && pod !== '' && lease.notes.pod === pod) former.add(lease);
         else
           throw refused(
             `host port ${hostSide(mine)} is taken: ${holderOf(lease)} has ${hostSide(theirs)} on this node`,
@@ -89,7 +99,7 @@ export class HostPorts {
           );
       }
     }
-    return { note: formatMappings(wanted), former: [...former] };
+    return { note: formatMappings(wanted.filter((one) => !served.has(one))), former: [...former] };
   }
 
   /** To be called when the kernel has a pod's mappings. */

@@ -37,7 +37,7 @@ export function leaseFor(
   if (mac) requireFree(mac, ipam);
   const name = [pod.namespace, pod.name].filter(Boolean).join('/');
   const podFamilies = ipam.ranges.map(({ family }) => family);
-  const { note: ports, former } = hostPorts.claim(wishes.ports, name, podFamilies);
+  const { note: ports, former } = hostPorts.claim(wishes.ports, key, name, podFamilies);
   for (const lease of former) withdrawPorts(lease);
   const notes: AttachmentNotes = {
     link: freeLinkName(keyText(key), ipam),
