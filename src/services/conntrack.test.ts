@@ -89,6 +89,26 @@ for (const { family, vip, other, node, pods } of cases) {
     assert.ok(services.isStale(entry(vip, 80, one)) && services.isStale(entry(node, 30080, one)));
   });
 
+  test(`SD25 (${family}): entries of a Service that went while no agent ran are told by what the kernel still leads to it`, () => {
+    const n = family === 'ipv4' ? 4 : 6;
+    const external = family === 'ipv4' ? '198.51.100.1' : '2001:db8::1';
+    const held = new Map(
+      [`service-ips${n} ${vip} . udp . 80`, `service-ips${n} ${other} . tcp . 80`, `nodeports${n} udp . 30080`, `nodeport-ips${n} ${node}`]
+        .concat(`external-ports${n} ${external} . udp . 80`)
+        .map((key) => [`nft-element ${key}`, { kind: 'nft-element', set: '', key: '' }] as const),
+    );
+    const services = new UdpServices();
+    services.remember(held);
+    assert.ok(services.mayHaveStale);
+    for (const gone of [entry(vip, 80, one), entry(node, 30080, one), entry(external, 80, one)]) assert.ok(services.isStale(gone), `${gone.destination}`);
+    for (const live of [entry(vip, 80, vip, 80), entry(other, 80, one), entry(node, 30081, one)]) assert.ok(!services.isStale(live), `${live.destination}`);
+    services.set('a', [port(vip, [one])], nodeAddresses);
+    assert.ok(!services.isStale(entry(vip, 80, one)) && !services.isStale(entry(node, 30080, one)), 'it is there again');
+    assert.ok(services.isStale(entry(vip, 80, two)) && services.isStale(entry(external, 80, one)));
+    services.settled();
+    assert.ok(!services.mayHaveStale);
+  });
+
   test(`SD25 (${family}): conntrack is read after a start, and then only when an endpoint left UDP`, () => {
     const services = new UdpServices();
     services.set('a', [port(vip, [one])], nodeAddresses);

@@ -1,4 +1,5 @@
 import type { IpAddr } from '../net/ip.ts';
+import type { NodeNetwork } from '../reconcile/model.ts';
 import type { PlannedPort } from './planner.ts';
 
 /** What is looked at of a conntrack entry of UDP: where it was opened to, and who answers. */
@@ -19,7 +20,27 @@ interface Served {
   isClusterIp: boolean;
 }
 
-const keyOf = (address: IpAddr, port: number): string => `${address} ${port}`;
+const keyOf = (address: IpAddr | string, port: number | string): string => `${address} ${port}`;
+
+const leadsByAddress = /^nft-element (?:service-ips|external-ports)[46] (\S+) \. udp \. (\d+)$/;
+const leadsByNodePort = /^nft-element nodeports([46]) udp \. (\d+)$/;
+const nodePortAddress = /^nft-element nodeport-ips([46]) (\S+)$/;
+
+/** Destinations of UDP that the kernel leads to endpoints. */
+function udpDestinations(held: Pick<NodeNetwork, 'keys'>): string[] {
+  const found: string[] = [];
+  const nodePorts: [family: string, port: string][] = [];
+  const addresses: [family: string, address: string][] = [];
+  for (const key of held.keys()) {
+    const [, address, port] = leadsByAddress.exec(key) ?? [];
+    if (address) found.push(keyOf(address, port!));
+    const [, family, nodePort] = leadsByNodePort.exec(key) ?? [];
+    if (family) nodePorts.push([family, nodePort!]);
+    const [, of, own] = nodePortAddress.exec(key) ?? [];
+    if (of) addresses.push([of, own!]);
+  }
+  return [...found, ...nodePorts.flatMap(([family, port]) => addresses.flatMap(([of, own]) => (of === family ? keyOf(own, port) : [])))];
+}
 
 /** Nobody else answers in place of who it was sent to, e.g. this node's own DNS. */
 export const isUntranslated = ({ destination, destinationPort, replySource, replySourcePort }: UdpEntry): boolean =>
@@ -38,6 +59,14 @@ export class UdpServices {
    */
   readonly #left = new Set<string>();
   #looked = false;
+
+  /**
+   * Before the first `set`: Services that went while no agent ran are found here alone.
+   * @param held what the kernel holds from before a restart
+   */
+  remember(held: Pick<NodeNetwork, 'keys'>): void {
+    for (const key of udpDestinations(held)) this.#left.add(key);
+  }
 
   /**
    * Replaces what a Service serves.

@@ -79,9 +79,10 @@ export class ServicePath {
   /** Contributes from here on. What the kernel holds from before a restart is taken over, so that what is right stays as it is. */
   begin(): void {
     const { services, slices } = this.#sources;
+    const held = this.#reconciler.observe();
+    this.#stale.services.remember(held);
     const planner = new ServicePlanner({
-      ...{ node: this.#node, services: services.list(), slices: slices.list() },
-      ...{ held: this.#reconciler.observe() },
+      ...{ node: this.#node, services: services.list(), slices: slices.list(), held },
       ...{ answered: this.#answered, answerable: answeredKeys(this.#clusterDns) },
     });
     services.onChange((changes) => this.#setServices(planner, changes));

@@ -164,3 +164,14 @@ test('SD25: an agent that starts deletes what went stale while none ran, and not
   assert.deepEqual(bed.entries(), [`fd96::80:80 at ${bed.servers[0]![1]}`]);
   await eventually(async () => assert.equal(await bed.ask(stale, 'ipv4'), 1));
 });
+
+test('SD25: an agent that starts deletes entries of a Service that went while none ran', needsRoot, async () => {
+  await using bed = await Bed.make();
+  await bed.serve(0);
+  for (const family of ['ipv4', 'ipv6'] as const) await bed.ask(await bed.flow(family), family);
+  assert.equal(bed.entries().length, 2);
+  await bed.node.stop();
+  await bed.node.api.delete(Services, 'web', 'default');
+  await bed.node.startReady();
+  await eventually(() => assert.deepEqual(bed.entries(), []));
+});
