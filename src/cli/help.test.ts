@@ -21,6 +21,7 @@ const people = [
   ['policy', 'check'],
   ['policy', 'explain'],
   ['policy', 'matrix'],
+  ['policy', 'denials'],
   ['diff'],
   ['ipam'],
   ['ipam', 'ls'],

@@ -9,7 +9,7 @@ import { printable, Style, table } from './output.ts';
 import { runningLab } from './running-lab.ts';
 
 interface ListOptions {
-  name: string;
+  lab: string;
   node?: string;
   socket?: string;
   output: string;
@@ -20,7 +20,7 @@ interface ListOptions {
 export function ipamCommand(): Command {
   const list = new Command('ls')
     .description('who holds which address: pods, leases whose link is gone, what cannot be read, and what others use')
-    .option('--name <lab>', 'name of the lab', 'demo')
+    .option('--name, --lab <lab>', 'name of the lab', 'demo')
     .option('--node <node>', 'this node only')
     .option('--socket <file>', "the status socket of a node's agent, instead of a lab's")
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'wide', 'json']).default('table'))
@@ -35,8 +35,8 @@ export function ipamCommand(): Command {
   return new Command('ipam').description("nodes' addresses for pods").addCommand(list);
 }
 
-async function reportsOf({ name, node, socket }: ListOptions): Promise<{ reports: IpamReport[]; errors: string[] }> {
-  const sockets = socket === undefined ? socketsOf(name, node) : [socket];
+async function reportsOf({ lab, node, socket }: ListOptions): Promise<{ reports: IpamReport[]; errors: string[] }> {
+  const sockets = socket === undefined ? socketsOf(lab, node) : [socket];
   requireRoot();
   const errors: string[] = [];
   const all = await Promise.all(

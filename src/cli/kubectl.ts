@@ -9,16 +9,16 @@ import { namesOf } from './running-lab.ts';
 /** `podnet kubectl …`: the real kubectl of this machine with the lab's credential. */
 export function kubectlCommand(): Command {
   return new Command('kubectl')
-    .description("the real kubectl with a lab's credential; --name LAB before kubectl's own arguments (demo)")
-    .option('--name <lab>', 'name of the lab', 'demo')
+    .description("the real kubectl with a lab's credential; --lab LAB before kubectl's own arguments (demo)")
+    .option('--name, --lab <lab>', 'name of the lab', 'demo')
     .passThroughOptions()
     .allowUnknownOption()
     .helpOption(false)
     .argument('[args...]')
-    .action(async (args: string[], { name }: { name: string }) => {
+    .action(async (args: string[], { lab }: { lab: string }) => {
       requireRoot();
-      const { kubeconfig } = namesOf(name);
-      if (!existsSync(kubeconfig)) throw new UsageError(`no lab "${name}" is there; make it with: podnet lab up --name ${name}`);
+      const { kubeconfig } = namesOf(lab);
+      if (!existsSync(kubeconfig)) throw new UsageError(`no lab "${lab}" is there; make it with: podnet lab up --name ${lab}`);
       process.exitCode = await run(args, kubeconfig);
     });
 }

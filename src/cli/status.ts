@@ -48,11 +48,11 @@ interface NodeStatus {
 export function statusCommand(): Command {
   return new Command('status')
     .description('nodes and pods of a lab, and what runs for each image; exit code 1 when something is wrong')
-    .option('--name <lab>', 'name of the lab', 'demo')
+    .option('--name, --lab <lab>', 'name of the lab', 'demo')
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--no-color', 'plain text')
-    .action(async ({ name, output, color }: { name: string; output: string; color: boolean }) => {
-      const status = await statusOf(name);
+    .action(async ({ lab, output, color }: { lab: string; output: string; color: boolean }) => {
+      const status = await statusOf(lab);
       if (output === 'json') console.log(JSON.stringify(status, undefined, 2));
       else print(status, Style.of(process.stdout, !color));
       if ([status, ...status.nodes].some(({ problems }) => problems.length > 0)) process.exitCode = exitCodes.failed;

@@ -7,7 +7,7 @@ import { printable, Style, table } from './output.ts';
 import { runningLab } from './running-lab.ts';
 
 interface VerifyOptions {
-  name: string;
+  lab: string;
   all?: boolean;
   output: 'table' | 'json';
   color: boolean;
@@ -16,12 +16,12 @@ interface VerifyOptions {
 export function verifyCommand(): Command {
   return new Command('verify')
     .description('prove the network model of a lab with real packets; exit code 1 when it does not hold')
-    .option('--name <lab>', 'name of the lab', 'demo')
+    .option('--name, --lab <lab>', 'name of the lab', 'demo')
     .option('--all', 'every pair of pods, however many there are')
     .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--no-color', 'plain text')
-    .action(async ({ name, all, output, color }: VerifyOptions) => {
-      const { names, state } = runningLab(name);
+    .action(async ({ lab, all, output, color }: VerifyOptions) => {
+      const { names, state } = runningLab(lab);
       using client = adminClient(names, 10_000);
       const report = await verifyLab(names, state.config, client, all);
       if (output === 'json') console.log(JSON.stringify(report, undefined, 2));

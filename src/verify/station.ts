@@ -44,6 +44,8 @@ export class Station implements Disposable {
   readonly udpPort: number;
   readonly #ns: NetNs;
   readonly #server: net.Server;
+  /** One whose asker went without a word, with its namespace, would hold the process for as long as the kernel sends its end again: a quarter of an hour. */
+  readonly #accepted = new Set<net.Socket>();
   readonly #answering: dgram.Socket;
   readonly #asking: dgram.Socket;
 
@@ -53,6 +55,8 @@ export class Station implements Disposable {
     const tcp = listenTcp(ns, address, 0);
     this.tcpPort = localEndpoint(tcp).port;
     this.#server = net.createServer((socket) => {
+      this.#accepted.add(socket);
+      socket.on('close', () => this.#accepted.delete(socket));
       socket.on('error', () => socket.destroy());
       socket.end(socket.remoteAddress ?? '');
     });
@@ -119,6 +123,7 @@ export class Station implements Disposable {
 
   [Symbol.dispose](): void {
     this.#server.close();
+    for (const socket of this.#accepted) socket.destroy();
     this.#answering.close();
     this.#asking.close();
   }
