@@ -44,7 +44,7 @@ export interface AgentStatus {
   staleUdpDeleted: number;
   /** How long changes of endpoints take to the kernel; absent until Services are known (SD29). */
   programming?: ProgrammingStatus;
-  /** Packets that were dropped at the pods' door, by reason (see the room door). */
+  /** Packets that were dropped at the pods' door and at the tunnel's, by reason (`reasons` of the room door, `tunnelReasons` of routes). */
   door: Record<string, number>;
   policy: PolicyStatus;
   problems: string[];

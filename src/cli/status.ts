@@ -31,7 +31,7 @@ interface NodeStatus {
   /** Which of the node's processes live. */
   processes: Record<string, number | undefined>;
   pods: RunnerPod[];
-  /** Packets of pods that were dropped at their door, by reason. */
+  /** Packets that were dropped at the pods' door and at the tunnel's, by reason. */
   dropped?: Record<string, number>;
   /** Addresses of load balancers that it answers ARP and ND for. */
   announced: string[];

@@ -5,7 +5,7 @@ import type { Item, NftElement, NftSet } from '../reconcile/model.ts';
 import { type LocalFacts, type RouteNode, type RoutesConfig, tunnelEnd, vxlanLink } from './plan.ts';
 
 const { rule, concat, saddr, daddr, isIn, isNotIn, udpDport, ofFamily, iifIs, addressIsNotLocal } = match;
-const { vniIs, innerIs, innerNetwork, countIn, accept, drop, goto } = match;
+const { vniIs, innerIs, innerNetwork, innerSourceText, countIn, accept, drop, goto } = match;
 
 /** Another node, as whoever comes in by the tunnel. */
 export interface TunnelPeer {
@@ -72,8 +72,14 @@ export function planTunnelDoor(
   const sets: NftSet[] = [
     { kind: 'nft-set', name: nodesSet(underlay), key: addressType[underlay], flags: [], comment: 'other nodes' },
     ...lengths.flatMap((length): NftSet[] => [
-      { kind: 'nft-set', name: podsSet(underlay, length), key: `${addressType[underlay]} . ${addressType[length.family]}`, flags: [], comment: 'nodes and where their pods are' },
-      { kind: 'nft-set', name: networksSet(length), key: addressType[length.family], flags: [], comment: 'where pods are' },
+      {
+        ...{ kind: 'nft-set', name: podsSet(underlay, length), key: `${addressType[underlay]} . ${addressType[length.family]}`, flags: [] },
+        ...{ typeof: `${saddr(underlay).text} . ${innerSourceText(length.family)}`, comment: 'nodes and where their pods are' },
+      },
+      {
+        ...{ kind: 'nft-set', name: networksSet(length), key: addressType[length.family], flags: [] },
+        ...{ typeof: innerSourceText(length.family), comment: 'where pods are' },
+      },
     ]),
   ];
   return [

@@ -3,7 +3,7 @@ import type { Writer } from '../../wire/writer.ts';
 import { parseType, typeId, typeSize, verdictType } from './datatypes.ts';
 import { isRanged } from './ranges.ts';
 import type { NftSetSpec, SetFlag } from './types.ts';
-import { decodeSetComment, encodeSetUserdata } from './userdata.ts';
+import { decodeSetComment, decodeSetTypeof, encodeSetUserdata } from './userdata.ts';
 
 const setFlags: Record<SetFlag, number> = { constant: 2, interval: 4, timeout: 0x10, dynamic: 0x20 };
 const mapFlag = 8;
@@ -49,6 +49,8 @@ export interface ReadSet {
   timeoutMs?: number;
   size?: number;
   comment?: string;
+  /** What its keys are read from (`NftSetSpec.typeof`). */
+  typeof?: string;
 }
 
 export function readSet(reader: Reader): ReadSet {
@@ -64,7 +66,11 @@ export function readSet(reader: Reader): ReadSet {
         if (field === 1) set.size = value.be32();
       });
     else if (type === 11) set.timeoutMs = Number(inner.be64());
-    else if (type === 13) set.comment = decodeSetComment(inner.rest());
+    else if (type === 13) {
+      const userdata = inner.rest();
+      set.comment = decodeSetComment(userdata);
+      set.typeof = decodeSetTypeof(userdata);
+    }
   });
   return set;
 }
@@ -81,6 +87,7 @@ export function specOf(set: ReadSet): NftSetSpec {
   // Of other sets the kernel makes up a size of its own.
   if (set.size !== undefined && set.flags & setFlags.dynamic) spec.size = set.size;
   if (set.comment !== undefined) spec.comment = set.comment;
+  if (set.typeof !== undefined) spec.typeof = set.typeof;
   return spec;
 }
 

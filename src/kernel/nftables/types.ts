@@ -43,6 +43,10 @@ export type SetFlag = 'interval' | 'timeout' | 'dynamic' | 'constant';
 export interface NftSetSpec {
   name: string;
   key: string;
+  /**
+   * What keys are read from, as nft writes it, where nft has no type for that: it prints `typeof` then, and reads what it prints. One of `typeofTexts` (userdata.ts).
+   */
+  typeof?: string;
   /** A type for a map; `verdict` for a verdict map. */
   data?: string;
   flags: readonly SetFlag[];

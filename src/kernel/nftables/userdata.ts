@@ -111,6 +111,31 @@ const typeofData = new Map([
   ['ipv6_addr . inet_service', concatExpression(payloadExpression(13, 9), thDport)],
 ]);
 
+/** Bits of a packet by their distance from the transport header: no field of any header that nft knows (payload_expr_build_udata; PROTO_BASE_TRANSPORT_HDR). */
+const rawExpression = (offset: number, length: number): Buffer =>
+  encode([
+    [0, u32(exprPayload)],
+    [1, encode([0, 0, 3, offset, length].map((value, i) => [i, u32(value)] as const))],
+  ]);
+const innerSources: Readonly<Record<string, Buffer>> = { '@th,336,32': rawExpression(336, 32), '@th,304,128': rawExpression(304, 128) };
+const saddrs: Readonly<Record<string, Buffer>> = { 'ip saddr': payloadExpression(12, 11), 'ip6 saddr': payloadExpression(13, 8) };
+
+/** What `NftSetSpec.typeof` may be: source addresses inside of VXLAN, alone and behind that of the packet (`vxlan.ts`). */
+const typeofTexts = new Map(
+  Object.entries(innerSources).flatMap(([inner, expression]) => [
+    [inner, expression] as const,
+    ...Object.entries(saddrs).map(([outer, address]) => [`${outer} . ${inner}`, concatExpression(address, expression)] as const),
+  ]),
+);
+
+/** @returns the text, of one that podnet writes */
+export function decodeSetTypeof(bytes: Buffer): string | undefined {
+  const found = find(bytes, setKeyTypeof);
+  if (!found) return undefined;
+  for (const [text, expression] of typeofTexts) if (expression.equals(found)) return text;
+  return undefined;
+}
+
 export function encodeSetUserdata(
   set: NftSetSpec,
   keyTypes: readonly Datatype[],
@@ -118,7 +143,7 @@ export function encodeSetUserdata(
 ): Buffer {
   const entries: Entry[] = [[setKeyByteOrder, u32(byteOrder(keyTypes))]];
   if (set.data !== undefined) entries.push([setDataByteOrder, u32(dataTypes ? byteOrder(dataTypes) : 0)]);
-  const key = typeofKey.get(set.key);
+  const key = set.typeof === undefined ? typeofKey.get(set.key) : typeofTexts.get(set.typeof);
   if (key) {
     entries.push([setKeyTypeof, key]);
     const data = typeofData.get(set.data ?? '');

@@ -31,6 +31,9 @@ export const innerIs = (family: Family): Part => ({
   ],
 });
 
+/** For sets of such addresses, `NftSetSpec.typeof`. */
+export const innerSourceText = (family: Family): string => text(source[family]);
+
 /** Source address of the packet inside, the bits behind the prefix zero; behind `innerIs`. */
 export function innerNetwork(family: Family, prefixLength: number): Value {
   const { offset, length } = source[family];
