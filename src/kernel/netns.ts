@@ -37,6 +37,12 @@ function homeStay(): Stay {
   return home;
 }
 
+/** For the end of a thread, which nobody enters a namespace from any more: its descriptors are the process's. */
+export function forgetHome(): void {
+  if (home && !here) sys.close(home.fd);
+  home = undefined;
+}
+
 /**
  * Goes back after a stay elsewhere. A thread left in a wrong namespace would send the host's packets into a pod and a pod's into the host, so
  * there is no going on without.

@@ -1,5 +1,5 @@
 import { parentPort, Worker, workerData } from 'node:worker_threads';
-import { NetNs } from './netns.ts';
+import { forgetHome, NetNs } from './netns.ts';
 
 const ready = 'ready';
 const end = 'end';
@@ -75,11 +75,27 @@ export class KernelThread {
   }
 }
 
-/** In the thread: does what each message asks for. @param open is given the namespace, and gives the function that does it; what that throws is the answer */
-export function serveThread<T>(open: (ns: NetNs) => (message: T) => void): void {
+/** What a thread works by. */
+export interface ThreadWork<T> extends Disposable {
+  /** What it throws is the answer. */
+  work(message: T): void;
+}
+
+/**
+ * In the thread: does what each message asks for. Descriptors are the process's, not the thread's: they are closed when it ends, also by an error.
+ * @param open is given the namespace, and gives what does it
+ */
+export function serveThread<T>(open: (ns: NetNs) => ThreadWork<T>): void {
   const port = parentPort!;
   const { path, busy } = workerData as ThreadData;
-  const work = open(NetNs.open(path));
+  const ns = NetNs.open(path);
+  let worker: ThreadWork<T> | undefined;
+  process.once('exit', () => {
+    worker?.[Symbol.dispose]();
+    ns[Symbol.dispose]();
+    forgetHome();
+  });
+  const { work } = (worker = open(ns));
   port.on('message', (message: T | typeof end) => {
     if (message === end) return port.close();
     let failure: string | undefined;

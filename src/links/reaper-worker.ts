@@ -5,5 +5,5 @@ import { deletionGroup } from './pod-link.ts';
 // The thread of Reaper.
 serveThread((ns) => {
   const rt = RtNetlink.open(ns);
-  return () => rt.deleteLinkGroup(deletionGroup);
+  return { work: () => rt.deleteLinkGroup(deletionGroup), [Symbol.dispose]: () => rt[Symbol.dispose]() };
 });

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { NetNs } from '../kernel/netns.ts';
 import { KernelThread } from '../kernel/thread.ts';
+import { TestWorld } from '../testing/netns.ts';
+import { needsRoot } from '../testing/root.ts';
 import { Reaper } from './reaper.ts';
 
 /** A thread that counts in `shared[0]` how often it was asked, and fails so often as `shared[1]` says. */
@@ -60,4 +63,24 @@ test('the next DEL does not wait for the retry', { timeout: 60_000 }, async (t) 
   one.schedule();
   await until(() => one.failure === undefined);
   assert.equal(asked(), 2);
+});
+
+test('P9, F47: threads that are started and let go, again and again, leave no descriptor of theirs in the process', needsRoot, async () => {
+  using world = new TestWorld('links');
+  const { ns } = world.namespace('a');
+  const descriptors = (): number => readdirSync('/proc/self/fd').length;
+  const life = async (): Promise<void> => {
+    let thread!: KernelThread;
+    const failure = await new Promise<Error | undefined>((resolve) => {
+      thread = KernelThread.start(new URL('./reaper-worker.js', import.meta.url), ns, resolve);
+      thread.post('delete');
+    });
+    assert.equal(failure, undefined);
+    await thread.end();
+  };
+  await life();
+  const before = descriptors();
+  for (let i = 0; i < 5; i++) await life();
+  for (const end = performance.now() + 20_000; descriptors() > before && performance.now() < end; ) await sleep(10);
+  assert.ok(descriptors() <= before, `${descriptors()} descriptors, ${before} before`);
 });

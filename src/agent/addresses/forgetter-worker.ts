@@ -5,5 +5,8 @@ import { IpAddr } from '../../net/ip.ts';
 // The thread of Forgetter: is sent addresses.
 serveThread((ns) => {
   const conntrack = Conntrack.open(ns);
-  return (addresses: readonly string[]) => conntrack.deleteOf(addresses.map(IpAddr.parse));
+  return {
+    work: (addresses: readonly string[]) => conntrack.deleteOf(addresses.map(IpAddr.parse)),
+    [Symbol.dispose]: () => conntrack[Symbol.dispose](),
+  };
 });

@@ -45,7 +45,7 @@ export function serviceTests(lab: () => TestLab, options: Options): void {
     );
   };
 
-  test('C45, C11, C18: a Service serves the pods it selects as they come and go, in slices and Endpoints', options, async () => {
+  test('C45, C11, C18, NM5: a Service serves the pods it selects as they come and go, in slices and Endpoints', options, async () => {
     const ports = [{ name: 'http', port: 80, targetPort: 'http' }];
     const { spec } = await lab().service('basic', { selector: { app: 'basic' }, ports });
     await refused(spec!.clusterIPs!, 80);
@@ -204,7 +204,7 @@ export function serviceTests(lab: () => TestLab, options: Options): void {
   );
 
   test(
-    'C37: a NodePort Service is reached by name, by its addresses, and by the node port on the addresses of every node',
+    'C37, NM5: a NodePort Service is reached by name, by its addresses, and by the node port on the addresses of every node',
     options,
     async () => {
       const { spec } = await lab().service('ports', { ...web, type: 'NodePort' });
