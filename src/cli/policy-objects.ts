@@ -4,6 +4,7 @@ import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 import { modelOf } from '../lab/manifest-shape.ts';
 import { readObjects } from '../lab/manifests.ts';
 import { adminClient } from '../lab/up.ts';
+import { MadeUpError } from '../policy/made-up.ts';
 import { type Inventory, readCluster, readManifestObjects } from '../policy/manifests.ts';
 import { policyName } from '../policy/model.ts';
 import { groupBy } from '../policy/group-by.ts';
@@ -25,8 +26,14 @@ export async function inventoryOf(source: ObjectSource): Promise<Inventory> {
 }
 
 /** Of objects that came from there, or would. */
-export const inventoryFrom = ({ files }: ObjectSource, objects: readonly AnyObject[]): Inventory =>
-  files === undefined ? readCluster(objects) : readManifestObjects(objects);
+export function inventoryFrom({ files }: ObjectSource, objects: readonly AnyObject[]): Inventory {
+  try {
+    return files === undefined ? readCluster(objects) : readManifestObjects(objects);
+  } catch (error) {
+    if (error instanceof MadeUpError) throw new UsageError(error.message);
+    throw error;
+  }
+}
 
 export async function objectsOf({ files, lab }: ObjectSource): Promise<AnyObject[]> {
   if (files !== undefined) {

@@ -219,6 +219,13 @@ test('manifests come by standard input too, as lists of kubectl or of an API, wi
   assert.match(stderr, /^podnet: standard input:2: /);
 });
 
+test('more pods than there are addresses to be made up are told in a sentence', () => {
+  const items = Array.from({ length: 260 }, (_, i) => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name: `p${i}` }, spec: { hostNetwork: true } }));
+  const { status, stderr } = podnet('policy', 'matrix', '-f', file('many.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));
+  const sentence = 'there are more nodes without addresses than the 254 of 192.0.2.0/24 that podnet makes up; give them addresses in their status';
+  assert.deepEqual([status, stderr], [2, `podnet: ${sentence}\n`]);
+});
+
 test('kinds that are not known are told once each, since they may make pods; the last of several objects of one name counts', () => {
   const pod = (app: string): string => `apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: ${app}}}\n`;
   const rollout = (name: string): string => `---\napiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: ${name}}\nspec: {template: {}}\n`;

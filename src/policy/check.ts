@@ -16,10 +16,15 @@ export interface Answer {
 /** Every pair of addresses of one family that the ends stand for, but none of a pod with itself unless that alone was asked. */
 export function check(world: World, from: readonly Named[], to: readonly Target[], protocol: PacketProtocol): Answer[] {
   const answers: Answer[] = [];
-  for (const source of from)
+  for (const source of from) {
+    // Places of answers about a target: behind a Service each address of a pod is one by itself.
+    const places = new Map<string, number[]>();
     for (const target of to) {
       if (source.pod && source.pod === target.pod && (from.length > 1 || to.length > 1) && target.viaService === undefined)
         continue;
+      const name = `${target.port} ${target.label}`;
+      const about = places.get(name) ?? [];
+      places.set(name, about);
       for (const address of source.addresses)
         for (const destination of target.addresses.filter(({ family }) => family === address.family)) {
           const { port, viaService } = target;
@@ -28,18 +33,15 @@ export function check(world: World, from: readonly Named[], to: readonly Target[
             ...(port === undefined ? {} : { port }),
             ...(viaService === undefined ? {} : { viaService: true }),
           });
-          const same = answers.find(
-            (answer) => answer.from === source && sameTarget(answer.to, target) && sameReason(answer.verdict, verdict),
-          );
-          if (!same) answers.push({ from: source, to: target, families: [address.family], verdict });
-          else if (!same.families.includes(address.family))
-            answers[answers.indexOf(same)] = { ...same, families: [...same.families, address.family] };
+          const place = about.find((one) => sameReason(answers[one]!.verdict, verdict));
+          if (place === undefined) about.push(answers.push({ from: source, to: target, families: [address.family], verdict }) - 1);
+          else if (!answers[place]!.families.includes(address.family))
+            answers[place] = { ...answers[place]!, families: [...answers[place]!.families, address.family] };
         }
     }
+  }
   return answers;
 }
-
-const sameTarget = (a: Target, b: Target): boolean => a === b || (a.label === b.label && a.port === b.port);
 
 /** Rules and policies are the same objects where reasons are the same. */
 function sameReason(a: Verdict, b: Verdict): boolean {

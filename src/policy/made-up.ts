@@ -8,6 +8,9 @@ const ranges = {
   nodes: { ipv4: Prefix.parse('192.0.2.0/24'), ipv6: Prefix.parse('2001:db8::/120') },
 };
 
+/** There are not so many addresses to be made up. Its message is for people. */
+export class MadeUpError extends RangeError {}
+
 /**
  * Pods without an address get one of each family, pods of the host's network without a node get one. An address follows from the name alone where no
  * other took it first, so that one object more changes no others.
@@ -27,15 +30,19 @@ export function makeUpAddresses(
         taken.add(String(address));
         return address;
       }
-      throw new RangeError(`there are more pods than the ${size} addresses of ${range} that podnet makes up`);
+      throw new MadeUpError(
+        `there are more ${kind} without addresses than the ${size} of ${range} that podnet makes up; give them addresses in their status`,
+      );
     });
   const allNodes = [...nodes];
+  const byName = new Map(nodes.toReversed().map((node) => [node.name, node]));
   const nodeOf = (pod: PolicyPod): PolicyNode => {
     const name = pod.node ?? `node-of-${pod.namespace}-${pod.name}`;
-    const found = allNodes.find((node) => node.name === name);
+    const found = byName.get(name);
     if (found) return found;
     const node = { name, labels: {}, addresses: pod.addresses.length > 0 ? pod.addresses : made(name, 'nodes') };
     allNodes.push(node);
+    byName.set(name, node);
     return node;
   };
   const sorted = pods.toSorted((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));

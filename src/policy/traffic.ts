@@ -150,15 +150,15 @@ const whole = ({ protocol, from, to }: Interval): boolean => protocol === 'ICMP'
 /** Everything that there is. */
 const isAll = (traffic: Traffic): boolean => traffic.length === portProtocols.length + 1 && traffic.every(whole);
 
-/** `all`, `nothing`, `TCP 80,443,8000-8080; all of UDP; ICMP echo`; what is missing where that is shorter: `all but TCP 22`. */
+/** `all`, `nothing`, `TCP 80,443,8000-8080; all of UDP; ICMP echo`; what is missing where that is shorter: `all but TCP 53 and UDP 53`. */
 export function trafficText(traffic: Traffic): string {
   if (traffic.length === 0) return 'nothing';
   if (isAll(traffic)) return 'all';
   const missing = without(everything, traffic);
-  return missing.length * 2 < traffic.length ? `all but ${partsText(missing)}` : partsText(traffic);
+  return missing.length * 2 < traffic.length ? `all but ${partsText(missing, ' and ')}` : partsText(traffic, '; ');
 }
 
-function partsText(traffic: Traffic): string {
+function partsText(traffic: Traffic, between: string): string {
   const parts = new Map<PacketProtocol, string[]>();
   for (const one of traffic) {
     const { protocol, from, to } = one;
@@ -170,5 +170,5 @@ function partsText(traffic: Traffic): string {
       if (protocol === 'ICMP') return 'ICMP echo';
       return ports[0] === '' ? `all of ${protocol}` : `${protocol} ${ports.join(',')}`;
     })
-    .join('; ');
+    .join(between);
 }

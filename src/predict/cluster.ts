@@ -29,7 +29,10 @@ export function clusterOf(objects: readonly AnyObject[], inventory: Inventory): 
   const services = of<Service>(objects, 'Service').map((service) => completeService(service));
   const given = of<EndpointSlice>(objects, 'EndpointSlice');
   const has = new Set(given.map(serviceOfSlice));
-  const made = services.filter((service) => !has.has(key(service))).flatMap((service) => slicesOf(service, [], pods, nodes));
+  const [podsIn, nodeCalled] = [byNamespace(pods), byName(nodes)];
+  const made = services
+    .filter((service) => !has.has(key(service)))
+    .flatMap((service) => slicesOf(service, [], podsIn, nodeCalled));
   return { world, dns, services, slices: [...given, ...made], pods, nodes };
 }
 
@@ -47,12 +50,19 @@ export function clusterAfter(before: Cluster, objects: readonly AnyObject[], inv
   );
   const byService = groupBy(standing, (slice) => serviceOfSlice(slice) ?? '');
   const [oldPods, newPods] = [byNamespace(before.pods), byNamespace(pods)];
+  const same = new Map<string, boolean>();
+  const arePodsSame = (namespace: string): boolean => {
+    const known = same.get(namespace) ?? jsonEqual(oldPods.get(namespace), newPods.get(namespace));
+    same.set(namespace, known);
+    return known;
+  };
+  const nodeCalled = byName(nodes);
   const slices = services.flatMap((service) => {
     const mine = byService.get(key(service)) ?? [];
     const namespace = service.metadata.namespace ?? 'default';
     const old = was.get(key(service));
-    const isSame = old && jsonEqual(old, service) && jsonEqual(oldPods.get(namespace), newPods.get(namespace));
-    return isSame ? mine : slicesOf(service, mine, pods, nodes);
+    const isSame = old && jsonEqual(old, service) && arePodsSame(namespace);
+    return isSame ? mine : slicesOf(service, mine, newPods, nodeCalled);
   });
   return { world, dns, services, slices: [...slices, ...(byService.get('') ?? [])], pods, nodes };
 }
@@ -66,6 +76,9 @@ const serviceOfSlice = ({ metadata }: EndpointSlice): string | undefined => {
 
 const byNamespace = (pods: readonly Pod[]): Map<string, Pod[]> =>
   groupBy(pods, ({ metadata }) => metadata.namespace ?? 'default');
+
+/** Of two of one name the first. */
+const byName = (nodes: readonly Node[]): Map<string, Node> => new Map(nodes.toReversed().map((node) => [node.metadata.name, node]));
 
 /** Pods as they run; those of manifests, which have no status, as they would. */
 function facts(objects: readonly AnyObject[], { world, services }: Inventory): Pick<Cluster, 'pods' | 'nodes' | 'world' | 'dns'> {
@@ -129,19 +142,17 @@ const ready = (
 function slicesOf(
   service: Service,
   mine: readonly EndpointSlice[],
-  pods: readonly Pod[],
-  nodes: readonly Node[],
+  podsIn: ReadonlyMap<string, readonly Pod[]>,
+  nodes: ReadonlyMap<string, Node>,
 ): EndpointSlice[] {
   if (!hasSelector(service)) return [...mine];
   const isOwn = ({ metadata }: EndpointSlice): boolean =>
     (metadata.labels?.[managedByLabel] ?? sliceController) === sliceController;
   const own = mine.filter(isOwn);
   const selector = fromMap(service.spec!.selector!);
-  const selected = pods.filter(
-    ({ metadata }) =>
-      (metadata.namespace ?? 'default') === (service.metadata.namespace ?? 'default') && matches(selector, metadata.labels),
-  );
-  const { groups } = desiredEndpoints(service, selected, (name) => nodes.find(({ metadata }) => metadata.name === name));
+  const pods = podsIn.get(service.metadata.namespace ?? 'default') ?? [];
+  const selected = pods.filter(({ metadata }) => matches(selector, metadata.labels));
+  const { groups } = desiredEndpoints(service, selected, (name) => nodes.get(name));
   const changes = reconcileSlices(own, groups, sliceMeta(Services, service, sliceController, undefined));
   const gone = new Set(changes.delete.map(key));
   const updated = new Map(changes.update.map((slice) => [key(slice), slice]));

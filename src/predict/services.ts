@@ -1,4 +1,3 @@
-import { jsonEqual } from '../kube/objects.ts';
 import type { NftElement } from '../reconcile/index.ts';
 import {
   type ExplainedPort,
@@ -186,9 +185,10 @@ function endpointChanges(owner: string, nodes: readonly PlannedNode[]): Endpoint
       if (joined.length + left.length === 0) continue;
       const { protocol, port, family } = (is.get(key) ?? was.get(key))!;
       const change = { port: String(port), protocol, family, joined, left };
-      const found = [...changes.values()].find((one) => jsonEqual({ ...one, nodes: undefined }, { ...change, nodes: undefined }));
+      const id = JSON.stringify(change);
+      const found = changes.get(id);
       if (found) found.nodes.push(name);
-      else changes.set(`${key} ${name}`, { ...change, nodes: [name] });
+      else changes.set(id, { ...change, nodes: [name] });
     }
   }
   return [...changes.values()];
