@@ -38,6 +38,18 @@ export interface Limit {
   tooMuch(where: string, size: string, most: number): string;
   /** Why a rule is closed. */
   closed: string;
+  /** For policies that come and go. */
+  book(): Book;
+}
+
+/** Of one scope: knows of most changes without counting all anew that there still is room. */
+export interface Book {
+  add(policy: Policy): void;
+  delete(policy: Policy): void;
+  /** No less than what `sizeOf` would say of all claims of its policies. */
+  readonly bound: number;
+  /** All was counted. @param claims of all its policies */
+  counted?(size: number, claims: readonly Claim[]): void;
 }
 
 const limits: readonly Limit[] = [networkLimit, peerLimit, portLimit];
@@ -70,20 +82,23 @@ interface Closing {
 /**
  * Rules get room in the order of their policies' names and of their places, so that every node and every start closes the same ones; the first for which there is
  * none, and all after it that need such room, fail closed.
- * @param policies all of one scope that need room
+ * @param policies all of one scope that need room, @param books of them, where there are any
  * @returns those of which rules are closed, as they are now
  */
-export function closeBeyond(policies: readonly Policy[]): Map<Policy, Policy> {
+export function closeBeyond(policies: readonly Policy[], books?: ReadonlyMap<Limit, Book>): Map<Policy, Policy> {
   const closings = new Map<Policy, Closing[]>();
   for (const limit of limits)
-    for (const [policy, closing] of closingsBy(limit, policies)) closings.set(policy, [...(closings.get(policy) ?? []), closing]);
+    for (const [policy, closing] of closingsBy(limit, policies, books?.get(limit))) closings.set(policy, [...(closings.get(policy) ?? []), closing]);
   return new Map(Array.from(closings, ([policy, some]) => [policy, closeRules(policy, some)]));
 }
 
-function closingsBy(limit: Limit, policies: readonly Policy[]): Map<Policy, Closing> {
+function closingsBy(limit: Limit, policies: readonly Policy[], book?: Book): Map<Policy, Closing> {
   const scope = policies[0] ? scopeOf(policies[0]) : '';
   const most = scope === '' ? limit.most.cluster : limit.most.namespace;
-  const all = limit.sizeOf(policies.flatMap(limit.claimsOf), most);
+  if (book && book.bound <= most) return new Map();
+  const unsorted = policies.flatMap(limit.claimsOf);
+  const all = limit.sizeOf(unsorted, most);
+  if (!all.isAtLeast) book?.counted?.(all.size, unsorted);
   if (all.size <= most) return new Map();
   const claims = policies.toSorted(comparePolicies).flatMap(limit.claimsOf);
   let [low, high] = [0, claims.length];
@@ -125,29 +140,39 @@ const isSame = (a: Policy, b: Policy): boolean =>
   a.problems.every(({ what }, i) => what === b.problems[i]!.what) &&
   directions.every((direction) => (a.rules[direction] ?? []).every((rule, i) => rule.closed === b.rules[direction]![i]!.closed));
 
+interface Scope {
+  policies: Set<Policy>;
+  books: ReadonlyMap<Limit, Book>;
+}
+
 /** The same for policies that come and go one by one: only what may be closed otherwise than before is counted again. */
 export class PolicyLimits {
-  /** Those that need room, by scope and name. */
-  readonly #scopes = new Map<string, Set<Policy>>();
+  /** Those that need room, by scope. */
+  readonly #scopes = new Map<string, Scope>();
   readonly #dirty = new Set<string>();
   readonly #closed = new Map<Policy, Policy>();
+  /** Scopes of which some are closed. */
+  readonly #closing = new Set<string>();
 
   add(policy: Policy): void {
     if (!needsRoom(policy)) return;
     const scope = scopeOf(policy);
     this.#dirty.add(scope);
-    const some = this.#scopes.get(scope);
-    if (some) some.add(policy);
-    else this.#scopes.set(scope, new Set([policy]));
+    let some = this.#scopes.get(scope);
+    if (!some) this.#scopes.set(scope, (some = { policies: new Set(), books: new Map(limits.map((limit) => [limit, limit.book()])) }));
+    if (some.policies.has(policy)) return;
+    some.policies.add(policy);
+    for (const book of some.books.values()) book.add(policy);
   }
 
   delete(policy: Policy): void {
     const scope = scopeOf(policy);
     const some = this.#scopes.get(scope);
-    if (!some?.delete(policy)) return;
+    if (!some?.policies.delete(policy)) return;
+    for (const book of some.books.values()) book.delete(policy);
     this.#closed.delete(policy);
     this.#dirty.add(scope);
-    if (some.size === 0) this.#scopes.delete(scope);
+    if (some.policies.size === 0) this.#scopes.delete(scope);
   }
 
   /** What is left of a policy as `settle` found last. */
@@ -164,9 +189,11 @@ export class PolicyLimits {
   settle(): Policy[] {
     const changed: Policy[] = [];
     for (const scope of this.#dirty) {
-      const some = [...(this.#scopes.get(scope) ?? [])];
-      const closed = closeBeyond(some);
-      for (const policy of some) {
+      const { policies = [], books } = this.#scopes.get(scope) ?? {};
+      const closed = closeBeyond([...policies], books);
+      if (closed.size === 0 && !this.#closing.delete(scope)) continue;
+      if (closed.size > 0) this.#closing.add(scope);
+      for (const policy of policies) {
         const now = closed.get(policy);
         const before = this.#closed.get(policy);
         if (now === before || (now && before && isSame(now, before))) continue;

@@ -2,7 +2,7 @@ import { groupBy } from '../group-by.ts';
 import { directions, type Policy, type PodSelection } from '../model.ts';
 import { fewSelections, podsKey } from '../plan/remote/peers.ts';
 import { shortKey } from '../short-key.ts';
-import type { Claim, Limit, Most } from './limits.ts';
+import type { Book, Claim, Limit, Most } from './limits.ts';
 import { portsKey } from './ports.ts';
 import { Reach, Tellers, type Wants, wantsOf } from './reach.ts';
 
@@ -81,4 +81,50 @@ export const peerLimit: Limit = {
     `(peers that ask for different values of one label count as one), and there is no room left for this one: ` +
     `name pods by a label that they have ("matchLabels", "In") instead of by what they have not, and the same pods in the same words`,
   closed: 'its policies name too many different peers that may mean the same pods',
+  book: () => new PeerBook(),
 };
+
+/** Peers for which there is one label to count by, counted by it, and all others as if they came together. */
+class PeerBook implements Book {
+  readonly #known = new Map<string, { wants: Wants; times: number }>();
+  #reach = new Reach();
+  /** It chooses nothing here. */
+  readonly #tellers = new Tellers();
+  #others = 0;
+
+  add(policy: Policy): void {
+    for (const { key, wants } of peersOfPolicy(policy, claimsOf(policy))) {
+      const known = this.#known.get(key);
+      if (known) known.times++;
+      else {
+        this.#known.set(key, { wants, times: 1 });
+        this.#count(wants, 1);
+      }
+    }
+  }
+
+  delete(policy: Policy): void {
+    for (const { key } of peersOfPolicy(policy, claimsOf(policy))) {
+      const known = this.#known.get(key)!;
+      if (--known.times > 0) continue;
+      this.#known.delete(key);
+      this.#count(known.wants, -1);
+    }
+  }
+
+  get bound(): number {
+    return Math.min(this.#known.size, this.#reach.total + this.#others);
+  }
+
+  /** What was taken back is forgotten. */
+  counted(): void {
+    this.#reach = new Reach();
+    this.#others = 0;
+    for (const { wants } of this.#known.values()) this.#count(wants, 1);
+  }
+
+  #count(wants: Wants, by: 1 | -1): void {
+    if (wants.some((some) => some.length > 1)) this.#others += by;
+    else for (const place of this.#tellers.placesOf(wants)) this.#reach.add(place, by);
+  }
+}

@@ -2,7 +2,7 @@ import { groupBy } from '../group-by.ts';
 import { families, type Family } from '../../net/ip.ts';
 import { type Direction, directions, type Policy, type PortMatch, type Rule } from '../model.ts';
 import { comparePlaces, networksOf, type Networks, type Place as AddressPlace } from '../spans.ts';
-import type { Claim, Limit, Most } from './limits.ts';
+import type { Book, Claim, Limit, Most } from './limits.ts';
 import { anybody, Reach, Tellers, type Wants, wantsOf } from './reach.ts';
 
 /**
@@ -22,6 +22,10 @@ const manyLists = Math.ceil(Math.log2(kindsOfPods));
 export const fewPorts = 8;
 
 const elementsOf = (port: PortMatch): number => (port.kind === 'numbers' && port.to - port.from < fewPorts ? port.to - port.from + 1 : 1);
+
+/** One that stands there twice counts once, as it does in `portsKey`. */
+const elementsOfAll = (ports: readonly PortMatch[]): number =>
+  [...new Map(ports.map((port) => [JSON.stringify(port), port])).values()].reduce((sum, port) => sum + elementsOf(port), 0);
 
 /** Ports that mean the same for certain have the same. */
 export const portsKey = (ports: Rule['ports']): string =>
@@ -57,7 +61,7 @@ function claimsOf(policy: Policy): readonly PortClaim[] {
         const isNamed = direction === 'egress' && ports.some(({ kind }) => kind === 'named');
         const claim: PortClaim = {
           ...{ policy, rule, direction, key: isOrdered ? `${policy.kind} ${policy.name} ${index}` : portsKey(ports) },
-          ...{ lists: isOrdered || isNamed ? manyLists : 1, elements: ports.reduce((sum, port) => sum + elementsOf(port), 0) },
+          ...{ lists: isOrdered || isNamed ? manyLists : 1, elements: elementsOfAll(ports) },
           ...{ subject, remote, networks: networksOf(rule) },
         };
         return [claim];
@@ -81,7 +85,39 @@ export const portLimit: Limit = {
     `(each combination of rules that may mean one pod counts with all their ports), and there is no room left for this one: ` +
     `give rules that may mean the same pods the same ports or ranges of ports, and name pods by different values of one label`,
   closed: 'the ports of its policies take too many combinations',
+  book: () => new PortBook(),
 };
+
+/** As if all lists came together. */
+class PortBook implements Book {
+  readonly #lists = { egress: new Map<string, { claim: PortClaim; times: number }>(), ingress: new Map<string, { claim: PortClaim; times: number }>() };
+
+  add(policy: Policy): void {
+    for (const claim of claimsOf(policy)) {
+      const lists = this.#lists[claim.direction];
+      const known = lists.get(claim.key);
+      if (known) known.times++;
+      else lists.set(claim.key, { claim, times: 1 });
+    }
+  }
+
+  delete(policy: Policy): void {
+    for (const { direction, key } of claimsOf(policy)) {
+      const known = this.#lists[direction].get(key);
+      if (known && --known.times === 0) this.#lists[direction].delete(key);
+    }
+  }
+
+  get bound(): number {
+    let size = 0;
+    for (const direction of directions) {
+      let [lists, elements] = [0, 0];
+      for (const { claim } of this.#lists[direction].values()) (lists += claim.lists), (elements += claim.elements);
+      size += worst(lists, elements);
+    }
+    return size;
+  }
+}
 
 /** Of one direction. */
 function worstOf(claims: readonly PortClaim[], most: number): number {

@@ -64,7 +64,7 @@ export class Tellers {
   }
 }
 
-/** How much can come together on one pod at the most: of each label the value for which there is most. */
+/** How much can come together on one pod at the most: of each label the value for which there is most. What is taken back may still be in the total: it is no less than it must be. */
 export class Reach {
   readonly #at = new Map<string, Map<string, number>>();
   readonly #most = new Map<string, number>();
@@ -75,7 +75,8 @@ export class Reach {
     let values = this.#at.get(label);
     if (!values) this.#at.set(label, (values = new Map()));
     const now = (values.get(value) ?? 0) + amount;
-    values.set(value, now);
+    if (now === 0) values.delete(value);
+    else values.set(value, now);
     const most = this.#most.get(label) ?? 0;
     if (now <= most) return;
     this.#most.set(label, now);
