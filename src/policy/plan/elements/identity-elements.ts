@@ -1,10 +1,10 @@
 import { addressesText } from '../../../kernel/nftables/index.ts';
-import { families, type IpAddr } from '../../../net/ip.ts';
+import { families, type Family, type IpAddr } from '../../../net/ip.ts';
 import type { NftElement } from '../../../reconcile/model.ts';
 import { type AddressEntry, isUnused } from '../remote/addresses.ts';
 import { nobodyInNetwork } from '../remote/identities.ts';
 import { element, policySet, valueText } from './names.ts';
-import type { Piece } from '../remote/networks.ts';
+import type { Piece, Told } from '../remote/networks.ts';
 import type { Pieces } from '../remote/pieces.ts';
 import { identityOf } from '../remote/signatures.ts';
 
@@ -24,8 +24,8 @@ function netBucketOf(first: IpAddr): string {
 export class IdentityElements {
   readonly #buckets = new Map<string, Set<AddressEntry>>();
   readonly #dirty = new Set<string>();
-  /** Elements of networks as planned last, by family and bucket. */
-  #nets = new Map<string, string>();
+  /** Networks as planned last, by owner. */
+  #nets = new Map<string, Interval[]>();
 
   /** An address may have another identity now. */
   place(entry: AddressEntry): void {
@@ -55,32 +55,41 @@ export class IdentityElements {
 
   /** @returns what changed of networks; all of them are looked at */
   *netChanges(pieces: Pieces): Iterable<[string, NftElement[]]> {
-    const now = new Map<string, NftElement[]>();
+    const now = new Map<string, Interval[]>();
     for (const family of families)
-      for (const { first, text, identity } of intervalsOf(pieces.of(family))) {
-        const owner = `policy networks ${netBucketOf(first)}`;
-        const one = element(policySet('policy-nets', family), text, valueText(identity));
-        const some = now.get(owner);
-        if (some) some.push(one);
-        else now.set(owner, [one]);
+      for (const interval of intervalsOf(family, pieces.of(family))) {
+        const some = now.get(interval.told.owner);
+        if (some) some.push(interval);
+        else now.set(interval.told.owner, [interval]);
       }
     const before = this.#nets;
-    const textOf = (elements: readonly NftElement[]): string => elements.map(({ key, data }) => `${key} ${data}`).join();
-    this.#nets = new Map(Array.from(now, ([owner, elements]) => [owner, textOf(elements)]));
-    for (const [owner, elements] of now) if (before.get(owner) !== this.#nets.get(owner)) yield [owner, elements];
+    this.#nets = now;
+    for (const [owner, intervals] of now)
+      if (!sameIntervals(intervals, before.get(owner)))
+        yield [owner, intervals.map(({ family, told, identity }) => element(policySet('policy-nets', family), told.text, valueText(identity)))];
     for (const owner of before.keys()) if (!now.has(owner)) yield [owner, []];
   }
 }
 
+/** Neighbours of one identity. */
+interface Interval {
+  family: Family;
+  told: Told;
+  identity: number;
+}
+
+const sameIntervals = (a: readonly Interval[], b: readonly Interval[] | undefined): boolean =>
+  a.length === b?.length && a.every(({ told, identity }, i) => identity === b[i]!.identity && (told === b[i]!.told || told.text === b[i]!.told.text));
+
 /** Neighbours of one identity as one interval; those of nobody are left out. */
-function* intervalsOf(pieces: readonly Piece[]): Iterable<{ first: IpAddr; text: string; identity: number }> {
-  for (let i = 0; i < pieces.length; ) {
-    const start = pieces[i]!;
-    const identity = identityOf(start.signature);
+function* intervalsOf(family: Family, pieces: readonly Piece[]): Iterable<Interval> {
+  for (let i = 0, next: number = identityOf(pieces[0]?.signature); i < pieces.length; ) {
+    const [start, identity] = [pieces[i]!, next];
     let last = pieces[i++]!;
-    for (; i < pieces.length && identityOf(pieces[i]!.signature) === identity; i++) last = pieces[i]!;
+    while (i < pieces.length && (next = identityOf(pieces[i]!.signature)) === identity) last = pieces[i++]!;
     if (identity === 0) continue;
-    if (start.told?.last !== last) start.told = { last, text: addressesText(start.first, last.last) };
-    yield { first: start.first, text: start.told.text, identity };
+    if (start.told?.last !== last)
+      start.told = { last, text: addressesText(start.first, last.last), owner: `policy networks ${netBucketOf(start.first)}` };
+    yield { family, told: start.told, identity };
   }
 }

@@ -11,7 +11,7 @@ import { setCell } from '../remote/signatures.ts';
 import type { PolicyTable } from './policy-table.ts';
 import type { TrafficSets } from './traffic-sets.ts';
 
-/** What is to be judged again in a slot: remote addresses that one of these peers means, or all. */
+/** What is to be judged again in a slot: remote addresses that one of these peers means, or all. Whoever a new peer means has a new signature, which is judged anyway. */
 export type SlotDirt = Set<Atom> | 'all';
 
 /** More changed policies than this are found by labels instead of being held against each class. */
@@ -161,7 +161,7 @@ export class Local {
       // Isolation keeps from the Baseline tier, and a rule without peers is about, whoever is at the other end.
       const isForAll = isIsolated[i] !== wasIsolated[i] || rules.some(({ atoms }) => !atoms);
       if (isForAll) this.dirtySlots.set(slot, 'all');
-      else if (rules.length > 0) this.dirtySlots.set(slot, new Set(rules.flatMap(({ atoms }) => atoms ?? [])));
+      else if (rules.length > 0) this.dirtySlots.set(slot, new Set(rules.flatMap(({ atoms }) => atoms ?? []).filter((atom) => !this.#atoms.added.has(atom))));
     }
   }
 

@@ -105,8 +105,10 @@ export class Identities {
   /** Finds signatures by peers that mean them, and always those that rules may mean without naming them. */
   #finder(dirty: ReadonlyMap<Slot, SlotDirt>): (atoms: ReadonlySet<Atom>) => Iterable<Signature> {
     const byAtom = new Map<Atom, Signature[]>();
-    for (const dirt of dirty.values()) if (dirt !== 'all') for (const atom of dirt) byAtom.set(atom, []);
-    const special: Signature[] = [];
+    for (const dirt of dirty.values())
+      if (dirt !== 'all') for (const atom of dirt) if (isNamed(atom)) byAtom.set(atom, []);
+    const { special } = this.#signatures;
+    if (byAtom.size === 0) return () => special;
     const regions = new Map<Region, readonly Atom[]>();
     const meantIn = (region: Region): readonly Atom[] => {
       let found = regions.get(region);
@@ -114,11 +116,10 @@ export class Identities {
       return found;
     };
     for (const signature of this.#signatures) {
-      if (signature.isOwnNode || signature.isUnknown) special.push(signature);
       for (const atom of signature.atoms) byAtom.get(atom)?.push(signature);
       for (const region of signature.regions) for (const atom of meantIn(region)) byAtom.get(atom)!.push(signature);
     }
-    return (atoms) => new Set([...special, ...[...atoms].flatMap((atom) => byAtom.get(atom)!)]);
+    return (atoms) => new Set([...special, ...[...atoms].flatMap((atom) => byAtom.get(atom) ?? [])]);
   }
 
   /** A new signature is often treated as another one is. */
@@ -208,6 +209,9 @@ export class Identities {
     for (const number of before) if (!this.byNumber.has(number)) this.#numbers.release(number);
   }
 }
+
+/** Of one that no rule names any more no signature is left but those that go. */
+const isNamed = ({ uses }: Atom): boolean => uses.ingress.size + uses.egress.size > 0;
 
 export function firstOf<T>(all: ReadonlySet<T>): T {
   for (const one of all) return one;

@@ -18,7 +18,14 @@ export interface Piece {
   /** Cut anew since: others are in its place. */
   isGone: boolean;
   /** As the kernel is told of all from here to that piece, for who tells it again. */
-  told?: { last: Piece; text: string };
+  told?: Told;
+}
+
+/** As text, and with whom it is written. */
+export interface Told {
+  last: Piece;
+  text: string;
+  owner: string;
 }
 
 /** What says something of addresses; without an atom: the pod CIDRs. */

@@ -71,6 +71,8 @@ export function sameCells({ cells: a }: Signature, { cells: b }: Signature): boo
 export class Signatures {
   readonly #byKey = new Map<string, Signature>();
   readonly fresh = new Set<Signature>();
+  /** Those that rules may mean without naming them: the own node, and who is not known. */
+  readonly special = new Set<Signature>();
   readonly #maybeGone = new Set<Signature>();
   #width = 16;
   /** Of an address that no rule in use knows; always there. */
@@ -99,6 +101,7 @@ export class Signatures {
       };
       this.#byKey.set(key, found);
       this.fresh.add(found);
+      if (isOwnNode || isUnknown) this.special.add(found);
     }
     return found;
   }
@@ -125,6 +128,7 @@ export class Signatures {
     for (const signature of this.#maybeGone) {
       if (signature.addresses.size > 0 || signature.pieces > 0 || signature.isGone) continue;
       this.#byKey.delete(signature.key);
+      this.special.delete(signature);
       signature.isGone = true;
       if (!this.fresh.delete(signature)) gone.push(signature);
     }
