@@ -200,6 +200,12 @@ test(
     const { json } = await node.cni({ command: 'STATUS' });
     assert.equal(json.code, 50);
     rmSync(`${confDir}/05-calico.conflist`);
+    // libcni passes folders by, and takes what is hidden.
+    mkdirSync(`${confDir}/05-calico.conf`);
+    assert.deepEqual((await told(node)).problems, []);
+    writeFileSync(`${confDir}/.05-hidden.conf`, '{}');
+    assert.match((await told(node)).problems.join(), /net\.d\/\.05-hidden\.conf comes before/);
+    rmSync(`${confDir}/.05-hidden.conf`);
     assert.deepEqual((await told(node)).problems, []);
     assert.ok(node.log.some((line) => line.startsWith('solved: problem: the CNI configuration')));
   },

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { setImmediate as afterOthers } from 'node:timers/promises';
-import { confListName } from '../cni/conflist.ts';
+import { configurationsIn, confListName } from '../cni/conflist.ts';
 import {
   changeWords,
   type Finding,
@@ -246,7 +245,7 @@ export class Foreigners implements Disposable {
       ...{ name, up },
       addresses: name === ipvsLink ? rt.addresses().flatMap(({ link, address }) => (link === index ? [address] : [])) : [],
     }));
-    const conf = { directory: confDir, files: filesIn(confDir), own: confListName };
+    const conf = { directory: confDir, files: configurationsIn(confDir), own: confListName };
     return judgeOthers({ traces: this.#traces, links, serviceCidrs, conf });
   }
 
@@ -278,13 +277,4 @@ function signatureOf(tables: readonly RulesetTable[]): string {
       for (const { expressions } of chain.rules) hash.update(JSON.stringify(expressions.filter((one) => one.name !== 'counter')));
     }
   return hash.digest('hex');
-}
-
-function filesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    // It is made when the network's configuration is written.
-    return [];
-  }
 }

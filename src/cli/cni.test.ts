@@ -197,6 +197,23 @@ test(
   },
 );
 
+test('a folder or a FIFO in the place of a configuration is named, and nobody waits for it', needsRoot, async () => {
+  await using node = await TestNode.make();
+  const { confDir } = node.config.cni;
+  mkdirSync(`${confDir}/10-podnet.conflist`, { recursive: true });
+  mkdirSync(`${confDir}/00-folder.conf`);
+  await node.startReady();
+  assert.match(node.status().problems.join('\n'), /10-podnet\.conflist is not podnet's: it is no regular file/);
+  const { status, stderr } = await cni(node, 'install');
+  assert.match(stderr, /10-podnet\.conflist is not podnet's: it is no regular file/);
+  assert.equal(status, 3);
+  rmSync(`${confDir}/10-podnet.conflist`, { recursive: true });
+  run(node.ns.path, 'mkfifo', `${confDir}/05-fifo.conf`);
+  const { stderr: second } = await cni(node, 'install');
+  assert.match(second, /^podnet: runtimes take \S+\/05-fifo\.conf and not/);
+  assert.doesNotMatch(second, /00-folder/);
+});
+
 test('a configuration that sorts first is named and left alone, exit code 1', needsRoot, async () => {
   await using node = await TestNode.make();
   const foreign = others(node, {

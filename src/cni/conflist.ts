@@ -59,17 +59,33 @@ export function removeConfList(directory: string): boolean {
 }
 
 /**
+ * What a runtime takes for configurations, as libcni's ConfFiles does: by the end of the name, hidden ones too, and no folders.
+ * @returns their names, in the order that they are taken in; none where there is no such directory
+ */
+export function configurationsIn(directory: string): string[] {
+  let entries: fs.Dirent[];
+  try {
+    entries = fs.readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+  return entries
+    .filter((entry) => !entry.isDirectory() && /\.(conf|conflist|json)$/.test(entry.name))
+    .map(({ name }) => name)
+    .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+/**
  * Configurations that a runtime takes before podnet's: it sorts files by name and takes the first.
  * @returns their names, with the network's name where it can be read
  */
 export function takenBefore(directory: string): { file: string; network?: string }[] {
-  if (!fs.existsSync(directory)) return [];
-  const names = fs
-    .readdirSync(directory)
-    .filter((name) => /\.(conf|conflist|json)$/.test(name) && Buffer.compare(Buffer.from(name), Buffer.from(confListName)) < 0);
-  return names.sort().map((name) => {
+  const names = configurationsIn(directory).filter((name) => Buffer.compare(Buffer.from(name), Buffer.from(confListName)) < 0);
+  return names.map((name) => {
     const file = path.join(directory, name);
-    const network = parse(readIfThere(file) ?? '')?.name;
+    // Whoever reads a FIFO waits for its writer.
+    const isFile = fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+    const network = isFile ? parse(readIfThere(file) ?? '')?.name : undefined;
     return typeof network === 'string' ? { file, network } : { file };
   });
 }
@@ -94,8 +110,10 @@ function parse(text: string): Record<string, unknown> | undefined {
   }
 }
 
+/** @throws ForeignFileError when a folder or anything else that is no file has the name */
 function readIfThere(file: string): string | undefined {
   try {
+    if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) throw new ForeignFileError(file, 'it is no regular file');
     return fs.readFileSync(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -22,7 +22,7 @@ export interface Surroundings {
   serviceCidrs: readonly Prefix[];
   conf: {
     directory: string;
-    /** Names of the files there. */
+    /** What runtimes take for configurations there; the first one by name counts. */
     files: readonly string[];
     /** podnet's own. */
     own: string;
@@ -50,11 +50,8 @@ export const tracesOf = (tables: readonly RulesetTable[], serviceCidrs: readonly
   ),
 });
 
-/** Runtimes take the first file, in the order of names, that ends like this (libcni ConfFiles). */
-const isConfiguration = (file: string): boolean => /\.(conf|conflist|json)$/.test(file) && !file.startsWith('.');
-
 function otherConfiguration({ conf: { directory, files, own } }: Surroundings): Finding[] {
-  const [first] = files.filter(isConfiguration).toSorted(byBytes);
+  const [first] = files.toSorted(byBytes);
   if (first === undefined || first === own || byBytes(first, own) > 0) return [];
   return [
     {
