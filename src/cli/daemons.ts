@@ -55,10 +55,16 @@ export const daemons: ReadonlyMap<string, Daemon> = new Map<string, Daemon>([
 /** Runs the daemon until SIGTERM or SIGINT. @throws UsageError for a configuration that cannot be read, and what the daemon's start throws */
 export async function runDaemon(name: string, { start }: Daemon, configFile: string): Promise<void> {
   process.title = `podnet ${name}`;
-  const running = await start(readConfig(configFile));
+  const running = await start(readConfig(configFile)).catch(unstarted);
   untilSignal(() => running.close());
   void running.ended?.then(() => process.exit(0));
   if (running.leave) process.on('SIGHUP', () => running.leave!());
+}
+
+/** A kubeconfig is a part of what a person has configured. */
+async function unstarted(error: unknown): Promise<never> {
+  const { KubeconfigError } = await import('../kube/kubeconfig.ts');
+  throw error instanceof KubeconfigError ? new UsageError(error.message) : error;
 }
 
 function dnsFailed(error: Error & { errno?: unknown }): never {

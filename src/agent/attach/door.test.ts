@@ -105,8 +105,7 @@ test(
   'T1: the elements are there before ADD answers and gone before the address is free; nft reads what it lists',
   needsRoot,
   async () => {
-    // Without a tunnel: what looks at addresses inside of VXLAN nft lists as integers, which it does not take for addresses when it reads that again.
-    await using node = await TestNode.make({ backend: 'direct' });
+    await using node = await TestNode.make();
     await node.startReady();
     const elements = (family: Family): string[] =>
       node.ruleset().filter((line) => line.startsWith(`element of door-guests${family === 'ipv4' ? 4 : 6} `));
