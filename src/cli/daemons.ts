@@ -3,7 +3,7 @@ import type { AgentConfig } from '../agent/config.ts';
 import type { DnsConfig } from '../dns/config.ts';
 import type { LabConfig } from '../lab/config.ts';
 import type { ControlMessage } from '../lab/control.ts';
-import { EnvironmentError, UsageError } from '../lab/errors.ts';
+import { EnvironmentError, LabError, UsageError } from '../lab/errors.ts';
 import type { RunnerConfig } from '../runner/config.ts';
 
 interface Running {
@@ -69,6 +69,7 @@ async function unstarted(error: unknown): Promise<never> {
 
 function dnsFailed(error: Error & { errno?: unknown }): never {
   if (error instanceof SyntaxError) throw new UsageError(error.message);
+  if (error.name === 'FirstWorkerError') throw new LabError(error.message);
   if (error.errno === 'EADDRINUSE')
     throw new EnvironmentError(error.message, 'end what listens there (ss -lntup shows it); a podnet dns with the same runDir hands its sockets over by itself');
   throw error;

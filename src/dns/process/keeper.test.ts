@@ -213,7 +213,7 @@ test('a wrong configuration ends the parent with what is wrong, and no socket is
   assert.equal((await once(refused, 'exit'))[0], 2);
   assert.match(dns.said, /^podnet: dns configuration: port must be 0 to 65535, not -1\n$/);
   const failed = dns.start({ kubeconfig: '/nonexistent' });
-  assert.equal((await once(failed, 'exit'))[0], 2);
+  assert.equal((await once(failed, 'exit'))[0], 1);
   assert.match(dns.said, /^podnet: cannot read the kubeconfig \/nonexistent: ENOENT.*\n$/m);
   assert.deepEqual(readdirSync(dns.runDir), []);
   const taken = bindUdp(undefined, IpAddr.parse(dns.address), dns.port);

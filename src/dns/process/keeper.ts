@@ -11,6 +11,11 @@ import { Priority } from './priority.ts';
 import { Roles } from './roles.ts';
 import { handoverName } from './socket-names.ts';
 
+/** The first worker has told why it cannot begin: with its configuration, or on this machine. */
+export class FirstWorkerError extends Error {
+  override readonly name = 'FirstWorkerError';
+}
+
 const workerProgram = fileURLToPath(new URL('./worker.js', import.meta.url));
 /** Objects that are parsed and thrown away need little room: with V8's own 16 MiB, 100,000 endpoints take a quarter more memory. */
 const workerFlags = ['--max-semi-space-size=2'];
@@ -194,7 +199,7 @@ class Family implements Keeper {
       this.#up.delete(id);
       if (this.#ending) return;
       const failure = why || `a worker ended (${how})`;
-      if (this.#onFirst) this.#onFirst(new Error(failure));
+      if (this.#onFirst) this.#onFirst(new FirstWorkerError(failure));
       else console.error(`dns: ${failure}`);
       this.#introduce();
       if (!this.#onFirst) this.#roles.gone(id, performance.now());
