@@ -53,14 +53,14 @@ function sections(text: string, type: string, rcode: RegExp): Printed {
 /** BIND's. */
 const dig: Resolver = {
   tool: installed('dig', 'bind9-dnsutils'),
-  arguments: ({ server, name, type, tcp }) => [`@${server}`, '+tries=1', '+time=10', tcp ? '+tcp' : '+notcp', name, type],
+  arguments: ({ server, name, type, tcp }) => [`@${server}`, '+tries=1', '+time=60', tcp ? '+tcp' : '+notcp', name, type],
   read: (text, type) => sections(text, type, /status: (\w+)/),
 };
 
 /** Knot's. */
 const kdig: Resolver = {
   tool: installed('kdig', 'knot-dnsutils'),
-  arguments: ({ server, name, type, tcp }) => [`@${server}`, '+retry=0', '+time=10', ...(tcp ? ['+tcp'] : []), name, type],
+  arguments: ({ server, name, type, tcp }) => [`@${server}`, '+retry=0', '+time=60', ...(tcp ? ['+tcp'] : []), name, type],
   read: (text, type) => sections(text, type, /status: (\w+)/),
 };
 
