@@ -245,9 +245,9 @@ test('all tries together keep to their budget: the next resolver after one try, 
   await using first = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
   await using second = await TestUpstream.listen((request, about) => (isProbe(about) ? positive(request, about) : undefined));
   using forwarder = new TestForwarder({ servers: [first.server, second.server], timeoutMs: 100, deadlineMs: 700 });
-  let tries: number[] = [];
+  let tries = [0, 0];
   // Fewer where this process is not given the processor for long.
-  for (let asking = 0; asking < 5 && !tries.some((count) => count >= 2); asking++) {
+  for (let asking = 0; asking < 5 && tries.some((count) => count < 2); asking++) {
     const began = performance.now();
     assert.equal(await forwarder.said(), '2 0');
     const ms = performance.now() - began;
