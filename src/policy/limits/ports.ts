@@ -9,7 +9,7 @@ import { anybody, Reach, Tellers, type Wants, wantsOf } from './reach.ts';
  * How many elements the ports of a namespace's rules may take a node for one of its pods, in a cluster of 10,000 kinds of pods: of `n` lists of ports that may come together
  * for a pair of pods there are up to 2^n combinations, but no more than kinds of pods, and each is a list of its own, of all their ports at the worst. So 10 lists may have 488 ports
  * together, and from 14 lists on there may be 50 ports, for each pair; lists that differ by a label's value do not come together. Half as many is the most that was seen of them, 250,000:
- * a second and 90 MB. Cluster-wide rules add to those of all namespaces.
+ * two seconds and 75 MB. Cluster-wide rules add to those of all namespaces.
  */
 export const maxPortElements: Most = { namespace: 500_000, cluster: 5_000_000 };
 
