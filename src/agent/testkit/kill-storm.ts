@@ -16,6 +16,21 @@ export interface StormOptions {
   signal?: AbortSignal;
   /** Runtimes that call at the same time. Default 4. */
   runtimes?: number;
+  /** Two pods live through it all: once they are there, and again when the storm is over. @returns what went wrong, a sentence each */
+  residents?: Residents;
+  /** Before each start: other objects in the API, say. */
+  onStart?: (life: number) => void;
+}
+
+/** Those who live through a storm. */
+export interface Residents {
+  begin(pods: readonly Resident[]): Promise<void>;
+  end(): Promise<string[]>;
+}
+
+export interface Resident {
+  netns: string;
+  addresses: readonly string[];
 }
 
 export interface StormReport {
@@ -46,16 +61,26 @@ const keptAtMost = 12;
 export async function killStorm(node: ProcessNode, options: StormOptions): Promise<StormReport> {
   const storm = new Storm(node);
   const begin = performance.now();
+  const { residents } = options;
+  options.onStart?.(0);
+  if (residents) {
+    await node.start();
+    await node.ready();
+    await residents.begin(await storm.settle(2));
+    await node.kill();
+  }
   const runtimes = Array.from({ length: options.runtimes ?? 4 }, () => storm.runtime());
   try {
     for (let i = 0; i < options.kills; i++) {
       options.signal?.throwIfAborted();
+      options.onStart?.(i);
       await storm.killOnce();
     }
     await node.start();
     await storm.end(runtimes);
     await node.ready();
     await storm.judge('after the storm');
+    if (residents) storm.problems.push(...(await residents.end()));
     await storm.deleteLive();
     await storm.judge('after all pods are deleted');
   } finally {
@@ -72,7 +97,7 @@ class Storm implements Disposable {
   readonly #pods: string;
   /** By container id: ADD has answered, and no DEL was sent. */
   readonly #live = new Map<string, LivePod>();
-  readonly #problems: string[] = [];
+  readonly problems: string[] = [];
   #ending = false;
   #givenUp = false;
   #adds = 0;
@@ -86,7 +111,7 @@ class Storm implements Disposable {
   }
 
   report(): Pick<StormReport, 'adds' | 'retries' | 'problems'> {
-    return { adds: this.#adds, retries: this.#retries, problems: this.#problems };
+    return { adds: this.#adds, retries: this.#retries, problems: this.problems };
   }
 
   /** One life of the agent: mostly until some calls are answered, sometimes not even until it listens. */
@@ -107,6 +132,19 @@ class Storm implements Disposable {
     const enough = this.#answers + count;
     for (const end = performance.now() + 30_000; this.#answers < enough; await sleep(1))
       if (performance.now() > end) throw new Error(`the agent gave no ${count} answers in 30 s:\n${this.#node.log()}`);
+  }
+
+  /** Pods that no runtime deletes before the end. */
+  async settle(count: number): Promise<LivePod[]> {
+    for (let i = 0; i < count; i++) {
+      const containerId = `resident-${i}`;
+      const netns = `${this.#pods}/${containerId}`;
+      NetNs.create(netns)[Symbol.dispose]();
+      const { code, json } = await this.#call('ADD', containerId, netns);
+      if (code !== 0) throw new Error(`ADD: ${JSON.stringify(json)}`);
+      this.#added({ containerId, netns, addresses: addressesIn(json) });
+    }
+    return [...this.#live.values()];
   }
 
   /** Adds and deletes pods until the storm ends. */
@@ -145,14 +183,14 @@ class Storm implements Disposable {
     // The deletion of links goes on in the background.
     for (const end = performance.now() + 20_000; left.length > 0 && performance.now() < end; left = await differences())
       await sleep(50);
-    this.#problems.push(...[...left, ...this.#inPods()].map((what) => `${when}: ${what}`));
+    this.problems.push(...[...left, ...this.#inPods()].map((what) => `${when}: ${what}`));
   }
 
   #added(pod: LivePod): void {
     this.#adds++;
     for (const other of this.#live.values())
       for (const address of other.addresses)
-        if (pod.addresses.includes(address)) this.#problems.push(`${address} was given to two pods that live`);
+        if (pod.addresses.includes(address)) this.problems.push(`${address} was given to two pods that live`);
     this.#live.set(pod.containerId, pod);
   }
 
@@ -196,9 +234,11 @@ class Storm implements Disposable {
     );
     const neighbours = rt.neighbours().filter(({ address, state }) => isPodAddress(address) && state?.includes('permanent'));
     const addresses = [...this.#live.values()].flatMap((pod) => pod.addresses);
+    // Endpoints of Services are in rules as long as the API names them.
+    const named: readonly string[] = JSON.stringify(this.#node.objects).match(/10\.1\.0\.\d+/g) ?? [];
     const rules = JSON.stringify(nft(`${this.#node.directory}/node`, 'list', 'ruleset'));
     const inRules = (rules.match(/10\.1\.0\.\d+|fd01::[0-9a-f]+/g) ?? []).filter(
-      (text) => !ofNobody.test(text) && !addresses.includes(text),
+      (text) => !ofNobody.test(text) && !addresses.includes(text) && !named.includes(text),
     );
     return [
       ...(links.length === this.#live.size ? [] : [`the node has ${links.length} links of pods for ${this.#live.size} pods`]),
