@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startDns } from '../../dns/index.ts';
 import { namespace } from '../../dns/testkit/cluster.ts';
 import { answer } from '../../dns/testkit/message.ts';
@@ -20,7 +21,7 @@ import { Echo } from '../testkit/traffic.ts';
 const vips = ['10.96.0.10', 'fd96::a'];
 const [resource] = clusterPolicyResources;
 
-test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name that a policy accepts, from its first packet on, over a restart of the agent, and others not; when their time is over, connections that are there stay', needsRoot, async () => {
+test('CNP11, F48: a pod reaches the addresses that cluster DNS gave it for a name that a policy accepts, from its first packet on, over a restart of the agent, and others not; when their time is over, connections that are there stay', needsRoot, async () => {
   const addresses: Record<string, string> = { A: '192.0.2.2', AAAA: '2001:db8::2' };
   await using upstream = await TestUpstream.listen((request, { name, type }) =>
     answer(request, { answers: addresses[type] ? [{ name, type: type as 'A', ttl: 300, data: addresses[type] }] : [] }),
@@ -76,14 +77,24 @@ test('CNP11: a pod reaches the addresses that cluster DNS gave it for a name tha
   await node.startReady();
   assert.equal(await it.hears(pod, it.neighbour), everyWay, 'the next agent is told what the DNS gave before');
   await echoes('after');
-  // The time of the addresses is over: for new connections.
+  // F48: somebody sets the machine's date, a day on or back.
   const { now } = Date;
-  Date.now = () => now() + 3_600_000;
+  for (const days of [1, -1])
+    try {
+      Date.now = () => now() + days * 86_400_000;
+      await sleep(1200);
+      assert.equal(await it.hears(pod, it.neighbour), everyWay, `${days} days`);
+    } finally {
+      Date.now = now;
+    }
+  // The time of the addresses is over: for new connections.
+  const { bigint } = process.hrtime;
+  process.hrtime.bigint = () => bigint() + 3_600_000_000_000n;
   try {
     await eventually(async () => assert.equal(await it.hears(pod, it.neighbour), noWay));
     await echoes('still there');
   } finally {
-    Date.now = now;
+    process.hrtime.bigint = bigint;
   }
   socket.destroy();
   await node.api.delete(resource!, 'names', undefined);

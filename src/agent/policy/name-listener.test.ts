@@ -7,6 +7,7 @@ import { startDns } from '../../dns/index.ts';
 import { askUdp } from '../../dns/testkit/client.ts';
 import { answer, question } from '../../dns/testkit/message.ts';
 import { TestUpstream } from '../../dns/testkit/upstream.ts';
+import { monotonicMs } from '../../kernel/monotonic.ts';
 import { FakeApi } from '../../kube/fake.ts';
 import { NameListener } from './name-listener.ts';
 
@@ -34,7 +35,7 @@ test('CNP11: addresses of the names that policies want come from the DNS before 
   let enforced = 0;
   using names = new NameListener({
     socketPath,
-    now: () => Date.now() + clock.aheadMs,
+    now: () => monotonicMs() + clock.aheadMs,
     onChange: async (name, addresses) => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       told.set(name, addresses.join(' '));

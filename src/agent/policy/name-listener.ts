@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { monotonicMs } from '../../kernel/monotonic.ts';
 import { IpAddr } from '../../net/ip.ts';
 import { getJson, readLines } from '../../unix/http.ts';
 
@@ -7,7 +8,7 @@ export interface NameListenerOptions {
   socketPath: string;
   /** A name (lower case, without the last dot) has other addresses; the pod that asked gets its answer when the promise is fulfilled, a tenth of a second later at most. */
   onChange: (name: string, addresses: readonly IpAddr[]) => Promise<unknown> | void;
-  /** Milliseconds since 1970. */
+  /** By default `monotonicMs`. */
   now?: () => number;
 }
 
@@ -39,7 +40,7 @@ export class NameListener implements Disposable {
   #markSettled: () => void = () => {};
 
   constructor(options: NameListenerOptions) {
-    this.#options = { now: () => Date.now(), ...options };
+    this.#options = { now: monotonicMs, ...options };
   }
 
   /** What is wanted from now on: names, and `*.` before names for all below them. Nothing: nobody is asked, and nothing is known. */

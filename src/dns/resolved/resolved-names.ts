@@ -1,3 +1,4 @@
+import { monotonicMs } from '../../kernel/monotonic.ts';
 import type { Answer } from '../forward/answer.ts';
 import { DomainPatterns } from './patterns.ts';
 import { toldBy } from './told.ts';
@@ -9,7 +10,7 @@ export interface ResolvedLine {
   /** In lower case, without the last dot. */
   name: string;
   addresses: string[];
-  /** Until when they count, milliseconds since 1970. */
+  /** Until when they count, by `monotonicMs`. */
   expires: number;
 }
 
@@ -25,7 +26,7 @@ export interface ResolvedOptions {
   /** TTLs below count as this; and for so long after its end an answer counts still. Seconds. */
   leastTtl?: number;
   lingerSeconds?: number;
-  /** Milliseconds since 1970. */
+  /** By default `monotonicMs`. */
   now?: () => number;
 }
 
@@ -48,7 +49,7 @@ export class ResolvedNames {
   readonly #options: Required<ResolvedOptions>;
   readonly #readers = new Map<string, State>();
 
-  constructor({ holdMs = 100, leastTtl = 30, lingerSeconds = 30, now = Date.now }: ResolvedOptions = {}) {
+  constructor({ holdMs = 100, leastTtl = 30, lingerSeconds = 30, now = monotonicMs }: ResolvedOptions = {}) {
     this.#options = { holdMs, leastTtl, lingerSeconds, now };
   }
 
