@@ -139,6 +139,8 @@ export interface ConntrackFilter {
   originalSource?: IpAddr;
   originalDestination?: IpAddr;
   originalDestinationPort?: number;
+  /** Any of them; the whole table is read for it. */
+  originalDestinationPorts?: ReadonlySet<number>;
   replySource?: IpAddr;
   replyDestination?: IpAddr;
 }
@@ -177,6 +179,7 @@ export function matches({ original, reply }: ConntrackEntry, filter: ConntrackFi
   return (
     (filter.protocol === undefined || original.protocol === filter.protocol) &&
     (filter.originalDestinationPort === undefined || original.destinationPort === filter.originalDestinationPort) &&
+    (filter.originalDestinationPorts?.has(original.destinationPort ?? 0) ?? true) &&
     same(filter.originalSource, original.source) &&
     same(filter.originalDestination, original.destination) &&
     same(filter.replySource, reply.source) &&

@@ -46,6 +46,8 @@ test('connections of both families are listed as conntrack made them, and filter
   assert.equal(table.list({ protocol: 'udp', originalDestinationPort: 53 }).length, 3, 'of both families');
   assert.equal(table.list({ protocol: 'tcp', originalDestinationPort: 53 }).length, 0);
   assert.equal(table.list({ protocol: 'tcp', originalDestinationPort: 443 }).length, 1);
+  assert.equal(table.list({ protocol: 'udp', originalDestinationPorts: new Set([53, 443]) }).length, 3);
+  assert.equal(table.list({ originalDestinationPorts: new Set([443]) }).length, table.list().filter(({ original }) => original.destinationPort === 443).length);
   const [one] = table.list({ replySource: IpAddr.parse('10.244.0.5') });
   assert.deepEqual([one?.mark, one?.zone, one?.status.includes('dnat')], [7, 0, true]);
   assert.ok(one!.timeoutS > 500 && one!.timeoutS <= 600);

@@ -22,7 +22,7 @@ import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNs } from './netns.ts';
 import { familyNumber } from './rtnetlink/names.ts';
 
-export type { ConntrackEntry } from './conntrack-messages.ts';
+export type { ConntrackEntry, ConntrackFilter } from './conntrack-messages.ts';
 
 /**
  * From how many addresses on the table is read once, rather than walked by the kernel four times for each. On Linux 6.18 four walks of a table of 100,000

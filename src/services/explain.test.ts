@@ -63,8 +63,7 @@ function explained(
   options.change?.(held);
   const kernel: KernelView = {
     find: (set, keys) => new Map(keys.flatMap((key) => (held.has(`${set} ${key}`) ? [[key, held.get(`${set} ${key}`)!]] : []))),
-    connections: (_family, _protocol, port) =>
-      (options.connections ?? []).filter(({ destinationPort }) => destinationPort === port),
+    connections: (_family, _protocol, ports) => (options.connections ?? []).filter(({ destinationPort }) => ports.has(destinationPort)),
     clients: () => options.clients?.(elements) ?? [],
   };
   return explainService(planner.factsOf('service default/web')!, elements, kernel);
@@ -347,4 +346,27 @@ test('the line of a Service tells its addresses, ports, endpoints that can be us
     / 0\/1 80\/TCP is dropped: internalTrafficPolicy is Local/,
   );
   assert.match(line(web({ externalIPs: ['203.0.113.9'] }), some), / 1\/2 203\.0\.113\.9 is not taken: externalIPs are off/);
+});
+
+test('a Service of a thousand ports asks for its connections once for each protocol and family', () => {
+  const ports = Array.from({ length: 1000 }, (_, i) => ({ name: `p${i}`, port: 1000 + i, nodePort: 30_000 + i, protocol: i < 500 ? 'TCP' : 'UDP' }));
+  const service = web({ type: 'NodePort', ports });
+  const slices = [slice([endpoint(1)], { ports: ports.map(({ name, protocol }) => ({ name, protocol, port: 8080 })) })];
+  const planner = new ServicePlanner({ node, services: [service], slices, held: new Map() });
+  const elements = planner.take().get('service default/web')!.filter((item) => item.kind === 'nft-element');
+  const asked: string[] = [];
+  const at = (destinationPort: number): SeenConnection => ({
+    ...{ destination: IpAddr.parse('10.96.0.1'), destinationPort, replySource: IpAddr.parse('10.244.1.1'), replySourcePort: 8080, state: 'open' },
+  });
+  const kernel: KernelView = {
+    find: (set, keys) => new Map(elements.filter((one) => one.set === set && keys.includes(one.key)).map((one) => [one.key, one])),
+    connections: (family, protocol, wanted) => {
+      asked.push(`${family} ${protocol} ${wanted.size}`);
+      return [...wanted].map(at);
+    },
+    clients: () => [],
+  };
+  const found = explainService(planner.factsOf('service default/web')!, elements, kernel);
+  assert.deepEqual(asked, ['ipv4 tcp 1000', 'ipv4 udp 1000']);
+  assert.ok(found.ports.every(({ destinations }) => destinations[0]!.connections.open === 1));
 });

@@ -8,12 +8,14 @@ import { named, type Protocol } from './names.ts';
 import { nodePortAddressesOf, type ServiceNode } from './node.ts';
 import {
   type Connections,
+  type ConnectionsByPort,
   compareElements,
   countClients,
   countConnections,
   type ElementState,
   type KernelView,
   noConnections,
+  readConnections,
 } from './observed.ts';
 import { type JudgedEndpoint, judgeEndpoints } from './reasons.ts';
 import {
@@ -99,6 +101,7 @@ export function explainService(facts: ServiceFacts, elements: readonly NftElemen
     backends: backendsOf(facts.slices, port.name, port.protocol, port.family, node),
   }));
   const health = healthOf(service, known);
+  const seen = seenConnections(view, node, kernel);
   return {
     ...{ node: node.name, ...(node.zone === undefined ? {} : { zone: node.zone }) },
     ...{ namespace: metadata.namespace ?? 'default', name: metadata.name ?? '', type: spec?.type ?? 'ClusterIP' },
@@ -109,12 +112,25 @@ export function explainService(facts: ServiceFacts, elements: readonly NftElemen
     ...(health ? { healthCheck: { port: health.port, localEndpoints: health.localEndpoints } } : {}),
     ...(view.sources ? { sourceRanges: view.sources.map(String) } : {}),
     ignored: ignoredOf(facts),
-    ports: view.ports.map((port) => explainPort(facts, view, port, table, elements, kernel)),
+    ports: view.ports.map((port) => explainPort(facts, view, port, table, elements, kernel, seen.get(kindOf(port))!)),
     refusesOtherPorts: view.clusterIps
       .filter((address) => table.has(named('cluster-ips', address.family), `${address}`))
       .map(String),
     elements: compareElements(kernel, elements, meanings),
   };
+}
+
+const kindOf = ({ family, protocol }: ServicePortView): string => `${family} ${protocol}`;
+
+/** Connections to all ports of the Service, by family and protocol. */
+function seenConnections(view: ServiceView, node: ServiceNode, kernel: KernelView): Map<string, ConnectionsByPort> {
+  const wanted = new Map<string, { of: ServicePortView; ports: Set<number> }>();
+  for (const port of view.ports) {
+    const known = wanted.get(kindOf(port)) ?? { of: port, ports: new Set() };
+    wanted.set(kindOf(port), known);
+    for (const to of destinationsOf(view, port, node)) known.ports.add(to.port);
+  }
+  return new Map(Array.from(wanted, ([kind, { of, ports }]) => [kind, readConnections(kernel, of.family, of.protocol, ports)]));
 }
 
 /** Why nothing is planned for a Service; undefined when there is. */
@@ -164,10 +180,11 @@ function explainPort(
   table: PlanTable,
   elements: readonly NftElement[],
   kernel: KernelView,
+  seen: ConnectionsByPort,
 ): ExplainedPort {
   const { name, family, protocol, nodePort } = port;
   const destinations = destinationsOf(view, port, node);
-  const { byDestination, byEndpoint } = countConnections(kernel, port, destinations);
+  const { byDestination, byEndpoint } = countConnections(seen, destinations);
   const sets = table.setsOf([serviceKey(port), nodePortKey(port), ...externalKeys(port)]);
   const clients = view.affinitySeconds === undefined ? undefined : countClients(kernel, family, elements, sets);
   const endpoints = judgeEndpoints(slices, port, node, silent).map((judged): ExplainedEndpoint => {

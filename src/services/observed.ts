@@ -18,8 +18,8 @@ export interface SeenConnection {
 export interface KernelView {
   /** Looks keys of a set of the table up. */
   find(set: string, keys: readonly string[]): ReadonlyMap<string, Element>;
-  /** Connections to a port, whatever the address. */
-  connections(family: Family, protocol: Protocol, port: number): Iterable<SeenConnection>;
+  /** Connections to any of these ports, whatever the address. */
+  connections(family: Family, protocol: Protocol, ports: ReadonlySet<number>): Iterable<SeenConnection>;
   /** Clients with session affinity, of all Services: `set id . address` to the endpoint's number. */
   clients(family: Family): Iterable<Element>;
 }
@@ -39,20 +39,28 @@ export interface CountedConnections {
   byEndpoint: Map<string, Connections>;
 }
 
-/** Reads conntrack once for each port that clients connect to. */
+/** Of one family and protocol, by the port that clients connected to. */
+export type ConnectionsByPort = ReadonlyMap<number, readonly SeenConnection[]>;
+
+/** Reads conntrack once, for all ports of a Service that has these in common: it may have a thousand of them. */
+export function readConnections(kernel: KernelView, family: Family, protocol: Protocol, ports: ReadonlySet<number>): ConnectionsByPort {
+  const found = new Map<number, SeenConnection[]>();
+  for (const one of kernel.connections(family, protocol, ports)) {
+    const others = found.get(one.destinationPort);
+    if (others) others.push(one);
+    else found.set(one.destinationPort, [one]);
+  }
+  return found;
+}
+
 export function countConnections(
-  kernel: KernelView,
-  { family, protocol }: { family: Family; protocol: Protocol },
+  seen: ConnectionsByPort,
   destinations: readonly { address: string; port: number }[],
 ): CountedConnections {
   const byDestination = new Map(destinations.map(({ address, port }) => [`${address} ${port}`, noConnections()]));
   const byEndpoint = new Map<string, Connections>();
   for (const port of new Set(destinations.map((one) => one.port)))
-    for (const { destination, destinationPort, replySource, replySourcePort, state } of kernel.connections(
-      family,
-      protocol,
-      port,
-    )) {
+    for (const { destination, destinationPort, replySource, replySourcePort, state } of seen.get(port) ?? []) {
       const to = byDestination.get(`${destination} ${destinationPort}`);
       // What was not translated came to nobody's endpoint.
       if (!to || (replySource.equals(destination) && replySourcePort === destinationPort)) continue;
