@@ -65,8 +65,16 @@ test('an endpoint that is chosen says so, in reserve or for want of a ready one'
   );
 });
 
+test('what another Service has, or the kernel refused, is not promised to be mended', () => {
+  const other = { ...held, kernel: 'other data' as const, found: '10.96.0.1 . tcp . 80 : 0:2002' };
+  const why = 'nft-element external-ports4 192.0.2.1 . tcp . 80 is wanted otherwise by service default/first';
+  const lines = told([report(sentOn, [endpoint({})], { elements: [held, other], state: 'error', why })]);
+  assert.ok(lines.includes(`not in force  ${why}`), lines.join('\n'));
+  assert.ok(lines.includes('KERNEL of n1: 1 of 2 elements not as planned; why is told at the top'), lines.join('\n'));
+});
+
 test('what the kernel refused, and a plan that is not written yet, stand at the top', () => {
   const error = told([report(sentOn, [], { state: 'error', why: 'EINVAL\u001b[31m' })]);
-  assert.ok(error.includes('refused by kernel  EINVAL\\x1b[31m'), error.join('\n'));
+  assert.ok(error.includes('not in force  EINVAL\\x1b[31m'), error.join('\n'));
   assert.ok(told([report(sentOn, [], { state: 'pending' })]).includes('plan  about to be written to the kernel'));
 });

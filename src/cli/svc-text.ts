@@ -48,7 +48,8 @@ function head(reports: readonly ServiceReport[], style: Style): string {
     lines.push(['other ports', `of ${refusesOtherPorts.join(' and ')} are refused, and pings (SD12)`]);
   for (const one of ignored) lines.push(['not taken', style.paint('yellow', printable(`${one.address}: ${one.why}`))]);
   if (state === 'pending') lines.push(['plan', style.paint('yellow', 'about to be written to the kernel')]);
-  if (why !== undefined) lines.push(['refused by kernel', style.paint('red', printable(why))]);
+  // By the kernel, or since another Service has the same address and port: which one says the reason.
+  if (why !== undefined) lines.push(['not in force', style.paint('red', printable(why))]);
   const wide = Math.max(0, ...lines.map(([key]) => key.length));
   return [`${title}   ${printable(type)}   ${where}`, ...lines.map(([key, value]) => `  ${key.padEnd(wide)}   ${value}`)].join(
     '\n',
@@ -175,7 +176,7 @@ function judgement({ any, local }: ExplainedEndpoint, usesAny: boolean, usesLoca
   return { state: 'no', why: local.code === 'not-on-this-node' ? any.why : local.why };
 }
 
-function kernelText({ elements, node }: ServiceReport, { wide, style }: TextOptions): string {
+function kernelText({ elements, node, why }: ServiceReport, { wide, style }: TextOptions): string {
   const hurt = elements.filter(({ kernel }) => kernel !== 'held');
   const rows = (wide ? elements : hurt).map(({ set, element, kernel, found, meaning }) => [
     set,
@@ -188,7 +189,7 @@ function kernelText({ elements, node }: ServiceReport, { wide, style }: TextOpti
       ? `KERNEL of ${printable(node)}: ${count(elements.length, 'element')}, all as planned`
       : style.paint(
           'red',
-          `KERNEL of ${printable(node)}: ${hurt.length} of ${count(elements.length, 'element')} not as planned; podnet mends this`,
+          `KERNEL of ${printable(node)}: ${hurt.length} of ${count(elements.length, 'element')} not as planned; ${why === undefined ? 'podnet mends this' : 'why is told at the top'}`,
         );
   const lists = rows.length > 0 ? `\n${table(['SET', 'ELEMENT', 'KERNEL', 'MEANING'], rows)}` : '';
   const how = wide ? "\nAsk it yourself: nft get element inet podnet SET '{ KEY }'" : '';
