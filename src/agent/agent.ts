@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Reply } from '../cni/envelope.ts';
+import { occupantOf } from '../cni/executable/recognize.ts';
 import { executableName, installExecutable } from '../cni/installation.ts';
 import { loopbackType } from '../cni/loopback.ts';
 import { startCniServer } from '../cni/server.ts';
@@ -177,7 +178,10 @@ export class NodeAgent {
       // It stays when the agent ends.
       return () => {};
     };
-    await this.#entrances.open({ path: path.join(binDir, executableName), open });
+    const executable = path.join(binDir, executableName);
+    // One that leads to another agent was put there on purpose: two that replace each other's would never come to rest.
+    const isOwn = (): string | undefined => (occupantOf(executable).kind === 'own' ? 'there' : undefined);
+    await this.#entrances.open({ path: executable, open, identity: isOwn });
     const loopback = path.join(binDir, loopbackType);
     // Anybody's will do.
     await this.#entrances.open({ path: loopback, open, identity: () => (existsSync(loopback) ? 'there' : undefined) });

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { installExecutable } from '../../cni/installation.ts';
 import { run } from '../../testing/judge.ts';
 import { needsRoot } from '../../testing/root.ts';
 import { eventually, TestNode } from '../testkit/node.ts';
@@ -66,6 +67,18 @@ test('CNI9, CNI14: sockets and the executable that somebody took away while the 
   assert.equal(statSync(cni.socketPath).mode & 0o777, 0o600);
   await node.addPod('a');
   assert.deepEqual(node.status().problems, []);
+  // Somebody else's stays, and is told; one of podnet's that leads elsewhere is left alone.
+  const executable = join(cni.binDir, 'podnet');
+  writeFileSync(executable, '#!/bin/sh\n');
+  run(node.ns.path, 'ip', 'route', 'del', '10.1.1.0/24');
+  await eventually(() => assert.match(node.status().problems.join(), /podnet is gone or not podnet's any more, and cannot be made again: /));
+  rmSync(executable);
+  installExecutable(cni.binDir, '/run/elsewhere.sock');
+  const elsewhere = readFileSync(executable);
+  const checks = node.status().reconciler.fullChecks;
+  run(node.ns.path, 'ip', 'route', 'del', '10.1.1.0/24');
+  await eventually(() => assert.ok(node.status().reconciler.fullChecks > checks));
+  assert.deepEqual(readFileSync(executable), elsewhere);
   await node.stop();
   assert.deepEqual(files.map((file) => existsSync(file)), [false, false, true, true], 'sockets go with the agent');
 });

@@ -42,7 +42,14 @@ export class Entrances implements AsyncDisposable {
   /** To be called now and then. @returns fulfilled when what was gone has been made again, or could not be */
   look(): Promise<void> {
     for (const one of this.#opened) {
-      if (one.identity !== undefined && identityOf(one.entrance) === one.identity) continue;
+      const { entrance } = one;
+      const now = identityOf(entrance);
+      // Where the entrance itself says what will do, anybody may have made it.
+      if (now !== undefined && (now === one.identity || entrance.identity)) {
+        one.identity = now;
+        this.#problems.delete(entrance.path);
+        continue;
+      }
       one.identity = undefined;
       this.#work = this.#work.then(() => this.#again(one));
     }
