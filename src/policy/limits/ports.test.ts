@@ -51,6 +51,24 @@ test('what clusters have is far below: 10,000 policies of twenty ports, a thousa
   assert.ok(sizeOf(own) <= 24, `${sizeOf(own)}`);
 });
 
+test('an app of many that lets in who bears a label of its own, and a label that lets out to one app, come together with no others', () => {
+  const client = (i: number) => ({ podSelector: { matchLabels: { [`r${i}-client`]: 'true' } } });
+  const own = (i: number) => ({ ports: [{ port: 8000 + i }, { port: 9000 + i }] });
+  const servers = times(200, (i) => read(`in${i}`, { podSelector: app(`r${i}`).podSelector, ingress: [{ from: [client(i)], ...own(i) }] }));
+  const clients = times(200, (i) => read(`out${i}`, { podSelector: client(i).podSelector, egress: [{ to: [app(`r${i}`)], ...own(i) }] }));
+  assert.deepEqual(withinLimits([...servers, ...clients]).filter(({ problems }) => problems.length > 0), []);
+  assert.deepEqual([sizeOf(servers), sizeOf(clients)], [4, 4]);
+  // A pod may bear all of them, on both ends.
+  const both = times(200, (i) => read(`both${i}`, { podSelector: client(i).podSelector, ingress: [{ from: [client(i)], ...own(i) }] }));
+  assert.equal(sizeOf(both), 10_000 * 400);
+  // And networks on the other end come together with whatever it is, but not with what another pod is allowed.
+  const networks = (i: number) => ({ ipBlock: { cidr: `10.0.0.0/${8 + i}` } });
+  const egress = times(4, (i) => read(`net${i}`, { podSelector: client(i).podSelector, egress: [{ to: [networks(i), app(`r${i}`)], ...own(i) }] }));
+  assert.equal(sizeOf(egress), 2 ** 4 * 8);
+  const apart = times(4, (i) => read(`net${i}`, { podSelector: app(`r${i}`).podSelector, egress: [{ to: [networks(i), client(i)], ...own(i) }] }));
+  assert.equal(sizeOf(apart), 4);
+});
+
 test('rules whose ports have no room fail closed in the order of names, and the policy says so', () => {
   const all = ['b', 'a'].map((name, k) => read(name, { ingress: times(30, (i) => ({ from: [notApp(30 * k + i)], ports: [{ port: 1 + 60 * k + 2 * i }] })) }));
   const now = withinLimits(all);

@@ -3,7 +3,7 @@ import { families, type Family } from '../../net/ip.ts';
 import { type Direction, directions, type Policy, type PortMatch, type Rule } from '../model.ts';
 import { comparePlaces, networksOf, type Networks, type Place as AddressPlace } from '../spans.ts';
 import type { Book, Claim, Limit, Most } from './limits.ts';
-import { anybody, Reach, Tellers, type Wants, wantsOf } from './reach.ts';
+import { anybody, type Place, Reach, Tellers, type Wants, wantsOf } from './reach.ts';
 
 /**
  * How many elements the ports of a namespace's rules may take a node for one of its pods, in a cluster of 10,000 kinds of pods: of `n` lists of ports that may come together
@@ -127,31 +127,51 @@ function worstOf(claims: readonly PortClaim[], most: number): number {
   const atWorst = worst(named, elements);
   // Even if all came together.
   if (atWorst <= most) return atWorst;
-  const [listReach, elementReach] = [new Reach(), new Reach()];
   const [here, there] = [new Tellers(), new Tellers()];
   for (const { subject, remote } of claims) {
     here.note(subject);
     for (const wants of remote) there.note(wants);
   }
-  const seen = new Set<string>();
-  for (const { key, subject, remote, lists: count, elements: size } of claims) {
-    const subjects = here.placesOf(subject);
-    for (const { label, value } of remote.flatMap((wants) => there.placesOf(wants)))
-      for (const local of subjects) {
-        const place = { label: `${local.label} to ${label}`, value: `${local.value} to ${value}` };
-        const text = `${place.label} ${place.value} ${key}`;
-        if (seen.has(text)) continue;
-        seen.add(text);
-        listReach.add(place, count);
-        elementReach.add(place, size);
-      }
+  // Lists that come together do so at both ends: no more than at either of them, and than for both labels.
+  const [pairs, subjects, remotes] = [new ListReach(), new ListReach(), new ListReach()];
+  for (const claim of claims) {
+    const locals = here.placesOf(claim.subject);
+    for (const local of locals) subjects.add(local, claim);
+    for (const other of claim.remote.flatMap((wants) => there.placesOf(wants))) {
+      remotes.add(other, claim);
+      for (const local of locals) pairs.add({ label: `${local.label} to ${other.label}`, value: `${local.value} to ${other.value}` }, claim);
+    }
   }
   const networks = claims.filter((claim) => claim.networks !== undefined);
   const depth = (of: (claim: PortClaim) => number): number => Math.max(...families.map((family) => depthOf(family, networks, of)));
+  const [deepLists, deepElements] = [depth((claim) => claim.lists), depth((claim) => claim.elements)];
   return worst(
-    Math.min(named, listReach.total + depth((claim) => claim.lists)),
-    Math.min(elements, elementReach.total + depth((claim) => claim.elements)),
+    Math.min(named, subjects.lists, Math.min(pairs.lists, remotes.lists) + deepLists),
+    Math.min(elements, subjects.elements, Math.min(pairs.elements, remotes.elements) + deepElements),
   );
+}
+
+/** How many lists come together at the most, each once wherever it stands, and of how many elements. */
+class ListReach {
+  readonly #lists = new Reach();
+  readonly #elements = new Reach();
+  readonly #seen = new Set<string>();
+
+  add(place: Place, { key, lists, elements }: PortClaim): void {
+    const text = `${place.label} ${place.value} ${key}`;
+    if (this.#seen.has(text)) return;
+    this.#seen.add(text);
+    this.#lists.add(place, lists);
+    this.#elements.add(place, elements);
+  }
+
+  get lists(): number {
+    return this.#lists.total;
+  }
+
+  get elements(): number {
+    return this.#elements.total;
+  }
 }
 
 const worst = (lists: number, elements: number): number => Math.min(kindsOfPods, 2 ** lists) * elements;
