@@ -10,6 +10,7 @@ import { type CniAnswer, callCni } from '../testkit/cni.ts';
 import { eventually } from '../testkit/node.ts';
 import { ProcessNode } from '../testkit/process-node.ts';
 
+// That threads leave none behind: links/reaper.test.ts.
 test('F47: an agent that has no descriptors left answers with an error or not at all, loses nothing, and serves again once it has some', needsRoot, async () => {
   const directory = mkdtempSync(`${tmpdir()}/podnet-test-descriptors-`);
   using world = new TestWorld('agent');
@@ -34,7 +35,6 @@ test('F47: an agent that has no descriptors left answers with an error or not at
       for (let free = 0; taken.has(number) || free++ < spare; number++);
       return number;
     };
-    let before = 0;
     const { pid } = node;
     // None, then one or two more than it has: each runs out at another place. A runtime that gets no answer waits for it.
     for (const spare of [0, 2, 4, 0, 2, 4]) {
@@ -50,8 +50,6 @@ test('F47: an agent that has no descriptors left answers with an error or not at
       }
       await late;
       assert.equal((await call('DEL', 'b')).code, 0);
-      // The threads that a DEL starts live for a minute.
-      if (spare === 4) before ||= descriptors().length;
     }
     assert.equal(node.pid, pid);
     const answer = await call('ADD', 'b');
@@ -61,7 +59,6 @@ test('F47: an agent that has no descriptors left answers with an error or not at
     await eventually(async () => {
       const { attachments, problems } = (await node.ask('status')) as AgentStatus;
       assert.deepEqual([attachments, problems], [1, []]);
-      assert.ok(descriptors().length <= before + 3, `${descriptors().length} descriptors, ${before} after half of it`);
     });
   } finally {
     rmSync(directory, { recursive: true, force: true });
