@@ -65,7 +65,7 @@ test('the next DEL does not wait for the retry', { timeout: 60_000 }, async (t) 
   assert.equal(asked(), 2);
 });
 
-test('P9, F47: threads that are started and let go, again and again, leave no descriptor of theirs in the process', needsRoot, async () => {
+test('threads that are started and let go, again and again, leave no descriptor of theirs in the process', needsRoot, async () => {
   using world = new TestWorld('links');
   const { ns } = world.namespace('a');
   const descriptors = (): number => readdirSync('/proc/self/fd').length;
