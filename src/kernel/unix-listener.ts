@@ -59,7 +59,16 @@ export function watchConnections(listener: Fd, onConnection: (connection: Fd) =>
     const name = errnoName(errno());
     if (name === 'EAGAIN' || name === 'EINTR' || name === 'ECONNABORTED') return;
     watch?.[Symbol.dispose]();
-    timer = setTimeout(begin, restMs);
+    watch = undefined;
+    timer = setTimeout(again, restMs);
+  };
+  // Watching takes a descriptor itself, and there may be none (F47).
+  const again = (): void => {
+    try {
+      begin();
+    } catch {
+      timer = setTimeout(again, restMs);
+    }
   };
   begin();
   return {
