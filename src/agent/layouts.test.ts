@@ -30,3 +30,28 @@ for (const [which, commands] of Object.entries(layouts))
     assert.match(text, /10\.96\.0\.80 \. tcp \. 80 : /);
     assert.doesNotMatch(text, /stations|: accept/);
   });
+
+for (const attach of ['routed', 'bridge'] as const)
+  test(
+    `F39: tables that nft has saved and restored, as its service does when a node boots, are taken over as if podnet had written them (${attach})`,
+    needsRoot,
+    async () => {
+      await using node = await TestNode.make({ attach, backend: 'vxlan' });
+      await node.startReady();
+      const pod = await node.addPod('a');
+      await node.settled();
+      const ruleset = (): string[] => node.ruleset().sort();
+      const before = ruleset();
+      await node.stop();
+      const { path } = node.ns;
+      const saved = run(path, 'nft', 'list', 'ruleset').replaceAll(/^\tflags.*$/gm, '');
+      run(path, 'sh', '-c', `nft -f - <<'E'\nflush ruleset\n${saved}\nE`);
+      await node.startReady();
+      await node.settled();
+      assert.deepEqual(ruleset(), before);
+      for (const address of pod.addresses) run(path, 'ping', '-c1', '-W5', address);
+      await node.stop();
+      await node.startReady();
+      assert.equal(node.status().reconciler.operations, 0, 'a right kernel is left alone');
+    },
+  );

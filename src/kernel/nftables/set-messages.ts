@@ -45,6 +45,8 @@ export interface ReadSet {
   name: string;
   flags: number;
   keyType: number;
+  /** bytes */
+  keySize: number;
   dataType: number;
   timeoutMs?: number;
   size?: number;
@@ -54,12 +56,13 @@ export interface ReadSet {
 }
 
 export function readSet(reader: Reader): ReadSet {
-  const set: ReadSet = { table: '', name: '', flags: 0, keyType: 0, dataType: 0 };
+  const set: ReadSet = { table: '', name: '', flags: 0, keyType: 0, keySize: 0, dataType: 0 };
   reader.eachAttribute((type, inner) => {
     if (type === 1) set.table = inner.cstring();
     else if (type === 2) set.name = inner.cstring();
     else if (type === 3) set.flags = inner.be32();
     else if (type === 4) set.keyType = inner.be32();
+    else if (type === 5) set.keySize = inner.be32();
     else if (type === 6) set.dataType = inner.be32();
     else if (type === 9)
       inner.eachAttribute((field, value) => {
@@ -75,11 +78,14 @@ export function readSet(reader: Reader): ReadSet {
   return set;
 }
 
-/** The definition as podnet would have written it. @throws SyntaxError on a type that podnet does not know */
+/**
+ * The definition as podnet would have written it.
+ * @throws SyntaxError on a type that podnet does not know: also on a number of another size, as nft makes of an address that is read from a place in the packet
+ */
 export function specOf(set: ReadSet): NftSetSpec {
   const spec: NftSetSpec = {
     name: set.name,
-    key: typeNames(set.keyType),
+    key: keyOf(set),
     flags: (Object.keys(setFlags) as SetFlag[]).filter((flag) => set.flags & setFlags[flag]),
   };
   if (set.flags & mapFlag) spec.data = set.dataType === verdictType ? 'verdict' : typeNames(set.dataType);
@@ -89,6 +95,13 @@ export function specOf(set: ReadSet): NftSetSpec {
   if (set.comment !== undefined) spec.comment = set.comment;
   if (set.typeof !== undefined) spec.typeof = set.typeof;
   return spec;
+}
+
+function keyOf({ name, keyType, keySize }: ReadSet): string {
+  const key = typeNames(keyType);
+  const size = typeSize(parseType(key));
+  if (size !== keySize) throw new SyntaxError(`keys of the set ${name} are ${key} of ${keySize} bytes: podnet's have ${size}`);
+  return key;
 }
 
 const idNames = new Map(
