@@ -4,7 +4,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Item, NftElement, NftSet } from '../reconcile/model.ts';
 import { type LocalFacts, type RouteNode, type RoutesConfig, tunnelEnd, vxlanLink } from './plan.ts';
 
-const { rule, concat, saddr, daddr, isIn, isNotIn, udpDport, ofFamily, iifIs, addressIsNotLocal } = match;
+const { rule, concat, saddr, daddr, isIn, isNotIn, udpDport, ofFamily, iifIs, addressIsNotLocal, daddrIsNot, ctStatusDnat } = match;
 const { vniIs, innerIs, innerNetwork, innerSourceText, countIn, accept, drop, goto } = match;
 
 /** Another node, as whoever comes in by the tunnel. */
@@ -17,6 +17,7 @@ export interface TunnelPeer {
 
 /** Why a packet is dropped; each has a named counter. */
 export const tunnelReasons = {
+  'tunnel-address': "VXLAN to another address of this node than its end of the tunnel, or that a translation led there",
   'tunnel-link': "VXLAN by a link that does not lead to nodes, or out of the tunnel itself",
   'tunnel-stranger': 'VXLAN from an address that no other node has, or that carries neither IPv4 nor IPv6 that is served',
   'tunnel-source': "VXLAN of a node with a source inside that is a pod's of another node",
@@ -51,11 +52,12 @@ function lengthsOf(nodes: readonly Pick<RouteNode, 'podCidrs'>[], served: readon
 }
 
 /** The family of the outer packets that this node's tunnel takes; undefined where it has no tunnel. */
-const underlayOf = (self: RouteNode, { backend }: RoutesConfig): Family | undefined =>
-  backend === 'direct' ? undefined : tunnelEnd(self)?.family;
+const underlayOf = (self: RouteNode, config: RoutesConfig): Family | undefined => endOf(self, config)?.family;
+
+const endOf = (self: RouteNode, { backend }: RoutesConfig): IpAddr | undefined => (backend === 'direct' ? undefined : tunnelEnd(self));
 
 /**
- * Who may come in by the tunnel (T15): VXLAN to this node's own port with its own network identifier is taken out of its envelope when it comes from another node's
+ * Who may come in by the tunnel (T15): VXLAN to this node's own port with its own network identifier is taken out of its envelope when it comes to the node's end of the tunnel, from another node's
  * address, by a link that leads to nodes, and when nobody but that node has pods where the packet inside says that it is from. All else that uses VXLAN here, with another port or identifier, is left alone.
  * Elements are hashed, none is an interval: the kernel shows such sets and the chains that look them up in the same instant, so that nothing is dropped while they come.
  * @param nodes this one and all others, for the lengths of their pod CIDRs
@@ -66,8 +68,9 @@ export function planTunnelDoor(
   local: LocalFacts,
   config: RoutesConfig,
 ): Item[] {
-  const underlay = underlayOf(self, config);
-  if (!underlay) return [];
+  const end = endOf(self, config);
+  if (!end) return [];
+  const underlay = end.family;
   const lengths = lengthsOf(nodes, config.families);
   const sets: NftSet[] = [
     { kind: 'nft-set', name: nodesSet(underlay), key: addressType[underlay], flags: [], comment: 'other nodes' },
@@ -84,7 +87,7 @@ export function planTunnelDoor(
   ];
   return [
     ...Object.keys(tunnelReasons).map((name): Item => ({ kind: 'nft-counter', name })),
-    ...chains(underlay, lengths, local, config).map((chain): Item => ({ kind: 'nft-chain', ...chain })),
+    ...chains(end, lengths, local, config).map((chain): Item => ({ kind: 'nft-chain', ...chain })),
     ...sets,
     // Of the own pods none comes by a tunnel.
     ...networksOf(self.podCidrs, config),
@@ -109,7 +112,8 @@ const element = (set: string, key: string): NftElement => ({ kind: 'nft-element'
 const networksOf = (podCidrs: readonly Prefix[], config: RoutesConfig): Item[] =>
   podCidrs.filter(({ family }) => config.families.includes(family)).map((cidr) => element(networksSet(cidr), `${cidr.address}`));
 
-function chains(underlay: Family, lengths: readonly Length[], { underlay: links }: LocalFacts, config: RoutesConfig): Chain[] {
+function chains(end: IpAddr, lengths: readonly Length[], { underlay: links }: LocalFacts, config: RoutesConfig): Chain[] {
+  const underlay = end.family;
   const { port, id } = config.vxlan;
   const served = families.filter((family) => config.families.includes(family));
   const node = saddr(underlay);
@@ -127,14 +131,19 @@ function chains(underlay: Family, lengths: readonly Length[], { underlay: links 
     },
     {
       name: 'tunnel-packet',
-      rules: links
-        ? [
-            ...links.flatMap((link) => known(iifIs(link))),
-            ...links.map((link) => rule(iifIs(link), goto('tunnel-other'))),
-            rule(...refuse('tunnel-link')),
-          ]
-        : // Else a node could send by the tunnel what is to be taken for another node's.
-          [rule(iifIs(vxlanLink), ...refuse('tunnel-link')), ...known(), rule(goto('tunnel-other'))],
+      rules: [
+        // What pods send to a further address of a node (of a load balancer, of another link, one that the Node does not tell) others masquerade: it comes with a node's address.
+        rule(daddrIsNot(end), ...refuse('tunnel-address')),
+        rule(ctStatusDnat, ...refuse('tunnel-address')),
+        ...(links
+          ? [
+              ...links.flatMap((link) => known(iifIs(link))),
+              ...links.map((link) => rule(iifIs(link), goto('tunnel-other'))),
+              rule(...refuse('tunnel-link')),
+            ]
+          : // Else a node could send by the tunnel what is to be taken for another node's.
+            [rule(iifIs(vxlanLink), ...refuse('tunnel-link')), ...known(), rule(goto('tunnel-other'))]),
+      ],
     },
     {
       name: 'tunnel-other',

@@ -183,6 +183,28 @@ test("T15: a pod reaches no node's VXLAN port: not its own node's, not another's
   await eventually(() => assert.ok(there.take().length > 0));
 });
 
+for (const underlay of ['ipv4', 'ipv6'] as const)
+  test(`T15: what comes with a node's address to another address of this node than its end of the tunnel may be a pod's, masqueraded, and does not come in (${underlay} between nodes)`, needsRoot, async () => {
+    await using node = await tunnelled(underlay);
+    const ends = underlays[underlay];
+    // Of a load balancer, for instance: other nodes know of no node there, and masquerade what their pods send to it.
+    const more = underlay === 'ipv4' ? '192.0.2.100' : '2001:db8::100';
+    run(node.ns.path, 'ip', 'address', 'add', `${more}/${ends.length}`, 'dev', 'eth0', ...(underlay === 'ipv6' ? ['nodad'] : []));
+    // And a port that somebody leads to the tunnel's.
+    const [family, target] = underlay === 'ipv4' ? ['ip', ends.me] : ['ip6', `[${ends.me}]`];
+    run(node.ns.path, 'nft', `add table inet others; add chain inet others pre { type nat hook prerouting priority -100; }; add rule inet others pre ${family} daddr ${more} udp dport 4000 dnat ${family} to ${target}:${port}`);
+    await node.startReady();
+    const pod = await node.addPod('a');
+    using box = await Mailbox.at(pod.ns, pod.addresses, inbox);
+    using peer = await Sender.from(node.peer, ends.peer);
+    const to = pod.addresses.find((address) => !address.includes(':'))!;
+    const packetOf = (text: string): Buffer => envelope(vni, inner(ends.me, inside.ipv4.peer, to, inbox, text));
+    await peer.send(packetOf('further address'), more, port);
+    await peer.send(packetOf('translated'), more, 4000);
+    assert.deepEqual(await lastly(box, (text) => peer.send(packetOf(text), ends.me, port)), []);
+    assert.equal(dropped(node)['tunnel-address'], 2);
+  });
+
 test("T15: VXLAN of others on this node is left alone, with another port and with another identifier on the same", needsRoot, async () => {
   await using node = await tunnelled('ipv4');
   const ends = underlays.ipv4;
@@ -199,7 +221,7 @@ test("T15: VXLAN of others on this node is left alone, with another port and wit
       assert.ok(wire.receive().some(({ data, outgoing }) => !outgoing && data.includes('podnet')), link);
     });
   }
-  assert.deepEqual(dropped(node), { 'tunnel-link': 0, 'tunnel-relay': 0, 'tunnel-source': 0, 'tunnel-stranger': 0 });
+  assert.deepEqual(dropped(node), { 'tunnel-address': 0, 'tunnel-link': 0, 'tunnel-relay': 0, 'tunnel-source': 0, 'tunnel-stranger': 0 });
 });
 
 test('T15: what comes by a link that leads to no node is no VXLAN of a node, whatever address it bears, and neither is what comes out of the tunnel', needsRoot, async () => {

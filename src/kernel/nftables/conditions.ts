@@ -101,6 +101,16 @@ export function isWithin(which: 'saddr' | 'daddr', prefix: Prefix): Part {
   };
 }
 
+/** `ip daddr != 192.0.2.1` */
+export const daddrIsNot = (address: IpAddr): Part => ({
+  text: `${daddr(address.family).text} != ${address}`,
+  needs: address.family,
+  expressions: [
+    ...daddr(address.family).load(0),
+    { name: 'cmp', sreg: 0, op: 'neq', data: `0x${Buffer.from(address.bytes).toString('hex')}` },
+  ],
+});
+
 /** `ip daddr >= 224.0.0.0`: multicast, what is reserved, and the broadcast to all. */
 export const daddrFrom = (address: IpAddr): Part => ({
   text: `${daddr(address.family).text} >= ${address}`,
