@@ -4,7 +4,7 @@ import { Prefix } from '../net/prefix.ts';
 import type { Item, NftElement, NftSet } from '../reconcile/model.ts';
 import { type LocalFacts, type RouteNode, type RoutesConfig, tunnelEnd, vxlanLink } from './plan.ts';
 
-const { rule, concat, saddr, daddr, isIn, isNotIn, udpDport, ofFamily, iifIs, addressIsNotLocal, daddrIsNot, ctStatusDnat } = match;
+const { rule, concat, saddr, daddr, isIn, isNotIn, udpDport, ofFamily, iifIs, daddrIsNot, ctStatusDnat } = match;
 const { vniIs, innerIs, innerNetwork, innerSourceText, countIn, accept, drop, goto } = match;
 
 /** Another node, as whoever comes in by the tunnel. */
@@ -40,9 +40,6 @@ type Length = Pick<Prefix, 'family' | 'length'>;
 
 /** Before what others filter; the kernel takes the packet out of its envelope behind this hook (udp_tunnel_sock). */
 const raw = -300;
-/** Before any source translation, in whichever table (NF_IP_PRI_NAT_SRC is 100): behind it the packet has this node's address. */
-const beforeSourceNat = 90;
-
 /** Those that are served, each once: of each family there is one, as a rule. */
 function lengthsOf(nodes: readonly Pick<RouteNode, 'podCidrs'>[], served: readonly Family[]): Length[] {
   const found = new Map<string, Length>();
@@ -157,18 +154,15 @@ function chains(end: IpAddr, lengths: readonly Length[], { underlay: links }: Lo
       ],
     },
     {
-      // Only packets that begin a connection come here, and what is dropped begins none.
-      name: 'tunnel-postrouting',
-      hook: { type: 'nat', hook: 'postrouting', priority: beforeSourceNat, policy: 'accept' },
-      rules: [
-        rule(
-          udpDport(port),
-          isIn(daddr(underlay), nodesSet(underlay)),
-          addressIsNotLocal('saddr'),
-          isNotIn(node, nodesSet(underlay)),
-          ...refuse('tunnel-relay'),
-        ),
-      ],
+      // Each packet, not only those that begin a connection: a pod may have begun it before there was a node at that address, and keep it for as long as it sends.
+      name: 'tunnel-forward',
+      hook: { type: 'filter', hook: 'forward', priority: raw, policy: 'accept' },
+      rules: [rule(udpDport(port), ofFamily(underlay), isIn(daddr(underlay), nodesSet(underlay)), goto('tunnel-relay'))],
+    },
+    {
+      // What others masqueraded bears a node's address already; no node sends to where it must be translated.
+      name: 'tunnel-relay',
+      rules: [rule(isNotIn(node, nodesSet(underlay)), ...refuse('tunnel-relay')), rule(ctStatusDnat, ...refuse('tunnel-relay'))],
     },
   ];
 }

@@ -183,6 +183,32 @@ test("T15: a pod reaches no node's VXLAN port: not its own node's, not another's
   await eventually(() => assert.ok(there.take().length > 0));
 });
 
+test("T15: a flow that a pod began before there was a node at its end does not go on with the own node's address, and none that another node masqueraded is led to a third", needsRoot, async () => {
+  await using node = await tunnelled('ipv4');
+  const ends = underlays.ipv4;
+  const elsewhere = '192.0.2.100';
+  run(node.ns.path, 'ip', 'address', 'add', `${elsewhere}/24`, 'dev', 'eth0');
+  run(node.ns.path, 'nft', `add table inet others; add chain inet others pre { type nat hook prerouting priority -100; }; add rule inet others pre ip daddr ${elsewhere} udp dport 4000 dnat ip to ${ends.third}:${port}`);
+  await node.startReady();
+  const pod = await node.addPod('a');
+  using there = await Mailbox.at(node.peer, [ends.stranger, ends.third], port);
+  using sender = await Sender.from(pod.ns, pod.addresses[0]!);
+  using peer = await Sender.from(node.peer, ends.peer);
+  await eventually(async () => {
+    await sender.send(Buffer.from('before'), ends.stranger, port);
+    await sleep(20);
+    assert.ok(there.take().includes('before'), 'nobody is there yet');
+  });
+  await node.setNode('fresh', [ends.stranger], ['10.1.3.0/24']);
+  await eventually(() => assert.equal(ip(node.ns.path, 'route', 'show', '10.1.3.0/24').length, 1));
+  await sleep(50);
+  there.take();
+  await sender.send(Buffer.from('pod'), ends.stranger, port);
+  await peer.send(Buffer.from('masqueraded'), elsewhere, 4000);
+  await eventually(() => assert.equal(dropped(node)['tunnel-relay'], 2));
+  assert.deepEqual(there.take(), []);
+});
+
 for (const underlay of ['ipv4', 'ipv6'] as const)
   test(`T15: what comes with a node's address to another address of this node than its end of the tunnel may be a pod's, masqueraded, and does not come in (${underlay} between nodes)`, needsRoot, async () => {
     await using node = await tunnelled(underlay);

@@ -241,17 +241,14 @@ export const priorityHas = (bit: number): Part => ({
   ],
 });
 
-const addressType = (which: 'saddr' | 'daddr', op: 'eq' | 'neq'): Part => ({
-  text: `fib ${which} type ${op === 'neq' ? '!= ' : ''}local`,
+/** `fib saddr type local`: the address is one of this node's own. */
+export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => ({
+  text: `fib ${which} type local`,
   expressions: [
     { name: 'fib', dreg: 0, result: 'type', flags: which === 'saddr' ? fibSource : fibDestination },
-    { name: 'cmp', sreg: 0, op, data: hostU32(2) }, // RTN_LOCAL
+    { name: 'cmp', sreg: 0, op: 'eq', data: hostU32(2) }, // RTN_LOCAL
   ],
 });
-
-/** `fib saddr type local`: the address is one of this node's own. */
-export const addressIsLocal = (which: 'saddr' | 'daddr'): Part => addressType(which, 'eq');
-export const addressIsNotLocal = (which: 'saddr' | 'daddr'): Part => addressType(which, 'neq');
 
 /** Packets of one family. */
 export const ofFamily = (family: Family): Part => ({ text: `meta nfproto ${family}`, needs: family, expressions: [] });
