@@ -78,6 +78,13 @@ export class Reach {
     if (now === 0) values.delete(value);
     else values.set(value, now);
     const most = this.#most.get(label) ?? 0;
+    if (values.size === 0) {
+      // Nothing is remembered of a label that nobody asks for any more: ever other ones may come and go.
+      this.#at.delete(label);
+      this.#most.delete(label);
+      this.total -= most;
+      return;
+    }
     if (now <= most) return;
     this.#most.set(label, now);
     this.total += now - most;
