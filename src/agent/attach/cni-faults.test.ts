@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Nodes } from '../kube/resources.ts';
-import { ip, run } from '../testing/judge.ts';
-import { changes } from '../testing/machine.ts';
-import { needsRoot } from '../testing/root.ts';
-import type { CniCall } from './testkit/cni.ts';
-import { failed, leases, nothingIsLeft, ok, podLinks } from './testkit/cni-spec.ts';
-import { eventually, TestNode } from './testkit/node.ts';
+import { Nodes } from '../../kube/resources.ts';
+import { ip, run } from '../../testing/judge.ts';
+import { changes } from '../../testing/machine.ts';
+import { needsRoot } from '../../testing/root.ts';
+import type { CniCall } from '../testkit/cni.ts';
+import { failed, leases, nothingIsLeft, ok, podLinks } from '../testkit/cni-spec.ts';
+import { eventually, TestNode } from '../testkit/node.ts';
 
 /** What runtimes do wrong, and what goes wrong with them: the fault cases F30 to F35. */
 
