@@ -231,10 +231,13 @@ describe('Informer', () => {
     const errors: string[] = [];
     // What was true before comes again, as from a replica that has not heard of what came since; then the deletion of what is there.
     for (const type of ['MODIFIED', 'DELETED'] as const) {
-      server.fault = (line) => `${JSON.stringify({ type, object: { kind: 'ConfigMap', apiVersion: 'v1', ...first } })}\n${line}`;
+      // Once: what it tells when it is asked for all is true.
+      server.fault = (line) => {
+        server.fault = (same) => same;
+        return `${JSON.stringify({ type, object: { kind: 'ConfigMap', apiVersion: 'v1', ...first } })}\n${line}`;
+      };
       const made = await api.create(ConfigMaps, map(`b-${type.toLowerCase()}`));
       await until('it was asked again', () => (errors.push(informer.error?.message ?? ''), informer.error !== undefined || informer.get(`default/b-${type.toLowerCase()}`) !== undefined));
-      server.fault = (line) => line;
       await informer.hasSeen(made.metadata.resourceVersion);
       assert.equal(informer.get('default/a')?.data?.step, '3', type);
     }

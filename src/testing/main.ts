@@ -18,10 +18,10 @@ const project = join(root, '..');
 /** A file that hangs must not hang the run. */
 const fileTimeoutMs = 480_000;
 /**
- * So many files at once: most of them wait as long as they compute (for silence, for timers, for what the kernel does in the background). No more than six, since some
+ * So many files at once: they wait half as long as they compute (for silence, for timers, for what the kernel does in the background). No more than six, since some
  * limits are the machine's: neighbours that the kernel keeps (gc_thresh3), inotify instances.
  */
-const concurrency = Math.min(2 * availableParallelism(), 6);
+const concurrency = Math.min(Math.ceil(1.5 * availableParallelism()), 6);
 
 /** Files and, when no pattern is part of a path, what the names of tests must hold. */
 function select(patterns: readonly string[]): { files: string[]; testNamePatterns?: RegExp[] } {

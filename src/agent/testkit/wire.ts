@@ -5,6 +5,15 @@ import { ip } from '../../testing/judge.ts';
 import type { TestNs } from '../../testing/netns.ts';
 import type { TestNode } from './node.ts';
 
+/** Where frames have their source address, with the destination behind it, by EtherType. */
+const addressesAt: Readonly<Record<number, { first: number; size: number }>> = {
+  0x0800: { first: 26, size: 4 },
+  0x86dd: { first: 22, size: 16 },
+};
+
+/** Where IGMPv3 (RFC 3376, 4.2.14) and MLDv2 (RFC 3810, 5.2.14) report to. */
+const reports: readonly string[] = ['224.0.0.22', 'ff02::16'];
+
 /** A namespace's eth0, with a hand on its wire. */
 export class Wire implements Disposable {
   readonly mac: Mac;
@@ -18,13 +27,18 @@ export class Wire implements Disposable {
     this.addresses = addresses.map(IpAddr.parse);
   }
 
-  /** The source address of each IP packet that was received since the last call. */
+  /**
+   * The source address of each IP packet that was received since the last call; without reports of memberships (IGMPv3, MLDv2), which the node's own end of a link
+   * sends at any time after it came up.
+   */
   sources(): string[] {
     return this.socket.receive().flatMap(({ data, outgoing }) => {
-      const type = data.readUInt16BE(12);
-      if (outgoing) return [];
-      if (type === 0x0800) return [`${IpAddr.fromBytes(data.subarray(26, 30))}`];
-      return type === 0x86dd ? [`${IpAddr.fromBytes(data.subarray(22, 38))}`] : [];
+      const at = addressesAt[data.readUInt16BE(12)];
+      if (outgoing || at === undefined) return [];
+      const [source, destination] = [0, 1].map((i) =>
+        String(IpAddr.fromBytes(data.subarray(at.first + i * at.size, at.first + (i + 1) * at.size))),
+      );
+      return reports.includes(destination!) ? [] : [source!];
     });
   }
 

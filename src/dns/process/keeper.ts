@@ -78,6 +78,7 @@ class Family implements Keeper {
   readonly #workers = new Map<number, ChildProcess>();
   /** Those that can serve. */
   readonly #up = new Set<number>();
+  readonly #known = new Set<number>();
   #count = 0;
   #timer: NodeJS.Timeout | undefined;
   #handing: Disposable | undefined;
@@ -85,7 +86,12 @@ class Family implements Keeper {
   /** Of the first worker. */
   #onFirst: ((failure?: Error) => void) | undefined;
 
-  constructor(config: DnsConfig, { standby, standbyAfterMs }: ParsedConfig, sockets: ParentSockets, predecessor: Predecessor | undefined) {
+  constructor(
+    config: DnsConfig,
+    { standby, standbyAfterMs }: ParsedConfig,
+    sockets: ParentSockets,
+    predecessor: Predecessor | undefined,
+  ) {
     this.#config = config;
     this.#sockets = sockets;
     this.#predecessor = predecessor;
@@ -197,6 +203,7 @@ class Family implements Keeper {
       over = true;
       this.#workers.delete(id);
       this.#up.delete(id);
+      this.#known.delete(id);
       if (this.#ending) return;
       const failure = why || `a worker ended (${how})`;
       if (this.#onFirst) this.#onFirst(new FirstWorkerError(failure));
@@ -223,8 +230,11 @@ class Family implements Keeper {
       if (this.#roles.serving !== id) this.#withPid(id, (pid) => this.#priority.lower(pid));
       this.#introduce();
       this.#onFirst?.();
-    } else if (type === 'known') this.#roles.known(id, now);
-    else if (type === 'pong') this.#roles.answered(id, now);
+    } else if (type === 'known') {
+      this.#known.add(id);
+      this.#introduce();
+      this.#roles.known(id, now);
+    } else if (type === 'pong') this.#roles.answered(id, now);
     else if (type === 'serving') {
       try {
         this.#predecessor?.retire();
@@ -241,7 +251,7 @@ class Family implements Keeper {
     for (const id of ids) {
       const other = ids.find((one) => one !== id);
       const pid = other === undefined ? undefined : this.#workers.get(other)?.pid;
-      this.#tell(id, { type: 'other', ...(pid === undefined ? {} : { pid }) });
+      this.#tell(id, { type: 'other', ...(pid === undefined ? {} : { pid, known: this.#known.has(other!) }) });
     }
   }
 

@@ -14,8 +14,8 @@ export type ToWorker =
   /** Take none any more, finish what is under way, and end. */
   | { type: 'retire' }
   | { type: 'ping' }
-  /** Who the other one is; for the case that the parent is gone. */
-  | { type: 'other'; pid?: number };
+  /** Who the other one is, for the case that the parent is gone, and whether it knows all names. */
+  | { type: 'other'; pid?: number; known?: boolean };
 
 /** What a worker tells its parent. */
 export type FromWorker =

@@ -30,10 +30,15 @@ class Worker {
   #serving = false;
   #orphaned = false;
   #otherPid: number | undefined;
+  #otherKnows = false;
   #handing: Disposable | undefined;
   #watching: Disposable | undefined;
 
-  private constructor(dns: DnsServer, begin: Begin, { names, answers }: { names: NamesKeeping | undefined; answers: AnswersKeeping | undefined }) {
+  private constructor(
+    dns: DnsServer,
+    begin: Begin,
+    { names, answers }: { names: NamesKeeping | undefined; answers: AnswersKeeping | undefined },
+  ) {
     this.#dns = dns;
     this.#begin = begin;
     this.#names = names;
@@ -50,7 +55,8 @@ class Worker {
     });
     const names = config.runDir === undefined ? undefined : new NamesKeeping(namesFile(config.runDir), dns);
     names?.begin();
-    const answers = config.runDir === undefined || !dns.forwarder ? undefined : new AnswersKeeping(answersFile(config.runDir), dns.forwarder);
+    const answers =
+      config.runDir === undefined || !dns.forwarder ? undefined : new AnswersKeeping(answersFile(config.runDir), dns.forwarder);
     void dns.ready.then(() => answers?.begin());
     worker = new Worker(dns, begin, { names, answers });
     void dns.ready.then(() => tell({ type: 'known' }));
@@ -59,7 +65,7 @@ class Worker {
 
   describe(): object {
     const parent = this.#orphaned ? {} : { parent: process.ppid };
-    const other = this.#otherPid === undefined ? {} : { standby: this.#otherPid };
+    const other = this.#otherPid === undefined ? {} : { standby: this.#otherPid, standbyKnows: this.#otherKnows };
     return { process: { pid: process.pid, ...parent, ...other, names: this.#names?.source ?? 'API server' } };
   }
 
@@ -70,6 +76,7 @@ class Worker {
     else if (message.type === 'retire') void this.retire();
     else if (message.type === 'other') {
       this.#otherPid = message.pid;
+      this.#otherKnows = message.known === true;
       this.#names?.setAlone(message.pid === undefined);
     }
   }
@@ -90,7 +97,8 @@ class Worker {
   /** Nobody answers any more, as far as this one knows. Should somebody hand sockets over nevertheless, it does, and this one is of no use. */
   async #succeed(): Promise<void> {
     const { runDir } = this.#begin.config;
-    const other = runDir === undefined ? undefined : await Predecessor.at(handoverSocket(runDir), surelyGoneMs).catch(() => undefined);
+    const other =
+      runDir === undefined ? undefined : await Predecessor.at(handoverSocket(runDir), surelyGoneMs).catch(() => undefined);
     if (other === undefined) {
       this.#serve();
       return;
@@ -178,7 +186,9 @@ process.on('message', (message: ToWorker) => {
   worker.then(
     () => tell({ type: 'up' }),
     (error: Error) => {
-      process.send?.({ type: 'failed', message: error.message } satisfies FromWorker, undefined, undefined, () => process.exit(1));
+      process.send?.({ type: 'failed', message: error.message } satisfies FromWorker, undefined, undefined, () =>
+        process.exit(1),
+      );
     },
   );
 });

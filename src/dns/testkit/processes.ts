@@ -17,7 +17,7 @@ const patienceMs = 120_000;
 export interface ProcessStatus {
   ready: boolean;
   cache?: { entries: number };
-  process: { pid: number; parent?: number; standby?: number; names: string };
+  process: { pid: number; parent?: number; standby?: number; standbyKnows?: boolean; names: string };
 }
 
 /** `podnet dns` as real processes on loopback, with an API server in this process. Ends all of them. */
@@ -97,10 +97,10 @@ export class DnsProcesses implements AsyncDisposable {
     }
   }
 
-  /** Until somebody answers, and another one could. @param parent if it must be that one */
+  /** Until somebody answers, and another one could all the same. @param parent if it must be that one */
   complete(parent?: number): Promise<ProcessStatus> {
     return this.until(
-      ({ ready, process: { standby, parent: of } }) => ready && standby !== undefined && (parent === undefined || of === parent),
+      ({ ready, process: { standbyKnows, parent: of } }) => ready && standbyKnows === true && (parent === undefined || of === parent),
     );
   }
 
