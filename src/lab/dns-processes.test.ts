@@ -36,7 +36,7 @@ const dnsOf = async (names: LabNames): Promise<ProcessStatus> => getJson<Process
 const complete = (names: LabNames, parent?: number): Promise<ProcessStatus['process']> =>
   eventually(async () => {
     const { ready, process } = await dnsOf(names);
-    assert.ok(ready && process.standby !== undefined && process.parent !== undefined);
+    assert.ok(ready && process.standbyKnows === true && process.parent !== undefined);
     if (parent !== undefined) assert.equal(process.parent, parent);
     return process;
   }, 60_000);
