@@ -15,7 +15,7 @@ import type { NodeNetwork } from './node/network.ts';
 import type { PolicyPath } from './policy/path.ts';
 import type { Announcements } from './services/announcements.ts';
 import type { HealthPorts } from './services/health-ports.ts';
-import type { Entrances } from './process/entrances.ts';
+import type { Entrances } from './entrances/entrances.ts';
 import type { ServicePath } from './services/path.ts';
 import type { ProxyHealth } from './services/proxy-health.ts';
 import type { TakenNodePorts } from './services/taken-node-ports.ts';

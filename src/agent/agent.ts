@@ -1,10 +1,4 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Reply } from '../cni/envelope.ts';
-import { occupantOf } from '../cni/executable/recognize.ts';
-import { executableName, installExecutable } from '../cni/installation.ts';
-import { loopbackType } from '../cni/loopback.ts';
-import { startCniServer } from '../cni/server.ts';
 import { answer } from '../cni/verbs.ts';
 import { KernelError } from '../kernel/errors.ts';
 import type { Change } from '../kube/informer.ts';
@@ -14,12 +8,13 @@ import { agentStatus } from './agent-status.ts';
 import { DnsCondition } from './dns/condition.ts';
 import { DnsReadiness } from './dns/readiness.ts';
 import { watchDrift } from './drift.ts';
+import { Entrances } from './entrances/entrances.ts';
+import { openEntrances } from './entrances/open.ts';
 import { judge } from './judge.ts';
 import { readFacts, sameFacts } from './node/facts.ts';
 import { type AgentParts, NodeParts } from './node-parts.ts';
 import { PolicyTeller } from './policy/status.ts';
 import { Warming } from './process/compilation.ts';
-import { Entrances } from './process/entrances.ts';
 import { Litter } from './process/litter.ts';
 import { Rest } from './process/rest.ts';
 import { Announcements } from './services/announcements.ts';
@@ -27,7 +22,7 @@ import { ServicePath, splitKey } from './services/path.ts';
 import { ProxyHealth } from './services/proxy-health.ts';
 import { withAnnounced } from './services/report.ts';
 import type { Settings } from './settings.ts';
-import { type AgentStatus, type StatusParts, scarce, serveStatus, unwritable } from './status.ts';
+import { type AgentStatus, type StatusParts, scarce, unwritable } from './status.ts';
 import { type NodeView, sameNode } from './watch/views.ts';
 
 /** After what the kernel could not be asked for. */
@@ -78,7 +73,7 @@ export class NodeAgent {
 
   /** @throws Error when a socket or a file cannot be had; `close` is to be called then as well */
   async start(): Promise<void> {
-    await this.#openEntrances();
+    await openEntrances(this.#entrances, this.#settings, { call: (bytes) => this.call(bytes), status: this.#statusParts() });
     const view = {
       held: () => this.#node.reconciler.actual(),
       links: () => this.#node.rt.links(),
@@ -153,38 +148,6 @@ export class NodeAgent {
     ];
     for (const part of parts) part?.[Symbol.dispose]();
     await this.#node.close();
-  }
-
-  /** The sockets first: whoever starts the executable is heard. */
-  async #openEntrances(): Promise<void> {
-    const { cni, statusSocket } = this.#settings;
-    const { socketPath, binDir } = cni;
-    await this.#entrances.open({
-      path: socketPath,
-      open: async () => {
-        const server = await startCniServer({ socketPath, answer: (bytes) => this.call(bytes) });
-        return () => server.close();
-      },
-    });
-    await this.#entrances.open({
-      path: statusSocket,
-      open: async () => {
-        const server = await serveStatus(statusSocket, this.#statusParts());
-        return () => server[Symbol.asyncDispose]();
-      },
-    });
-    const open = (): (() => void) => {
-      installExecutable(binDir, socketPath);
-      // It stays when the agent ends.
-      return () => {};
-    };
-    const executable = path.join(binDir, executableName);
-    // One that leads to another agent was put there on purpose: two that replace each other's would never come to rest.
-    const isOwn = (): string | undefined => (occupantOf(executable).kind === 'own' ? 'there' : undefined);
-    await this.#entrances.open({ path: executable, open, identity: isOwn });
-    const loopback = path.join(binDir, loopbackType);
-    // Anybody's will do.
-    await this.#entrances.open({ path: loopback, open, identity: () => (existsSync(loopback) ? 'there' : undefined) });
   }
 
   #statusParts(): StatusParts {
